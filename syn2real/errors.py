@@ -1,0 +1,38 @@
+"""The errors a user may meet: one line that says what was wrong, where, and what to do about it."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+
+
+class UserError(Exception):
+    """Something the user can mend. The CLI prints it as one line and exits with status 1; a traceback is for bugs."""
+
+
+class CheckpointMismatch(UserError):
+    """Two checkpoints that cannot be combined: names, shapes, dtypes or vocabularies differ."""
+
+
+class AudioError(UserError):
+    """A recording that is missing, unreadable, empty, silent, not a number, or longer than the model's window."""
+
+
+class NotInstalled(UserError):
+    """An optional package is missing. The message names the extra that brings it."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} is not installed: run `pip install 'syn2real[{extra}]'`")
+
+
+def at(path: Path | str, line: int | None, problem: str) -> str:
+    """``file:line: problem``, the form editors can jump to."""
+    return f"{path}:{line}: {problem}" if line is not None else f"{path}: {problem}"
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """`` (did you mean 'x'?)`` when a choice is close to ``word``, else the choices themselves."""
+    known = sorted(choices)
+    close = get_close_matches(word, known, n=1, cutoff=0.6)
+    if close:
+        return f" (did you mean {close[0]!r}?)"
+    return f" (choose from {', '.join(known)})" if known else ""

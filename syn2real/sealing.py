@@ -1,0 +1,106 @@
+"""Files and directories that are either complete or absent.
+
+Work goes to a hidden sibling, is flushed to disk, then renamed. A killed run leaves only the sibling, which the
+same command takes up again (``resume=True``) or throws away.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from syn2real.errors import UserError
+
+
+def partial_path(final: Path) -> Path:
+    """Where the unfinished ``final`` lives: a hidden sibling, so that the rename stays on one file system."""
+    return final.with_name(f".{final.name}.partial")
+
+
+def require_absent(final: Path, *, overwrite: bool = False) -> None:
+    """Raise `UserError` when ``final`` holds something, unless it may be overwritten. An empty directory is no harm."""
+    if overwrite or not final.exists():
+        return
+    if final.is_dir() and not any(final.iterdir()):
+        return
+    raise UserError(f"{final}: already exists; choose another output or pass --overwrite")
+
+
+def require_space(near: Path, size: int) -> None:
+    """Raise `UserError` when the file system that will hold ``near`` has fewer than ``size`` bytes free."""
+    existing = next(parent for parent in (near.absolute(), *near.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if free < size:
+        raise UserError(f"{near}: no space left: {size / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free")
+
+
+@contextmanager
+def sealed_directory(final: Path, *, resume: bool = False, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a directory to fill; on success it is flushed and renamed to ``final``.
+
+    With ``resume`` what an earlier, killed run left is kept and yielded again, and an error keeps it too; without,
+    it starts empty and an error removes it. Raises `UserError` when ``final`` already holds something else or the
+    disk is full.
+    """
+    require_absent(final, overwrite=overwrite)
+    partial = partial_path(final)
+    if not resume:
+        shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        yield partial
+        flush_tree(partial)
+        if final.exists():
+            shutil.rmtree(final)
+        os.replace(partial, final)
+        _flush(final.parent)
+    except BaseException as error:
+        if not resume:
+            shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise _disk_error(final, error) from error
+        raise
+
+
+@contextmanager
+def sealed_file(final: Path) -> Iterator[Path]:
+    """Yield a path to write; on success it is flushed and renamed to ``final``, replacing what was there."""
+    partial = partial_path(final)
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        _flush(partial)
+        os.replace(partial, final)
+    except BaseException as error:
+        partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _disk_error(final, error) from error
+        raise
+
+
+def write_text(final: Path, text: str) -> None:
+    """Write a whole text file or nothing."""
+    with sealed_file(final) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def flush_tree(root: Path) -> None:
+    """fsync every file and directory under ``root``."""
+    for directory, _, files in os.walk(root):
+        for name in files:
+            _flush(Path(directory) / name)
+        _flush(Path(directory))
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _disk_error(final: Path, error: OSError) -> UserError:
+    place = error.filename or final
+    return UserError(f"{place}: {error.strerror or error}; nothing was written to {final}")

@@ -1,0 +1,293 @@
+"""Utterances and the immutable corpora they form, kept as JSONL manifests with NeMo's field names."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from random import Random
+from typing import Any, Literal
+
+from syn2real.errors import AudioError, UserError, at
+from syn2real.hashing import seed_from, sha256_json
+from syn2real.sealing import write_text
+from syn2real.speech import audio
+
+Unit = Literal["id", "text", "speaker"]
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A line of domain text: what can be spoken by an engine."""
+
+    id: str
+    text: str
+    domain: str | None = None
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One recording and its transcript. ``audio_filepath`` is absolute in memory, relative in a manifest."""
+
+    id: str
+    audio_filepath: Path
+    duration: float  # s
+    text: str
+    domain: str | None = None
+    speaker: str | None = None
+    source: Literal["real", "synthetic"] = "real"
+    engine: str | None = None
+    voice: str | None = None
+    seed: int | None = None
+    licence: str | None = None
+    language: str | None = None  # ISO 639-1
+    extra: dict[str, Any] = field(default_factory=dict, hash=False)  # fields of other tools, kept as they came
+
+    @property
+    def sentence(self) -> Sentence:
+        """The text alone, as it would be given to an engine."""
+        return Sentence(self.id, self.text, self.domain)
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "id": str,
+    "audio_filepath": str,
+    "duration": (int, float),
+    "text": str,
+    "domain": str,
+    "speaker": str,
+    "source": str,
+    "engine": str,
+    "voice": str,
+    "seed": int,
+    "licence": str,
+    "language": str,
+}
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """An immutable, ordered set of utterances with distinct ids."""
+
+    utterances: tuple[Utterance, ...]
+
+    def __post_init__(self) -> None:
+        counts = Counter(utterance.id for utterance in self.utterances)
+        twice = [name for name, count in counts.items() if count > 1]
+        if twice:
+            raise UserError(f"duplicate utterance id {twice[0]!r} ({len(twice)} in all); ids must be distinct")
+
+    @classmethod
+    def of(cls, utterances: Iterable[Utterance]) -> "Corpus":
+        """A corpus of these utterances, in this order."""
+        return cls(tuple(utterances))
+
+    @classmethod
+    def load(cls, manifest: Path | str, audio_root: Path | str | None = None) -> "Corpus":
+        """Read a JSONL manifest; audio paths are relative to it (or to ``audio_root``) and may not leave that folder.
+
+        Raises `UserError` naming file and line for a line that is not a JSON object, a missing or mistyped field,
+        empty text, a duplicate id, and audio that is missing, unreadable, empty or outside the folder.
+        """
+        return cls.of(_parse_manifest(Path(manifest), Path(audio_root) if audio_root else None))
+
+    def save(self, manifest: Path) -> None:
+        """Write the manifest, whole or not at all. Raises `UserError` for audio outside the manifest's folder."""
+        base = manifest.parent.resolve()
+        lines = []
+        for utterance in self.utterances:
+            if not utterance.audio_filepath.resolve().is_relative_to(base):
+                raise UserError(f"{manifest}: {utterance.audio_filepath} lies outside the manifest's folder")
+            lines.append(json.dumps(_record(utterance, base), ensure_ascii=False) + "\n")
+        write_text(manifest, "".join(lines))
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def __iter__(self) -> Iterator[Utterance]:
+        return iter(self.utterances)
+
+    def __getitem__(self, index: int) -> Utterance:
+        return self.utterances[index]
+
+    def __add__(self, other: "Corpus") -> "Corpus":
+        return Corpus(self.utterances + other.utterances)
+
+    @property
+    def duration(self) -> float:
+        """Seconds of audio."""
+        return sum(utterance.duration for utterance in self)
+
+    @property
+    def domains(self) -> list[str]:
+        """The domains named, sorted."""
+        return sorted({utterance.domain for utterance in self if utterance.domain is not None})
+
+    @property
+    def sentences(self) -> list[Sentence]:
+        """The text of every utterance, in order."""
+        return [utterance.sentence for utterance in self]
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of every utterance's fields and its audio's size: what a stage is keyed by."""
+        rows = [[_record(u, None), u.audio_filepath.stat().st_size] for u in self]
+        return sha256_json(rows)
+
+    def filter(self, keep: Callable[[Utterance], bool]) -> "Corpus":
+        """The utterances for which ``keep`` holds."""
+        return Corpus.of(u for u in self if keep(u))
+
+    def domain(self, *names: str) -> "Corpus":
+        """The utterances of these domains."""
+        return self.filter(lambda u: u.domain in names)
+
+    def without(self, *names: str) -> "Corpus":
+        """The utterances of all other domains."""
+        return self.filter(lambda u: u.domain not in names)
+
+    def sample(self, size: int, seed: int = 0) -> "Corpus":
+        """At most ``size`` utterances drawn without replacement, in the corpus's order."""
+        if size >= len(self):
+            return self
+        chosen = set(Random(seed).sample(range(len(self)), size))
+        return Corpus.of(u for index, u in enumerate(self) if index in chosen)
+
+    def split(self, fraction: float, seed: int = 0, by: Unit = "id") -> tuple["Corpus", "Corpus"]:
+        """Two parts, the first holding about ``fraction`` of the distinct ids, texts or speakers.
+
+        What shares a text (or a speaker) stays on one side, so that the parts have none in common.
+        """
+        units = sorted({_unit(u, by) for u in self}, key=lambda unit: seed_from(seed, unit))
+        first = set(units[: round(len(units) * fraction)])
+        return self.filter(lambda u: _unit(u, by) in first), self.filter(lambda u: _unit(u, by) not in first)
+
+    def problems(self) -> list[str]:
+        """Decode every recording and name each that is silent, damaged, not a number or too long."""
+        found = []
+        for utterance in self:
+            try:
+                audio.require_window(utterance.audio_filepath, utterance.duration)
+                audio.read(utterance.audio_filepath)
+            except AudioError as error:
+                found.append(str(error))
+        return found
+
+    def require_sound(self) -> None:
+        """Raise `AudioError` for the first recording with a problem, so that nothing starts which must fail later."""
+        found = self.problems()
+        if found:
+            more = f" ({len(found) - 1} more; `syn2real corpus validate` lists all)" if len(found) > 1 else ""
+            raise AudioError(found[0] + more)
+
+
+def read_sentences(path: Path, domain: str | None = None) -> list[Sentence]:
+    """Domain text: one sentence a line of a text file, or the ``text`` of each line of a ``.jsonl`` manifest.
+
+    Blank lines are skipped. Raises `UserError` naming file and line for text that is not UTF-8 or a line without text.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; give a text file with one sentence a line, or a JSONL manifest")
+    sentences = []
+    for number, line in _lines(path):
+        if path.suffix == ".jsonl":
+            row = _object(path, number, line)
+            text, where = row.get("text"), row.get("domain") or domain
+            if not isinstance(text, str) or not text.strip():
+                raise UserError(at(path, number, "empty text; give every line a 'text'"))
+            sentences.append(Sentence(str(row.get("id") or f"{path.stem}-{number:05d}"), text.strip(), where))
+        else:
+            sentences.append(Sentence(f"{path.stem}-{number:05d}", line.strip(), domain))
+    if not sentences:
+        raise UserError(f"{path}: holds no text")
+    return sentences
+
+
+def _unit(utterance: Utterance, by: Unit) -> str:
+    if by == "speaker":
+        return utterance.speaker or utterance.id
+    return utterance.text if by == "text" else utterance.id
+
+
+def _record(utterance: Utterance, base: Path | None) -> dict[str, Any]:
+    record = {f.name: getattr(utterance, f.name) for f in fields(utterance) if f.name != "extra"}
+    path = utterance.audio_filepath
+    record["audio_filepath"] = os.path.relpath(path.resolve(), base) if base else path.name
+    return {name: value for name, value in record.items() if value is not None} | utterance.extra
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise UserError(at(path, line, "is not UTF-8; re-save the file as UTF-8")) from error
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    for number, line in enumerate(content.split("\n"), start=1):
+        if line.strip():
+            yield number, line
+
+
+def _object(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise UserError(at(path, number, f"not JSON ({error.msg}); each line is one JSON object")) from error
+    if not isinstance(row, dict):
+        raise UserError(at(path, number, "not a JSON object; each line is one {...}"))
+    return row
+
+
+def _parse_manifest(path: Path, audio_root: Path | None) -> Iterator[Utterance]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such manifest")
+    base = (audio_root or path.parent).resolve()
+    seen: dict[str, int] = {}
+    for number, line in _lines(path):
+        row = _object(path, number, line)
+        try:
+            utterance = _utterance(row, base)
+        except UserError as error:
+            raise type(error)(at(path, number, str(error))) from error
+        if utterance.id in seen:
+            problem = f"duplicate id {utterance.id!r} (first on line {seen[utterance.id]}); give each its own"
+            raise UserError(at(path, number, problem))
+        seen[utterance.id] = number
+        yield utterance
+    if not seen:
+        raise UserError(f"{path}: holds no utterances")
+
+
+def _utterance(row: dict[str, Any], base: Path) -> Utterance:
+    for name in ("audio_filepath", "text"):
+        if row.get(name) is None:
+            raise UserError(f"field {name!r} is missing")
+    known = {name: value for name, value in row.items() if name in _TYPES and value is not None}
+    for name, value in known.items():
+        kind = _TYPES[name]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            wanted = "number" if name in ("duration", "seed") else "string"
+            raise UserError(f"field {name!r} must be a {wanted}, not {json.dumps(value)[:40]}")
+    if known.get("source", "real") not in ("real", "synthetic"):
+        raise UserError(f"field 'source' must be 'real' or 'synthetic', not {known['source']!r}")
+    text = " ".join(known.pop("text").split())
+    if not text:
+        raise UserError("empty text; write the transcript or drop the line")
+    name = known.pop("audio_filepath")
+    path = (base / name).resolve()
+    if not path.is_relative_to(base):
+        raise UserError(f"{name} leaves {base}; move the audio there or name its folder with --audio-root")
+    try:
+        measured = audio.info(path).duration
+    except AudioError as error:
+        raise AudioError(str(error).replace(str(path), name)) from error
+    known.setdefault("id", str(Path(name).with_suffix("")))
+    extra = {name: value for name, value in row.items() if name not in _TYPES}
+    return Utterance(audio_filepath=path, text=text, extra=extra, **(known | {"duration": round(measured, 4)}))
+
+
+def relabel(utterance: Utterance, **changes: Any) -> Utterance:
+    """A copy with some fields changed."""
+    return replace(utterance, **changes)
