@@ -1,0 +1,287 @@
+"""Fine-tuning Whisper on a corpus through transformers' Seq2SeqTrainer, in windows as short as the clips allow."""
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset, Sampler
+from transformers import (
+    EarlyStoppingCallback,
+    PrinterCallback,
+    ProgressCallback,
+    Seq2SeqTrainer,
+    Seq2SeqTrainingArguments,
+    TrainerCallback,
+)
+
+from syn2real.errors import UserError
+from syn2real.hashing import seed_from
+from syn2real.progress import Bar
+from syn2real.sealing import write_text
+from syn2real.speech import audio
+from syn2real.speech.corpus import Corpus
+from syn2real.speech.whisper import SHORT_WINDOWS, Recogniser, encoder_window
+
+CHECKPOINTS = "trainer"  # where a running training keeps its state, inside its output directory
+COMPLETE = "complete"  # marks a checkpoint whose last byte is on disk
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How to fine-tune. The defaults suit a few hundred clips and Whisper tiny or base."""
+
+    epochs: float = 3
+    learning_rate: float = 2e-5
+    batch_size: int = 16
+    warmup: float = 0.1  # share of the steps
+    weight_decay: float = 0.1
+    full_windows: float = 0.1  # share of the batches padded to 30 s, so that the model keeps working there
+    patience: int = 3  # evaluations without a better dev loss before stopping; used with a dev corpus only
+    accumulate: int = 1
+    gradient_checkpointing: bool = False
+    freeze_encoder: bool = False
+    checkpoint_steps: int = 50
+    seed: int = 0
+
+
+class ClipDataset(Dataset):
+    """Decoded audio (float32, 16 kHz) and label ids of each utterance of a corpus."""
+
+    def __init__(self, corpus: Corpus, recogniser: Recogniser) -> None:
+        self.corpus = corpus
+        self.labels = [recogniser.label_ids(utterance.text) for utterance in corpus]
+
+    def __len__(self) -> int:
+        return len(self.corpus)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        utterance = self.corpus[index]
+        return {"id": utterance.id, "samples": audio.read(utterance.audio_filepath), "labels": self.labels[index]}
+
+
+class BucketSampler(Sampler):
+    """Shuffled batches of clips of similar length. The order is a function of (seed, epoch) and nothing else, so a
+    resumed run sees the same batches."""
+
+    def __init__(self, durations: Sequence[float], batch_size: int, seed: int, pool: int = 8) -> None:
+        self.durations = durations
+        self.batch_size = batch_size
+        self.seed = seed
+        self.pool = pool  # batches sorted together: larger wastes less padding, smaller mixes more
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order is produced next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.durations)
+
+    def __iter__(self) -> Iterator[int]:
+        random = Random(seed_from(self.seed, self.epoch))
+        order = list(range(len(self.durations)))
+        random.shuffle(order)
+        size = self.batch_size * self.pool
+        batches = []
+        for start in range(0, len(order), size):
+            pool = sorted(order[start : start + size], key=lambda index: self.durations[index])
+            batches += [pool[at : at + self.batch_size] for at in range(0, len(pool), self.batch_size)]
+        # An incomplete batch stays last: anywhere else the data loader would cut the batches after it elsewhere.
+        last = [batch for batch in batches if len(batch) < self.batch_size]
+        batches = [batch for batch in batches if len(batch) == self.batch_size]
+        random.shuffle(batches)
+        for batch in batches + last:
+            yield from batch
+
+
+@dataclass
+class Collator:
+    """Clips and labels to tensors: features cut to the longest clip, or padded to 30 s for a share of the batches."""
+
+    recogniser: Recogniser
+    full_windows: float
+    seed: int
+
+    def __call__(self, items: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        longest = max(len(item["samples"]) for item in items) / audio.SAMPLE_RATE
+        # Which batches are full follows from what they hold, so a resumed run decides alike.
+        draw = Random(seed_from(self.seed, *(item["id"] for item in items))).random()
+        seconds = audio.WINDOW if draw < self.full_windows else longest
+        width = max(len(item["labels"]) for item in items)
+        # Whisper pads with its end token, so labels are masked by length and never by id.
+        labels = torch.full((len(items), width), -100)
+        for row, item in enumerate(items):
+            labels[row, : len(item["labels"])] = torch.tensor(item["labels"])
+        features = self.recogniser.encode([item["samples"] for item in items], seconds)
+        return {"input_features": features, "labels": labels}
+
+
+class WindowTrainer(Seq2SeqTrainer):
+    """Seq2SeqTrainer whose batches may be shorter than 30 s and come length by length."""
+
+    def __init__(self, *args: Any, sampler: BucketSampler, **kwargs: Any) -> None:
+        self._sampler = sampler
+        super().__init__(*args, **kwargs)
+
+    def _get_train_sampler(self, *_: Any) -> Sampler:
+        return self._sampler
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Loss of one batch, with the encoder cut to the batch's window."""
+        with encoder_window(self.accelerator.unwrap_model(model), inputs["input_features"].shape[-1]):
+            return super().compute_loss(model, inputs, *args, **kwargs)
+
+    def prediction_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """One dev batch, likewise."""
+        with encoder_window(self.accelerator.unwrap_model(model), inputs["input_features"].shape[-1]):
+            return super().prediction_step(model, inputs, *args, **kwargs)
+
+
+class _Progress(TrainerCallback):
+    """Shows steps and loss; marks each checkpoint complete once all of it is written."""
+
+    def __init__(self, title: str) -> None:
+        self.bar = Bar(title)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.bar.start(total=state.max_steps, done=state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.bar.advance()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        if logs and "loss" in logs:
+            self.bar.note(f"loss {float(logs['loss']):.3f}")
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        write_text(Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE, "")
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.bar.stop()
+
+
+def finetune(
+    model: Path,
+    corpus: Corpus,
+    output: Path,
+    settings: TrainingSettings = TrainingSettings(),
+    *,
+    dev: Corpus | None = None,
+    language: str | None = None,
+    title: str = "fine-tuning",
+) -> None:
+    """Fine-tune the Whisper model in ``model`` on ``corpus`` into ``output``, a Hugging Face directory.
+
+    ``output`` is a directory the caller seals (a stage's, or `sealing.sealed_directory` with ``resume=True``); when it
+    holds the checkpoints of an earlier, killed run, training goes on from the last complete one and ends in the same
+    bytes. With ``dev`` the model of the lowest dev loss is kept and training stops early.
+
+    Raises `UserError` for an empty corpus, a recording that cannot be used, or a model that is no Whisper model.
+    """
+    if not len(corpus):
+        raise UserError("nothing to fine-tune on: the corpus is empty")
+    corpus.require_sound()
+    if dev is not None:
+        dev.require_sound()
+    _quiet()
+    recogniser = Recogniser.load(model, language)
+    trainer = _trainer(recogniser, corpus, dev, output / CHECKPOINTS, settings, title)
+    trainer.train(resume_from_checkpoint=last_checkpoint(output / CHECKPOINTS))
+    tuned = recogniser.model
+    setattr(tuned.config, SHORT_WINDOWS, True)
+    tuned.config.use_cache = True
+    tuned.save_pretrained(output)
+    recogniser.tokenizer.save_pretrained(output)
+    recogniser.features.save_pretrained(output)
+    record = {
+        "settings": asdict(settings),
+        "clips": len(corpus),
+        "seconds": round(corpus.duration, 2),
+        "steps": trainer.state.global_step,
+        "log": [
+            {name: row[name] for name in ("step", "loss", "eval_loss", "learning_rate") if name in row}
+            for row in trainer.state.log_history
+            if "loss" in row or "eval_loss" in row
+        ],
+    }
+    write_text(output / "training.json", json.dumps(record, indent=2) + "\n")
+    shutil.rmtree(output / CHECKPOINTS)
+
+
+def last_checkpoint(directory: Path) -> str | None:
+    """The newest complete checkpoint. Unfinished ones, left by a kill while writing, are removed."""
+    found = []
+    for path in directory.glob("checkpoint-*"):
+        if (path / COMPLETE).is_file():
+            found.append(path)
+        else:
+            shutil.rmtree(path)
+    newest = max(found, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
+    return str(newest) if newest else None
+
+
+def _trainer(
+    recogniser: Recogniser, corpus: Corpus, dev: Corpus | None, directory: Path, settings: TrainingSettings, title: str
+) -> WindowTrainer:
+    cuda = torch.cuda.is_available()
+    bf16 = cuda and torch.cuda.is_bf16_supported()
+    arguments = Seq2SeqTrainingArguments(
+        output_dir=str(directory),
+        num_train_epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.accumulate,
+        gradient_checkpointing=settings.gradient_checkpointing,
+        warmup_steps=settings.warmup,
+        weight_decay=settings.weight_decay,
+        bf16=bf16,
+        fp16=cuda and not bf16,
+        logging_steps=5,
+        save_strategy="steps",
+        save_steps=settings.checkpoint_steps,
+        save_total_limit=2,
+        eval_strategy="steps" if dev is not None else "no",
+        eval_steps=settings.checkpoint_steps if dev is not None else None,
+        load_best_model_at_end=dev is not None,
+        metric_for_best_model="eval_loss" if dev is not None else None,
+        greater_is_better=False if dev is not None else None,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        report_to=[],
+        seed=settings.seed,
+        data_seed=settings.seed,
+        dataloader_pin_memory=cuda,
+        disable_tqdm=True,
+    )
+    model = recogniser.model
+    model.config.use_cache = False
+    if settings.freeze_encoder:
+        model.model.encoder.requires_grad_(False)
+    callbacks: list[TrainerCallback] = [_Progress(title)]
+    if dev is not None:
+        callbacks.append(EarlyStoppingCallback(early_stopping_patience=settings.patience))
+    trainer = WindowTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=ClipDataset(corpus, recogniser),
+        eval_dataset=ClipDataset(dev, recogniser) if dev is not None else None,
+        data_collator=Collator(recogniser, settings.full_windows, settings.seed),
+        callbacks=callbacks,
+        sampler=BucketSampler([u.duration for u in corpus], settings.batch_size, settings.seed),
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    return trainer
+
+
+def _quiet() -> None:
+    """Keep library chatter (deprecations, tokens already set) off the user's progress bars."""
+    for name in ("transformers", "accelerate"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,0 +1,88 @@
+"""Text normalisers: what is forgiven before words are compared. Both sides go through the same one.
+
+`none` leaves case and punctuation as they are. `basic` is Whisper's for every language: lower case, no
+punctuation or symbols, no text in brackets; accents are kept, as they are letters. `english` also undoes
+contractions, writes numbers as digits and British spelling as American.
+"""
+
+import importlib.util
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from syn2real.errors import NotInstalled, UserError, did_you_mean
+
+_SPELLING_PACKAGE = "whisper-normalizer"  # carries OpenAI's english.json, byte for byte, and needs no torch
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """A named map from text to text; ``version`` says whose code it is, as results differ between versions."""
+
+    name: str
+    version: str
+    _apply: Callable[[str], str] = field(repr=False, compare=False)
+
+    def __call__(self, text: str) -> str:
+        """The normalised text, its words separated by single spaces."""
+        return " ".join(self._apply(text).split())
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.version})" if self.version else self.name
+
+
+def names() -> list[str]:
+    """The normalisers there are."""
+    return sorted(_MAKERS)
+
+
+@cache
+def normaliser(name: str) -> Normaliser:
+    """The normaliser called ``name``. Raises `UserError` for an unknown name, `NotInstalled` for a missing package."""
+    if name not in _MAKERS:
+        raise UserError(f"unknown normaliser {name!r}{did_you_mean(name, _MAKERS)}")
+    return _MAKERS[name]()
+
+
+def _none() -> Normaliser:
+    return Normaliser("none", "", lambda text: text)
+
+
+def _basic() -> Normaliser:
+    label = _installed("transformers")
+    from transformers.models.whisper.english_normalizer import BasicTextNormalizer
+
+    return Normaliser("basic", label, BasicTextNormalizer(remove_diacritics=False, split_letters=False))
+
+
+def _english() -> Normaliser:
+    label = f"{_installed('transformers')}, {_installed(_SPELLING_PACKAGE)}"
+    from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+
+    return Normaliser("english", label, EnglishTextNormalizer(_spelling()))
+
+
+_MAKERS: dict[str, Callable[[], Normaliser]] = {"none": _none, "basic": _basic, "english": _english}
+
+
+def _installed(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError as error:
+        raise NotInstalled(package, "speech") from error
+
+
+def _spelling() -> dict[str, str]:
+    """British to American spelling. The package is located, not imported: its modules load other packages."""
+    found = importlib.util.find_spec(_SPELLING_PACKAGE.replace("-", "_"))
+    places = [
+        Path(place) / "normalizers" / "english.json" for place in (found and found.submodule_search_locations) or []
+    ]
+    for place in places:
+        if place.is_file():
+            table: dict[str, str] = json.loads(place.read_text(encoding="utf-8"))
+            return table
+    raise NotInstalled(f"the spelling map of {_SPELLING_PACKAGE}", "speech")

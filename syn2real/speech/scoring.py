@@ -1,0 +1,255 @@
+"""Word and character error rates as counts that add. A rate is taken once, from the sum, and never averaged."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, NamedTuple
+
+from syn2real.errors import UserError
+from syn2real.speech.normalisation import Normaliser, normaliser
+
+ScoreUnit = Literal["word", "character"]
+EditKind = Literal["equal", "substitute", "delete", "insert"]
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What was said, or is thought to have been said, in one recording."""
+
+    text: str
+    speaker: str | None = None
+    domain: str | None = None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A reference and the hypothesis for the same recording."""
+
+    id: str
+    reference: str
+    hypothesis: str
+    speaker: str | None = None
+    domain: str | None = None
+
+
+@dataclass(frozen=True)
+class ErrorCounts:
+    """How many words (or characters) were right, replaced, dropped and added. Add two, and divide last.
+
+    What a recogniser invents where nothing was said (`empty_insertions`) has no reference to be measured
+    against: it is kept apart and is part of neither `insertions`, `errors` nor `rate`.
+
+    >>> (ErrorCounts(hits=3, deletions=1, utterances=1) + ErrorCounts(hits=4, utterances=1)).rate
+    0.125
+    """
+
+    hits: int = 0
+    substitutions: int = 0
+    deletions: int = 0
+    insertions: int = 0
+    empty_insertions: int = 0
+    utterances: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                raise ValueError(f"{name} must be a whole number of at least 0, not {value!r}")
+        if self.insertions and not self.words:
+            raise ValueError("insertions without reference words belong in empty_insertions")
+        if not self.utterances and (self.words or self.empty_insertions):
+            raise ValueError("counts need at least one utterance")
+
+    def __add__(self, other: "ErrorCounts") -> "ErrorCounts":
+        if not isinstance(other, ErrorCounts):
+            return NotImplemented
+        return ErrorCounts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    @property
+    def words(self) -> int:
+        """Words (or characters) of the reference."""
+        return self.hits + self.substitutions + self.deletions
+
+    @property
+    def errors(self) -> int:
+        """Substitutions, deletions and insertions, without those on empty references."""
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def rate(self) -> float:
+        """Errors per reference word (or character); may exceed 1. Raises `UserError` when there is none."""
+        if not self.words:
+            raise UserError("no reference words: an error rate needs at least one reference that is not empty")
+        return self.errors / self.words
+
+
+ZERO = ErrorCounts()
+
+
+@dataclass(frozen=True)
+class ScoredUtterance:
+    """One pair as it was given, and its counts after normalisation."""
+
+    id: str
+    counts: ErrorCounts
+    reference: str
+    hypothesis: str
+    speaker: str | None = None
+    domain: str | None = None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The counts of every utterance, in order, and how they were made."""
+
+    utterances: tuple[ScoredUtterance, ...]
+    normaliser: str  # name and versions
+    unit: ScoreUnit = "word"
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def __iter__(self) -> Iterator[ScoredUtterance]:
+        return iter(self.utterances)
+
+    @property
+    def total(self) -> ErrorCounts:
+        """The sum over all utterances."""
+        return sum((utterance.counts for utterance in self), ZERO)
+
+    @property
+    def rate(self) -> float:
+        """Error rate of the whole. Raises `UserError` when no reference has a word."""
+        return self.total.rate
+
+    @property
+    def ids(self) -> list[str]:
+        """The utterances' ids, in order."""
+        return [utterance.id for utterance in self]
+
+    @property
+    def domains(self) -> dict[str, "Scores"]:
+        """The scores of each domain that is named, sorted by name."""
+        named = sorted({utterance.domain for utterance in self if utterance.domain is not None})
+        return {domain: self.filter(lambda u, d=domain: u.domain == d) for domain in named}  # type: ignore[misc]
+
+    def filter(self, keep: Callable[[ScoredUtterance], bool]) -> "Scores":
+        """The utterances for which ``keep`` holds."""
+        return Scores(tuple(filter(keep, self.utterances)), self.normaliser, self.unit)
+
+    def record(self) -> dict[str, Any]:
+        """These scores as a JSON object; `from_record` is its inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Scores":
+        """Scores from what `record` gave."""
+        rows = (ScoredUtterance(**row | {"counts": ErrorCounts(**row["counts"])}) for row in record["utterances"])
+        return cls(tuple(rows), record["normaliser"], record["unit"])
+
+
+class Edit(NamedTuple):
+    """One step from the reference to the hypothesis; ``None`` where that side has no word."""
+
+    op: EditKind
+    reference: str | None
+    hypothesis: str | None
+
+
+def score(pairs: Iterable[Pair], normalise: Normaliser | str = "none", unit: ScoreUnit = "word") -> Scores:
+    """Error counts of each pair after ``normalise`` on both sides, over words or characters (spaces included).
+
+    Raises `UserError` for no pairs, an id given twice or an unknown normaliser.
+    """
+    import jiwer
+
+    normalise = normaliser(normalise) if isinstance(normalise, str) else normalise
+    rows = list(pairs)
+    if not rows:
+        raise UserError("nothing to score: there are no utterances")
+    seen: set[str] = set()
+    for row in rows:
+        if row.id in seen:
+            raise UserError(f"utterance {row.id!r} is given twice; ids must be distinct")
+        seen.add(row.id)
+    align = jiwer.process_words if unit == "word" else jiwer.process_characters
+    aligned = align([normalise(row.reference) for row in rows], [normalise(row.hypothesis) for row in rows])
+    return Scores(
+        tuple(
+            ScoredUtterance(
+                row.id, _counts(chunks, bool(reference)), row.reference, row.hypothesis, row.speaker, row.domain
+            )
+            for row, chunks, reference in zip(rows, aligned.alignments, aligned.references, strict=True)
+        ),
+        str(normalise),
+        unit,
+    )
+
+
+def score_corpus(
+    references: Mapping[str, Transcript | str],
+    hypotheses: Mapping[str, Transcript | str],
+    normalise: Normaliser | str = "none",
+    unit: ScoreUnit = "word",
+) -> Scores:
+    """Score hypotheses against the references of the same ids. Raises `UserError` when the ids differ."""
+    return score(pair_up(references, hypotheses), normalise, unit)
+
+
+def pair_up(references: Mapping[str, Transcript | str], hypotheses: Mapping[str, Transcript | str]) -> list[Pair]:
+    """References and hypotheses joined by id, in the references' order; speakers and domains are the references'.
+
+    Raises `UserError` naming a few ids that only one side has: scoring a part would flatter whoever left out the rest.
+    """
+    missing = [name for name in references if name not in hypotheses]
+    extra = [name for name in hypotheses if name not in references]
+    if missing or extra:
+        parts = [f"{_some(missing)} without a hypothesis"] if missing else []
+        parts += [f"{_some(extra)} without a reference"] if extra else []
+        raise UserError(f"references and hypotheses have different ids: {'; '.join(parts)}")
+    pairs = []
+    for name, given in references.items():
+        reference = given if isinstance(given, Transcript) else Transcript(given)
+        answer = hypotheses[name]
+        hypothesis = answer.text if isinstance(answer, Transcript) else answer
+        pairs.append(Pair(name, reference.text, hypothesis, reference.speaker, reference.domain))
+    return pairs
+
+
+def alignment(reference: str, hypothesis: str) -> list[Edit]:
+    """Word by word how the hypothesis differs, for a reader. Normalise first if case should not count.
+
+    >>> [edit.op for edit in alignment("a red kite", "a kite flies")]
+    ['equal', 'delete', 'equal', 'insert']
+    """
+    import jiwer
+
+    aligned = jiwer.process_words(" ".join(reference.split()), " ".join(hypothesis.split()))
+    edits = []
+    for chunk in aligned.alignments[0]:
+        said = aligned.references[0][chunk.ref_start_idx : chunk.ref_end_idx]
+        heard = aligned.hypotheses[0][chunk.hyp_start_idx : chunk.hyp_end_idx]
+        for index in range(max(len(said), len(heard))):
+            pair = (said[index] if said else None, heard[index] if heard else None)
+            edits.append(Edit(chunk.type, *pair))
+    return edits
+
+
+def _counts(chunks: Iterable[Any], has_reference: bool) -> ErrorCounts:
+    found = {"equal": 0, "substitute": 0, "delete": 0, "insert": 0}
+    for chunk in chunks:
+        inserted = chunk.type == "insert"
+        start, end = (chunk.hyp_start_idx, chunk.hyp_end_idx) if inserted else (chunk.ref_start_idx, chunk.ref_end_idx)
+        found[chunk.type] += end - start
+    added = found["insert"]
+    return ErrorCounts(
+        hits=found["equal"],
+        substitutions=found["substitute"],
+        deletions=found["delete"],
+        insertions=added if has_reference else 0,
+        empty_insertions=0 if has_reference else added,
+        utterances=1,
+    )
+
+
+def _some(ids: list[str], shown: int = 3) -> str:
+    listed = ", ".join(repr(name) for name in ids[:shown])
+    return f"{len(ids)} ({listed}{', …' if len(ids) > shown else ''})"
