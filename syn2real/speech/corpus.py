@@ -10,7 +10,7 @@ from random import Random
 from typing import Any, Literal
 
 from syn2real.errors import AudioError, UserError, at
-from syn2real.hashing import seed_from, sha256_json
+from syn2real.hashing import seed_from, sha256_file, sha256_json
 from syn2real.sealing import write_text
 from syn2real.speech import audio
 
@@ -95,12 +95,14 @@ class Corpus:
     def save(self, manifest: Path) -> None:
         """Write the manifest, whole or not at all. Raises `UserError` for audio outside the manifest's folder."""
         base = manifest.parent.resolve()
-        lines = []
         for utterance in self.utterances:
             if not utterance.audio_filepath.resolve().is_relative_to(base):
                 raise UserError(f"{manifest}: {utterance.audio_filepath} lies outside the manifest's folder")
-            lines.append(json.dumps(_record(utterance, base), ensure_ascii=False) + "\n")
-        write_text(manifest, "".join(lines))
+        write_text(manifest, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows(base)))
+
+    def rows(self, base: Path) -> list[dict[str, Any]]:
+        """Manifest rows, audio paths relative to ``base``."""
+        return [_record(utterance, base.resolve()) for utterance in self]
 
     def __len__(self) -> int:
         return len(self.utterances)
@@ -131,9 +133,8 @@ class Corpus:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of every utterance's fields and its audio's size: what a stage is keyed by."""
-        rows = [[_record(u, None), u.audio_filepath.stat().st_size] for u in self]
-        return sha256_json(rows)
+        """A hash of every utterance's fields and its audio's bytes: what a stage is keyed by."""
+        return sha256_json([[_record(u, None), sha256_file(u.audio_filepath)] for u in self])
 
     def filter(self, keep: Callable[[Utterance], bool]) -> "Corpus":
         """The utterances for which ``keep`` holds."""
@@ -221,8 +222,8 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         content = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise UserError(at(path, line, "is not UTF-8; re-save the file as UTF-8")) from error
+        broken = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise UserError(at(path, broken, "is not UTF-8; re-save the file as UTF-8")) from error
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
     for number, line in enumerate(content.split("\n"), start=1):
@@ -260,7 +261,8 @@ def _parse_manifest(path: Path, audio_root: Path | None) -> Iterator[Utterance]:
         raise UserError(f"{path}: holds no utterances")
 
 
-def _utterance(row: dict[str, Any], base: Path) -> Utterance:
+def _checked(row: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a row that we know, with their types checked and the text's white space made single."""
     for name in ("audio_filepath", "text"):
         if row.get(name) is None:
             raise UserError(f"field {name!r} is missing")
@@ -272,9 +274,16 @@ def _utterance(row: dict[str, Any], base: Path) -> Utterance:
             raise UserError(f"field {name!r} must be a {wanted}, not {json.dumps(value)[:40]}")
     if known.get("source", "real") not in ("real", "synthetic"):
         raise UserError(f"field 'source' must be 'real' or 'synthetic', not {known['source']!r}")
-    text = " ".join(known.pop("text").split())
-    if not text:
+    known["text"] = " ".join(known["text"].split())
+    if not known["text"]:
         raise UserError("empty text; write the transcript or drop the line")
+    if "\0" in known["audio_filepath"] or not known["audio_filepath"].strip():
+        raise UserError(f"{json.dumps(known['audio_filepath'])} is not a file name")
+    return known
+
+
+def _utterance(row: dict[str, Any], base: Path) -> Utterance:
+    known = _checked(row)
     name = known.pop("audio_filepath")
     path = (base / name).resolve()
     if not path.is_relative_to(base):
@@ -285,7 +294,7 @@ def _utterance(row: dict[str, Any], base: Path) -> Utterance:
         raise AudioError(str(error).replace(str(path), name)) from error
     known.setdefault("id", str(Path(name).with_suffix("")))
     extra = {name: value for name, value in row.items() if name not in _TYPES}
-    return Utterance(audio_filepath=path, text=text, extra=extra, **(known | {"duration": round(measured, 4)}))
+    return Utterance(audio_filepath=path, extra=extra, **(known | {"duration": round(measured, 4)}))
 
 
 def relabel(utterance: Utterance, **changes: Any) -> Utterance:

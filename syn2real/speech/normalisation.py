@@ -78,10 +78,8 @@ def _installed(package: str) -> str:
 def _spelling() -> dict[str, str]:
     """British to American spelling. The package is located, not imported: its modules load other packages."""
     found = importlib.util.find_spec(_SPELLING_PACKAGE.replace("-", "_"))
-    places = [
-        Path(place) / "normalizers" / "english.json" for place in (found and found.submodule_search_locations) or []
-    ]
-    for place in places:
+    for folder in (found.submodule_search_locations if found else None) or []:
+        place = Path(folder) / "normalizers" / "english.json"
         if place.is_file():
             table: dict[str, str] = json.loads(place.read_text(encoding="utf-8"))
             return table

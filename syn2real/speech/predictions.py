@@ -3,14 +3,14 @@
 JSONL (NeMo manifests), CSV and TSV with a header, or plain text with one utterance a line, blank lines included.
 """
 
-import csv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from syn2real.errors import UserError, at, did_you_mean
+from syn2real.errors import UserError, at
 from syn2real.speech.corpus import Corpus, _lines, _object
 from syn2real.speech.scoring import Pair, Transcript, pair_up
+from syn2real.speech.tables import read_table
 
 Side = Literal["reference", "hypothesis"]
 _FIELDS: dict[Side, tuple[str, ...]] = {"reference": ("text",), "hypothesis": ("pred_text", "text")}
@@ -86,7 +86,7 @@ def _columns(path: Path) -> Iterator[tuple[int, set[str]]]:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     if path.suffix.lower() in (".csv", ".tsv"):
-        number, row = next(_table_rows(path))
+        number, row = next(read_table(path, "id"))
         yield number, set(row)
     else:
         for number, line in _lines(path):
@@ -106,33 +106,8 @@ def _manifest(path: Path, side: Side) -> Iterator[_Row]:
 
 
 def _table(path: Path, side: Side) -> Iterator[_Row]:
-    for number, row in _table_rows(path):
+    for number, row in read_table(path, "id"):
         yield _row(path, number, row, side)
-
-
-def _table_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and cells of each row of a CSV or TSV file; in TSV a quotation mark is only that."""
-    _lines_checked = dict(_lines(path))
-    tabs = path.suffix.lower() == ".tsv"
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        options: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {"strict": True}
-        rows = csv.reader(file, **options)
-        try:
-            header = [name.strip() for name in next(rows, [])]
-            if "id" not in header:
-                problem = (
-                    f"no column 'id'{did_you_mean('id', header)}; the first line names the columns, such as id,text"
-                )
-                raise UserError(at(path, 1, problem))
-            for cells in rows:
-                if not cells:
-                    continue
-                if len(cells) != len(header):
-                    problem = f"{len(cells)} cells under {len(header)} columns; quote a text that holds the separator"
-                    raise UserError(at(path, rows.line_num, problem))
-                yield rows.line_num, dict(zip(header, cells, strict=True))
-        except csv.Error as error:
-            raise UserError(at(path, rows.line_num, f"not a table ({error}); check the quotation marks")) from error
 
 
 def _row(path: Path, number: int, row: dict[str, Any], side: Side) -> _Row:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from syn2real.errors import UserError
 from syn2real.speech.normalisation import Normaliser, normaliser
@@ -218,7 +218,7 @@ def alignment(reference: str, hypothesis: str) -> list[Edit]:
     """Word by word how the hypothesis differs, for a reader. Normalise first if case should not count.
 
     >>> [edit.op for edit in alignment("a red kite", "a kite flies")]
-    ['equal', 'delete', 'equal', 'insert']
+    ['equal', 'substitute', 'substitute']
     """
     import jiwer
 
@@ -228,8 +228,8 @@ def alignment(reference: str, hypothesis: str) -> list[Edit]:
         said = aligned.references[0][chunk.ref_start_idx : chunk.ref_end_idx]
         heard = aligned.hypotheses[0][chunk.hyp_start_idx : chunk.hyp_end_idx]
         for index in range(max(len(said), len(heard))):
-            pair = (said[index] if said else None, heard[index] if heard else None)
-            edits.append(Edit(chunk.type, *pair))
+            op = cast(EditKind, chunk.type)
+            edits.append(Edit(op, said[index] if said else None, heard[index] if heard else None))
     return edits
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from syn2real.errors import UserError
-from syn2real.speech.scoring import Scores, ScoredUtterance
+from syn2real.speech.scoring import ScoredUtterance, Scores
 
 Resampled = Literal["speaker", "utterance"]
 _CHUNK = 1 << 21  # unit indices drawn at a time: 16 MB, whatever the size of the corpus

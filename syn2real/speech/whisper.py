@@ -5,7 +5,7 @@ sinusoids, so a shorter input needs only the table's first rows: `encoder_window
 one call. Nothing about the saved model changes, which keeps its full table and works at 30 s in plain transformers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +73,12 @@ class Recogniser:
             return_tensors="pt",
         )
         return batch.input_features
+
+    def replace_weights(self, tensor: Callable[[str], torch.Tensor]) -> None:
+        """Overwrite every stored weight with ``tensor(name)``; tied weights follow the one that is stored."""
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                parameter.copy_(tensor(name))
 
     def label_ids(self, text: str) -> list[int]:
         """Token ids the decoder must produce after ``<|startoftranscript|>``: language, task, text, end.

@@ -1,0 +1,130 @@
+"""`demo`, `run` and `adapt`: the main job."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from syn2real.cli.output import Json, Language, Model, console, parse_weights, print_json
+from syn2real.errors import UserError
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("demo")(demo)
+    app.command("run")(run)
+    app.command("adapt")(adapt)
+
+
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where results, report and model go.")] = Path("demo"),
+    language: Annotated[str, typer.Option("--language", "-l", help="Language of the spoken stamps.")] = "es",
+    model: Model = "whisper-base",
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer clips: under 5 minutes on 2 cores.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Teach Whisper the animals, from their names alone.
+
+    Real recordings of a children's drawing program are fetched; a model that has only read the animals' names is
+    tested on how they are really spoken. The same command goes on after an interruption.
+
+    [bold]Examples[/bold]
+
+      syn2real demo --output demo
+      syn2real demo --language fr --quick
+    """
+    from syn2real.experiments.demo import demo_corpus, demo_recipe
+
+    corpus = demo_corpus(language)
+    _study(demo_recipe(corpus, language, model, quick), output, as_json)
+
+
+def run(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, see recipes/.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Default: runs/NAME of the recipe.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a key, for instance training.epochs=1.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only validate the recipe.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a study from a recipe. What is finished is reused; the same command goes on after an interruption.
+
+    [bold]Examples[/bold]
+
+      syn2real run recipes/speechocean762.yaml --set corpus.manifest=/data/speechocean762/manifest.jsonl
+      syn2real run my.yaml --output runs/mine --set training.epochs=1 --json
+    """
+    from syn2real.experiments.recipe import load_recipe
+
+    overrides = {}
+    for item in settings or []:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise UserError(f"--set {item}: write KEY=VALUE, for instance training.epochs=1")
+        overrides[key] = value
+    loaded = load_recipe(recipe, overrides)
+    if check:
+        typer.echo(f"{recipe}: valid", err=True)
+        return
+    _study(loaded, output or Path("runs") / recipe.stem, as_json)
+
+
+def adapt(
+    text: Annotated[Path, typer.Option("--text", "-t", help="Domain text: one sentence a line, or a JSONL manifest.")],
+    source: Annotated[Path, typer.Option("--source", "-s", help="Manifest of labelled real speech of other domains.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the adapted model goes.")],
+    model: Model = "whisper-base",
+    language: Language = None,
+    test: Annotated[
+        Path | None, typer.Option("--test", help="Manifest of real target recordings, only to report the gain.")
+    ] = None,
+    engine: Annotated[list[str] | None, typer.Option("--engine", "-e", help="Engine[=weight]; repeatable.")] = None,
+    held_out: Annotated[
+        list[str] | None, typer.Option("--held-out", help="Source domain kept out of the vector to choose λ.")
+    ] = None,
+    scale: Annotated[float | None, typer.Option("--lambda", help="Use this λ instead of choosing one.")] = None,
+    renditions: Annotated[int, typer.Option(help="How often each domain sentence is spoken.")] = 2,
+    epochs: Annotated[float, typer.Option(help="Passes over the clips, for every model tuned.")] = 3,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-5,
+    as_json: Json = False,
+) -> None:
+    """Adapt a recogniser to a domain of which you have only text, with labelled real speech of other domains.
+
+    The text is spoken by synthesisers and the model tuned on it; the SYN2REAL vector, made from the source speech and
+    the same sentences synthesised, is added; λ is chosen on a part of the source speech.
+
+    [bold]Examples[/bold]
+
+      syn2real adapt --model whisper-base --language es --text menu.txt --source calls/manifest.jsonl --output adapted
+      syn2real adapt -m ./my-whisper -t menu.txt -s calls/manifest.jsonl -o adapted --test menu-test/manifest.jsonl
+    """
+    from syn2real.experiments.adaptation import adaptation_material
+    from syn2real.experiments.recipe import parse_recipe
+
+    recipe = parse_recipe(
+        title=f"{Path(model).name} adapted to {text.stem}",
+        model=model,
+        language=language or "en",
+        corpus={"manifest": source},
+        target=[text.stem],
+        held_out=held_out or [],
+        target_text=text,
+        scale=scale,
+        synthesis={"engines": parse_weights(engine or ["espeak"]), "target_renditions": renditions},
+        training={"epochs": epochs, "learning_rate": learning_rate},
+    )
+    _study(recipe, output, as_json, adaptation_material(recipe, test))
+
+
+def _study(recipe: Any, output: Path, as_json: bool, material: Any = None) -> None:
+    from syn2real.reports.bundle import run_and_report
+
+    record = run_and_report(recipe, output, material)
+    if as_json:
+        print_json(record)
+        return
+    from syn2real.reports.terminal import print_results
+
+    print_results(record, console())
+    typer.echo(f"model: {output / 'model'}\nreport: {output / 'report.html'}", err=True)

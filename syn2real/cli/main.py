@@ -1,0 +1,52 @@
+"""The `syn2real` command. One file per command group; nothing heavy is imported before a command runs."""
+
+import sys
+
+import typer
+
+from syn2real import __version__
+from syn2real.cli import adapt, corpus, doctor, recogniser, vector, voices
+from syn2real.errors import UserError
+
+app = typer.Typer(
+    name="syn2real",
+    help="Adapt a speech recogniser to a domain for which only text exists.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with: [bold]syn2real demo --output demo[/bold]",
+)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: bool = typer.Option(False, "--version", is_eager=True, help="Print the version and leave."),
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+adapt.add_to(app)
+recogniser.add_to(app)
+voices.add_to(app)
+doctor.add_to(app)
+app.add_typer(vector.app, name="vector")
+app.add_typer(corpus.app, name="corpus")
+
+
+def main() -> None:
+    """Run the command line. A user's error is one line and status 1; Ctrl-C is status 130."""
+    try:
+        app()
+    except UserError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on from here", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""What every command shares: options that recur, and printing for people or for machines."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from syn2real.errors import UserError
+
+Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON on stdout.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that is already there.")]
+Language = Annotated[str | None, typer.Option("--language", "-l", help="Language spoken, as ISO 639-1 (es, fr, …).")]
+Model = Annotated[
+    str, typer.Option("--model", "-m", help="A model directory, a packaged name (whisper-base) or a hub id (org/name).")
+]
+Workers = Annotated[int | None, typer.Option(help="Processes that speak at once; by default one per core.")]
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def console() -> Any:
+    """A rich console on stdout."""
+    from rich.console import Console
+
+    return Console()
+
+
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write one JSON object a line, whole or not at all."""
+    from syn2real.sealing import write_text
+
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def parse_weights(items: list[str]) -> dict[str, float]:
+    """``["espeak=2", "pico"]`` → ``{"espeak": 2.0, "pico": 1.0}``. Raises `UserError` for a weight that is no number."""
+    weights = {}
+    for item in items:
+        name, _, weight = item.partition("=")
+        try:
+            weights[name] = float(weight or 1)
+        except ValueError as error:
+            raise UserError(f"--engine {item}: the weight must be a number, for instance {name}=2") from error
+    return weights

@@ -1,0 +1,230 @@
+"""`synthesize`, `finetune`, `transcribe`, `evaluate` and `score`: the single steps."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from syn2real.cli.output import Json, Language, Model, Overwrite, Workers, console, parse_weights, print_json, write_jsonl
+
+Manifest = Annotated[Path, typer.Argument(help="A JSONL manifest with audio_filepath and text.")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Where the result goes.")]
+WindowOption = Annotated[
+    str, typer.Option(help="full: pad to 30 s; short: cut to the longest clip; auto: short if trained so.")
+]
+NormaliserOption = Annotated[str, typer.Option("--normaliser", "-n", help="none, basic or english; on both sides.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Clips heard at once.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (synthesize, finetune, transcribe, evaluate, score):
+        app.command(command.__name__)(command)
+
+
+def synthesize(
+    text: Annotated[Path, typer.Argument(help="One sentence a line, or a JSONL manifest with text.")],
+    output: Output,
+    language: Annotated[str, typer.Option("--language", "-l", help="Language of the text.")] = "en",
+    engine: Annotated[list[str] | None, typer.Option("--engine", "-e", help="Engine[=weight]; repeatable.")] = None,
+    voice: Annotated[list[str] | None, typer.Option("--voice", help="Only these voices, as engine:name.")] = None,
+    renditions: Annotated[int, typer.Option(min=1, help="How often each sentence is spoken.")] = 1,
+    seed: Annotated[int, typer.Option(help="Draws voices, rates and pitches.")] = 0,
+    commercial: Annotated[bool, typer.Option("--commercial", help="Only voices free for commercial use.")] = False,
+    domain: Annotated[str | None, typer.Option(help="Domain written to the manifest.")] = None,
+    workers: Workers = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Speak text into a corpus of 16 kHz FLAC with a manifest. The same command goes on after an interruption.
+
+    [bold]Examples[/bold]
+
+      syn2real synthesize menu.txt --language es --engine espeak --renditions 3 --output menu-spoken
+      syn2real synthesize menu.txt -e hibari=2 -e piper -o menu-spoken
+    """
+    from syn2real.sealing import sealed_directory
+    from syn2real.speech.corpus import Corpus, read_sentences
+    from syn2real.speech.synthesis import SynthesisSettings, synthesize
+
+    settings = SynthesisSettings(
+        engines=parse_weights(engine or ["espeak"]),
+        language=language,
+        voices=tuple(voice or ()),
+        renditions=renditions,
+        commercial_only=commercial,
+        seed=seed,
+    )
+    with sealed_directory(output, resume=True, overwrite=overwrite) as partial:
+        synthesize(read_sentences(text, domain), settings, partial, workers)
+    _summarise(Corpus.load(output / "manifest.jsonl"), output / "manifest.jsonl", as_json)
+
+
+def finetune(
+    manifest: Manifest,
+    output: Output,
+    model: Model = "whisper-base",
+    language: Language = None,
+    dev: Annotated[Path | None, typer.Option(help="Manifest that stops training early and picks the model.")] = None,
+    epochs: Annotated[float, typer.Option(help="Passes over the corpus.")] = 3,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-5,
+    batch_size: BatchSize = 16,
+    full_windows: Annotated[float, typer.Option(help="Share of batches padded to 30 s.")] = 0.1,
+    patience: Annotated[int, typer.Option(help="Evaluations without progress before stopping.")] = 3,
+    seed: Annotated[int, typer.Option(help="Order of the clips.")] = 0,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Fine-tune a Whisper model on a corpus. The same command goes on after an interruption.
+
+    [bold]Examples[/bold]
+
+      syn2real finetune train/manifest.jsonl --model whisper-tiny.en --output tuned
+      syn2real finetune train/manifest.jsonl -m whisper-base -l es --dev dev/manifest.jsonl -o tuned
+    """
+    import json
+
+    from syn2real.sealing import sealed_directory
+    from syn2real.speech.corpus import Corpus
+    from syn2real.speech.pretrained import resolve_model
+
+    corpus = Corpus.load(manifest)
+    dev_corpus = Corpus.load(dev) if dev else None
+    base = resolve_model(model)
+    from syn2real.speech.finetuning import TrainingSettings
+    from syn2real.speech.finetuning import finetune as tune
+
+    settings = TrainingSettings(
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        full_windows=full_windows,
+        patience=patience,
+        seed=seed,
+    )
+    with sealed_directory(output, resume=True, overwrite=overwrite) as partial:
+        tune(base, corpus, partial, settings, dev=dev_corpus, language=language)
+    record = json.loads((output / "training.json").read_text())
+    if as_json:
+        print_json({"model": str(output), **record})
+    else:
+        typer.echo(f"{output}: {record['steps']} steps over {record['clips']} clips, loss {record['log'][-1]['loss']}")
+
+
+def transcribe(
+    manifest: Manifest,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="JSONL file; default stdout.")] = None,
+    model: Model = "whisper-base",
+    language: Language = None,
+    window: WindowOption = "auto",
+    batch_size: BatchSize = 16,
+    beams: Annotated[int, typer.Option(min=1, help="Beam width; 1 is greedy.")] = 1,
+    overwrite: Overwrite = False,
+) -> None:
+    """Transcribe a corpus to JSONL: every line of the manifest with pred_text added.
+
+    [bold]Examples[/bold]
+
+      syn2real transcribe test/manifest.jsonl --model adapted/model --language es --output hypotheses.jsonl
+      syn2real transcribe test/manifest.jsonl -m whisper-tiny.en --window full
+    """
+    import json
+
+    from syn2real.sealing import require_absent
+
+    if output is not None:
+        require_absent(output, overwrite=overwrite)
+    rows = _hear(manifest, model, language, window, batch_size, beams)
+    if output is None:
+        for row in rows:
+            typer.echo(json.dumps(row, ensure_ascii=False))
+    else:
+        write_jsonl(output, rows)
+
+
+def evaluate(
+    manifest: Manifest,
+    model: Model = "whisper-base",
+    language: Language = None,
+    window: WindowOption = "auto",
+    batch_size: BatchSize = 16,
+    normaliser: NormaliserOption = "basic",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Keep the hypotheses in this JSONL.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Transcribe a corpus and score it: WER with its interval, counts, CER, by domain.
+
+    [bold]Examples[/bold]
+
+      syn2real evaluate test/manifest.jsonl --model whisper-tiny.en
+      syn2real evaluate test/manifest.jsonl -m adapted/model -l es --json
+    """
+    from syn2real.speech.scoring import Pair
+
+    rows = _hear(manifest, model, language, window, batch_size, 1)
+    if output is not None:
+        write_jsonl(output, rows)
+    pairs = [Pair(r["id"], r["text"], r["pred_text"], r.get("speaker"), r.get("domain")) for r in rows]
+    _report(pairs, normaliser, as_json)
+
+
+def score(
+    reference: Annotated[Path, typer.Argument(help="References; or, alone, JSONL holding text and pred_text.")],
+    hypothesis: Annotated[Path | None, typer.Argument(help="Hypotheses with the same ids.")] = None,
+    baseline: Annotated[
+        Path | None, typer.Option("--against", help="Another system's hypotheses: a paired test is added.")
+    ] = None,
+    normaliser: NormaliserOption = "basic",
+    as_json: Json = False,
+) -> None:
+    """Score hypotheses against references: WER with its bootstrap interval, counts, CER, by domain.
+
+    Reads JSONL (NeMo), CSV/TSV with id and text, or text with one utterance a line.
+
+    [bold]Examples[/bold]
+
+      syn2real score test/manifest.jsonl hypotheses.jsonl --normaliser english
+      syn2real score test/manifest.jsonl new.jsonl --against old.jsonl --json
+    """
+    from syn2real.speech.predictions import read_pairs
+
+    other = read_pairs(reference, baseline) if baseline else None
+    _report(read_pairs(reference, hypothesis), normaliser, as_json, other)
+
+
+def _hear(
+    manifest: Path, model: str, language: str | None, window: str, batch_size: int, beams: int
+) -> list[dict[str, Any]]:
+    from syn2real.errors import UserError, did_you_mean
+    from syn2real.speech.corpus import Corpus
+    from syn2real.speech.pretrained import resolve_model
+
+    if window not in ("auto", "short", "full"):
+        raise UserError(f"--window {window}: unknown{did_you_mean(window, ('auto', 'short', 'full'))}")
+    corpus = Corpus.load(manifest)
+    corpus.require_sound()
+    from syn2real.speech.transcription import TranscriptionSettings, transcribe
+
+    settings = TranscriptionSettings(batch_size=batch_size, beams=beams, window=window)  # type: ignore[arg-type]
+    texts = transcribe(resolve_model(model), corpus, settings, language=language)
+    return [row | {"pred_text": texts[row["id"]]} for row in corpus.rows(manifest.parent)]
+
+
+def _report(pairs: list[Any], normaliser: str, as_json: bool, baseline: list[Any] | None = None) -> None:
+    from syn2real.reports.scores import print_scores, scores_record
+
+    record = scores_record(pairs, normaliser, baseline)
+    if as_json:
+        print_json(record)
+    else:
+        print_scores(record, console())
+
+
+def _summarise(corpus: Any, manifest: Path, as_json: bool) -> None:
+    from syn2real.cli.corpus import summary
+
+    record = summary(corpus)
+    if as_json:
+        print_json({"manifest": str(manifest), **record})
+    else:
+        typer.echo(f"{manifest}: {record['utterances']} utterances, {record['minutes']} min, {record['voices']} voices")

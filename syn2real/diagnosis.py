@@ -1,0 +1,112 @@
+"""What this machine has and lacks. Each finding says what to do about it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+State = Literal["ok", "absent", "broken"]
+
+EXTRAS = {
+    "transformers": "speech",
+    "accelerate": "speech",
+    "soundfile": "speech",
+    "soxr": "speech",
+    "jiwer": "speech",
+    "matplotlib": "speech",
+    "peft": "llm",
+    "gguf": "gguf",
+}
+DISK = 10e9  # bytes: a study of Whisper base with its checkpoints
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at."""
+
+    what: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+
+def diagnose() -> list[Finding]:
+    """Everything `syn2real doctor` looks at, in order."""
+    return [_python(), _torch(), *_packages(), *_traps(), *_engines(), _ffmpeg(), _threads(), _disk()]
+
+
+def _python() -> Finding:
+    name = f"{sys.version_info.major}.{sys.version_info.minor}"
+    good = sys.version_info >= (3, 11)
+    return Finding("python", "ok" if good else "broken", name, "" if good else "use Python 3.11 or newer")
+
+
+def _torch() -> Finding:
+    import torch
+
+    cuda = f"CUDA {torch.version.cuda}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else "CPU"
+    return Finding("torch", "ok", f"{torch.__version__}, {cuda}")
+
+
+def _packages() -> list[Finding]:
+    found = []
+    for package, extra in EXTRAS.items():
+        try:
+            found.append(Finding(package, "ok", version(package)))
+        except PackageNotFoundError:
+            found.append(Finding(package, "absent", "not installed", f"pip install 'syn2real[{extra}]'"))
+    return found
+
+
+def _traps() -> list[Finding]:
+    """Packages that break others when they are present and do not import."""
+    found = []
+    for package, remedy in (
+        ("torchaudio", "its last release links CUDA and breaks transformers beside CPU torch: pip uninstall torchaudio"),
+        ("torchcodec", "0.14 and later link CUDA: pip install 'torchcodec<0.14', or uninstall it; nothing here needs it"),
+    ):
+        if find_spec(package) is None:
+            found.append(Finding(package, "ok", "not installed, and not needed"))
+            continue
+        # In a process of its own: a failed import of these can take the interpreter along.
+        tried = subprocess.run([sys.executable, "-c", f"import {package}"], capture_output=True, text=True, check=False)
+        if tried.returncode == 0:
+            found.append(Finding(package, "ok", version(package)))
+        else:
+            last = (tried.stderr.strip().splitlines() or ["does not import"])[-1]
+            found.append(Finding(package, "broken", last[:160], remedy))
+    return found
+
+
+def _engines() -> list[Finding]:
+    if find_spec("soundfile") is None:
+        return []
+    from syn2real.speech.engines import ENGINES, missing_engines
+
+    missing = missing_engines(None)
+    return [
+        Finding(f"engine {name}", "absent", missing[name]) if name in missing else Finding(f"engine {name}", "ok", "ready")
+        for name in ENGINES.names()
+    ]
+
+
+def _ffmpeg() -> Finding:
+    path = shutil.which("ffmpeg")
+    return Finding("ffmpeg", "ok", path or "not installed, and not needed: audio is read with soundfile")
+
+
+def _threads() -> Finding:
+    import torch
+
+    return Finding("threads", "ok", f"{torch.get_num_threads()} of {os.cpu_count()} cores used by torch")
+
+
+def _disk() -> Finding:
+    free = shutil.disk_usage(Path.cwd()).free
+    state: State = "ok" if free > DISK else "broken"
+    return Finding("disk", state, f"{free / 1e9:.0f} GB free here", "" if state == "ok" else "free at least 10 GB")

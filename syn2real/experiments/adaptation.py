@@ -1,0 +1,406 @@
+"""The SYN2REAL study (arXiv 2406.02925) as stages: synthesis, fine-tuning, vector, λ, merged model, scores.
+
+    target text ──▶ synthetic target ──▶ θ_syn^T ────────────────────┐
+    source real ─────────────────────▶ θ_real^S ─┐                   ├─▶ θ* = θ_syn^T + λτ
+    source text ──▶ synthetic source ▶ θ_syn^S ──┴─▶ τ = θ_real^S − θ_syn^S
+
+λ is chosen without any real speech of the target: each proxy domain plays the target, and the λ with the fewest
+errors summed over proxies is taken. A proxy is either held out of every vector (`held_out`), so that one vector
+serves all, or takes its turn (`rotate`) with a vector made from the other sources.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from syn2real.errors import UserError, did_you_mean
+from syn2real.experiments.recipe import Recipe
+from syn2real.experiments.results import CurvePoint, Results, StudyData, SystemResult, measure
+from syn2real.experiments.stages import Stage, Workspace
+from syn2real.hashing import seed_from, sha256_file, sha256_json
+from syn2real.merge import Checkpoint, TaskVector
+from syn2real.progress import say
+from syn2real.sealing import write_text
+from syn2real.speech.corpus import Corpus, Sentence, read_sentences
+from syn2real.speech.pretrained import resolve_model
+from syn2real.speech.scoring import Pair, Scores, score
+from syn2real.speech.synthesis import SynthesisSettings, synthesize
+
+SYNTHESIS_VERSION = 1
+TRAINING_VERSION = 1
+VECTOR_VERSION = 1
+TRANSCRIPTION_VERSION = 1
+MERGE_VERSION = 1
+
+HYPOTHESES = "hypotheses.jsonl"
+VECTOR = "vector.safetensors"
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a study works on: recordings by role, and the target's text."""
+
+    source: Corpus  # real, for θ_real^S
+    held_out: Corpus  # real, chooses λ, in no vector
+    test: Corpus  # real recordings of the target, read for scoring only
+    target_text: tuple[Sentence, ...]
+
+
+def load_material(recipe: Recipe) -> Material:
+    """Read the corpus and give every recording its role.
+
+    The target's real training speech gives its text and nothing else. Raises `UserError` for unknown domains or a
+    role without recordings.
+    """
+    corpus = Corpus.load(recipe.corpus.manifest)
+    domains = set(corpus.domains)
+    for name in [*recipe.target, *recipe.sources, *recipe.held_out, *recipe.rotate]:
+        if name not in domains:
+            raise UserError(f"{recipe.corpus.manifest}: no domain {name!r}{did_you_mean(name, domains)}")
+    train, test = _select(corpus, recipe.corpus.train), _select(corpus, recipe.corpus.test)
+    sources = recipe.sources or sorted(domains - {*recipe.target, *recipe.held_out})
+    source = train.domain(*sources)
+    if recipe.source_limit is not None:
+        source = source.sample(recipe.source_limit, recipe.training.seed)
+    target_test = test.domain(*recipe.target)
+    if recipe.test_limit is not None:
+        target_test = target_test.sample(recipe.test_limit, recipe.training.seed)
+    if recipe.target_text is not None:
+        sentences = read_sentences(recipe.target_text, recipe.target[0])
+    else:
+        sentences = train.domain(*recipe.target).sentences
+    for role, size in (("source", len(source)), ("test", len(target_test)), ("target text", len(sentences))):
+        if not size:
+            raise UserError(f"{recipe.corpus.manifest}: nothing is left for the role {role!r}; check the selections")
+    return Material(source, train.domain(*recipe.held_out), target_test, distinct(sentences))
+
+
+def adaptation_material(recipe: Recipe, test: Path | None) -> Material:
+    """Roles for `syn2real adapt`: the whole manifest is source speech (less the held-out domains), the text the target;
+    ``test``, where given, is only scored."""
+    corpus = Corpus.load(recipe.corpus.manifest)
+    for name in recipe.held_out:
+        if name not in corpus.domains:
+            raise UserError(f"{recipe.corpus.manifest}: no domain {name!r}{did_you_mean(name, corpus.domains)}")
+    if recipe.target_text is None:
+        raise UserError("adapting needs the target's text")
+    return Material(
+        source=corpus.without(*recipe.held_out),
+        held_out=corpus.domain(*recipe.held_out),
+        test=Corpus.load(test) if test else Corpus.of(()),
+        target_text=distinct(read_sentences(recipe.target_text, recipe.target[0])),
+    )
+
+
+def distinct(sentences: Sequence[Sentence]) -> tuple[Sentence, ...]:
+    """Each text once, in order of first appearance, with an id that depends on the text alone."""
+    unique = {sentence.text: sentence for sentence in sentences}
+    return tuple(replace(s, id=f"t{sha256_json(s.text)[:12]}") for s in unique.values())
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """The models of a study, before anything is scored on the target."""
+
+    vector: Stage
+    source_real: Stage
+    source_synthetic: Stage
+    target_synthetic: Stage
+    merged: Stage
+    scale: float  # λ
+    proxies: list[str]  # what chose λ; empty when it was given
+    proxy_curve: list[CurvePoint]
+
+    @property
+    def model(self) -> Path:
+        """The adapted model, a Hugging Face directory."""
+        return self.merged.directory / "model"
+
+    @property
+    def vector_file(self) -> Path:
+        """The SYN2REAL vector τ."""
+        return self.vector.directory / VECTOR
+
+
+class Study:
+    """The stages of one recipe in one workspace."""
+
+    def __init__(self, recipe: Recipe, material: Material, workspace: Workspace) -> None:
+        self.recipe = recipe
+        self.workspace = workspace
+        self.material = material
+        self.base = resolve_model(recipe.model)
+        self._base_key = _model_key(self.base)
+        self._spoken: dict[str, Stage] = {}
+
+    def adapt(self) -> Adapted:
+        """Make the adapted model from text and source speech. No real speech of the target is read."""
+        recipe, material = self.recipe, self.material
+        say(
+            f"{recipe.title}: {len(material.source)} real source clips, {len(material.target_text)} target sentences"
+        )
+        vector, real, synthetic = self._source_vector("source", material.source)
+        target = self._target_model("target", material.target_text)
+        if recipe.scale is not None:
+            scale, proxies, curve = recipe.scale, [], []
+        else:
+            proxies, curve = self._choose(vector)
+            scale = min(curve, key=lambda point: (point.errors, abs(point.scale))).scale
+            say(f"λ = {scale:g}, chosen on {', '.join(proxies)}, without real target speech")
+        merged = self._merge(target, vector, scale)
+        return Adapted(vector, real, synthetic, target, merged, scale, proxies, curve)
+
+    def evaluate(self, adapted: Adapted) -> Results:
+        """Score every system on the target's real recordings."""
+        test = self.material.test
+        return Results(
+            recipe=self.recipe,
+            systems=self._systems(adapted, test),
+            chosen=adapted.scale,
+            proxies=adapted.proxies,
+            proxy_curve=adapted.proxy_curve,
+            curve=self._curve("target", adapted.target_synthetic, adapted.vector, test),
+            strict=self._strict(adapted) if self.recipe.evaluation.strict else None,
+            data=self._data(),
+            utterances=self._utterances(adapted, test),
+            model=adapted.model,
+            vector=adapted.vector_file,
+        )
+
+    # ---- the parts of the study ----------------------------------------------------------------------------------
+
+    def _source_vector(self, name: str, source: Corpus) -> tuple[Stage, Stage, Stage]:
+        """τ from real and synthetic speech of the same sentences: (vector, θ_real, θ_syn)."""
+        real = self._train(f"{name}-real", source, source.fingerprint)
+        sentences = [replace(u.sentence, id=f"s{sha256_json([u.id, u.text])[:12]}") for u in source]
+        spoken = self._synthesize(f"{name}-speech", sentences, self.recipe.synthesis.source_renditions)
+        synthetic = self._train(f"{name}-synthetic", _corpus(spoken), spoken.key)
+
+        def subtract(directory: Path) -> None:
+            vector = Checkpoint.open(real.directory) - Checkpoint.open(synthetic.directory)
+            vector.save(directory / VECTOR)
+
+        inputs = {"real": real.key, "synthetic": synthetic.key}
+        vector = self.workspace.stage(f"{name}-vector", subtract, version=VECTOR_VERSION, settings={}, inputs=inputs)
+        return vector, real, synthetic
+
+    def _target_model(self, name: str, sentences: Sequence[Sentence]) -> Stage:
+        """θ_syn^T: the base model fine-tuned on synthetic speech of the sentences."""
+        spoken = self._synthesize(f"{name}-speech", list(sentences), self.recipe.synthesis.target_renditions)
+        return self._train(f"{name}-synthetic", _corpus(spoken), spoken.key)
+
+    def _choose(self, vector: Stage) -> tuple[list[str], list[CurvePoint]]:
+        """Errors by λ, summed over the proxy domains, each with its own synthetic target model and real recordings."""
+        recipe, source = self.recipe, self.material.source
+        names, curves = [], []
+        for domain in recipe.held_out:
+            real = self.material.held_out.domain(domain)
+            model = self._target_model(f"proxy-{domain}", distinct(real.sentences))
+            names.append(domain)
+            curves.append(self._curve(f"proxy {domain}", model, vector, real))
+        folds = [(domain, source.domain(domain), source.without(domain)) for domain in recipe.rotate]
+        if not curves and not folds:
+            # One source domain: half of its sentences play the target, the vector comes from the other half.
+            folds = [("half of the source sentences", *source.split(0.5, recipe.training.seed, by="text"))]
+        for number, (domain, real, others) in enumerate(folds):
+            fold_vector, _, _ = self._source_vector(f"fold{number}", others)
+            model = self._target_model(f"proxy{number}", distinct(real.sentences))
+            names.append(domain)
+            curves.append(self._curve(f"proxy {domain}", model, fold_vector, real))
+        return names, [CurvePoint.total(points) for points in zip(*curves, strict=True)]
+
+    def _curve(self, name: str, model: Stage, vector: Stage, corpus: Corpus) -> list[CurvePoint]:
+        """Errors of θ + λτ at every λ, in the window the models were trained for."""
+        points = []
+        for scale in self.recipe.lambdas:
+            scores = self._score(self._transcribe(f"{name}-λ{scale:g}", model, corpus, "short", (vector, scale)), corpus)
+            points.append(CurvePoint(scale, scores.total.errors, scores.total.words))
+        return points
+
+    def _merge(self, model: Stage, vector: Stage, scale: float) -> Stage:
+        def apply(directory: Path) -> None:
+            merged = Checkpoint.open(model.directory) + scale * TaskVector.load(vector.directory / VECTOR)
+            merged.write(directory / "model")
+
+        return self.workspace.stage(
+            "merged", apply, version=MERGE_VERSION, settings={"scale": scale}, inputs={"m": model.key, "v": vector.key}
+        )
+
+    def _systems(self, adapted: Adapted, test: Corpus) -> list[SystemResult]:
+        """Every system on the target's real recordings, tested against target-synthetic in the same window."""
+        merged = Stage("merged", adapted.merged.key, adapted.model)
+        tuned = {
+            "source-synthetic": adapted.source_synthetic,
+            "source-real": adapted.source_real,
+            "target-synthetic": adapted.target_synthetic,
+            "syn2real": merged,
+        }
+        base = Stage("base", self._base_key, self.base)
+        # Untouched Whisper loops in short windows, so it is heard at 30 s only.
+        found = {("zero-shot", "full"): self._scored("zero-shot", base, test, "full")}
+        for window in ("short", "full") if self.recipe.evaluation.full_window else ("short",):
+            for name, model in tuned.items():
+                found[name, window] = self._scored(name, model, test, window)
+        return [
+            measure(
+                name,
+                window,
+                scores,
+                baseline=found.get(("target-synthetic", window)) if name != "target-synthetic" else None,
+                scale=adapted.scale if name == "syn2real" else None,
+                evaluation=self.recipe.evaluation,
+            )
+            for (name, window), scores in found.items()
+        ]
+
+    def _strict(self, adapted: Adapted) -> list[SystemResult]:
+        """The same with half of the target's sentences synthesised and only recordings of the other half tested."""
+        seed = self.recipe.training.seed
+        ranked = sorted(self.material.target_text, key=lambda s: seed_from(seed, "strict", s.text))
+        spoken = ranked[: len(ranked) // 2]
+        heard = {sentence.text for sentence in spoken}
+        unseen = self.material.test.filter(lambda u: u.text not in heard)
+        target = self._target_model("strict", spoken)
+        merged = self._merge(target, adapted.vector, adapted.scale)
+        return self._systems(replace(adapted, target_synthetic=target, merged=merged), unseen)
+
+    # ---- single stages -------------------------------------------------------------------------------------------
+
+    def _synthesize(self, name: str, sentences: list[Sentence], renditions: int) -> Stage:
+        recipe = self.recipe.synthesis
+        settings = SynthesisSettings(
+            engines=recipe.engines,
+            language=self.recipe.language,
+            voices=tuple(recipe.voices),
+            renditions=renditions,
+            commercial_only=recipe.commercial_only,
+            seed=recipe.seed,
+        )
+        stated = recipe.model_dump() | {"renditions": renditions, "language": self.recipe.language}
+        stated = {key: value for key, value in stated.items() if not key.endswith("_renditions")}
+        text = sha256_json([[s.id, s.text, s.domain] for s in sentences])
+
+        def speak(directory: Path) -> None:
+            synthesize(sentences, settings, directory)
+
+        stage = self.workspace.stage(
+            name, speak, version=SYNTHESIS_VERSION, settings=stated, inputs={"sentences": text}
+        )
+        self._spoken[stage.key] = stage
+        return stage
+
+    def _train(self, name: str, corpus: Corpus, corpus_key: str) -> Stage:
+        recipe = self.recipe.training
+        language = self.recipe.language
+
+        def train(directory: Path) -> None:
+            from syn2real.speech.finetuning import TrainingSettings, finetune
+
+            settings = TrainingSettings(**recipe.model_dump())
+            finetune(self.base, corpus, directory, settings, language=self._language, title=f"training {name}")
+
+        inputs = {"model": self._base_key, "corpus": corpus_key}
+        settings = recipe.model_dump() | {"language": language}
+        return self.workspace.stage(name, train, version=TRAINING_VERSION, settings=settings, inputs=inputs)
+
+    @property
+    def _language(self) -> str | None:
+        config = json.loads((self.base / "generation_config.json").read_text())
+        return self.recipe.language if config.get("lang_to_id") else None
+
+    def _transcribe(
+        self, name: str, model: Stage, corpus: Corpus, window: str, shift: tuple[Stage, float] | None = None
+    ) -> Stage:
+        """Hypotheses of a model, or of model + λ·vector added in memory by the merge core."""
+        vector, scale = shift or (None, 0.0)
+        inputs = {"model": model.key, "corpus": corpus.fingerprint}
+        if vector is not None and scale:
+            inputs["vector"] = vector.key
+
+        def transcribe_all(directory: Path) -> None:
+            from syn2real.speech.transcription import TranscriptionSettings, transcribe
+            from syn2real.speech.whisper import Recogniser, pick_device
+
+            recogniser = Recogniser.load(model.directory, self._language, pick_device())
+            if vector is not None and scale:
+                merged = Checkpoint.open(model.directory) + scale * TaskVector.load(vector.directory / VECTOR)
+                recogniser.replace_weights(merged.tensor)
+            texts = transcribe(recogniser, corpus, TranscriptionSettings(window=window), title=f"hearing {name}")  # type: ignore[arg-type]
+            rows = (json.dumps({"id": key, "pred_text": text}, ensure_ascii=False) for key, text in texts.items())
+            write_text(directory / HYPOTHESES, "".join(row + "\n" for row in rows))
+
+        settings: dict[str, Any] = {"window": window, "language": self.recipe.language, "scale": scale}
+        # Not called by `name`: a curve's λ = 0 and the plain model are one stage.
+        return self.workspace.stage(
+            "hypotheses", transcribe_all, version=TRANSCRIPTION_VERSION, settings=settings, inputs=inputs
+        )
+
+    def _scored(self, name: str, model: Stage, corpus: Corpus, window: str) -> Scores:
+        return self._score(self._transcribe(f"{name} ({window})", model, corpus, window), corpus)
+
+    def _score(self, hypotheses: Stage, corpus: Corpus) -> Scores:
+        texts = read_hypotheses(hypotheses.directory / HYPOTHESES)
+        pairs = [Pair(u.id, u.text, texts[u.id], u.speaker, u.domain) for u in corpus]
+        return score(pairs, self.recipe.evaluation.normaliser)
+
+    # ---- what the report needs besides ---------------------------------------------------------------------------
+
+    def _data(self) -> StudyData:
+        material = self.material
+        test_texts = {utterance.text for utterance in material.test}
+        spoken = [utterance for stage in self._spoken.values() for utterance in _corpus(stage)]
+        return StudyData(
+            source_clips=len(material.source),
+            source_seconds=round(material.source.duration, 1),
+            source_domains=material.source.domains,
+            source_speakers=len({u.speaker for u in material.source}),
+            target_sentences=len(material.target_text),
+            test_clips=len(material.test),
+            test_seconds=round(material.test.duration, 1),
+            test_speakers=len({u.speaker for u in material.test}),
+            test_sentences_in_text=sum(s.text in test_texts for s in material.target_text),
+            voices=sorted({f"{u.engine}:{u.voice}" for u in spoken}),
+            licences=sorted({f"{u.engine}: {u.licence}" for u in spoken}),
+            recordings_licences=sorted({u.licence for u in material.source if u.licence}),
+        )
+
+    def _utterances(self, adapted: Adapted, test: Corpus) -> list[dict[str, Any]]:
+        before = self._scored("target-synthetic", adapted.target_synthetic, test, "short")
+        after = self._scored("syn2real", Stage("merged", adapted.merged.key, adapted.model), test, "short")
+        return [
+            {
+                "id": u.id,
+                "audio": str(u.audio_filepath),
+                "reference": u.text,
+                "target-synthetic": x.hypothesis,
+                "syn2real": y.hypothesis,
+                "errors": {"target-synthetic": x.counts.errors, "syn2real": y.counts.errors},
+                "words": y.counts.words,
+            }
+            for u, x, y in zip(test, before, after, strict=True)
+        ]
+
+
+def read_hypotheses(path: Path) -> dict[str, str]:
+    """Hypotheses by utterance id, as the transcription stage wrote them."""
+    rows = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    return {row["id"]: row["pred_text"] for row in rows}
+
+
+def _select(corpus: Corpus, wanted: dict[str, str]) -> Corpus:
+    return corpus.filter(lambda u: all(str(_field(u, name)) == value for name, value in wanted.items()))
+
+
+def _field(utterance: Any, name: str) -> Any:
+    return utterance.extra.get(name) if name in utterance.extra else getattr(utterance, name, None)
+
+
+def _corpus(stage: Stage) -> Corpus:
+    return Corpus.load(stage.directory / "manifest.jsonl")
+
+
+def _model_key(directory: Path) -> str:
+    names = sorted(p for p in directory.iterdir() if p.suffix in (".safetensors", ".json", ".bin"))
+    return sha256_json([[path.name, sha256_file(path)] for path in names])

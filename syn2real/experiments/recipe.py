@@ -1,0 +1,185 @@
+"""Recipes: a study in YAML, validated whole before anything runs. Every complaint names file and line."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from syn2real.errors import UserError, at, did_you_mean
+
+Lambda = Annotated[float, Field(ge=-2, le=4)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CorpusRecipe(_Strict):
+    """The real recordings, with domains. ``train`` and ``test`` say which lines are which, by their fields."""
+
+    manifest: Path
+    train: dict[str, str] = {}
+    test: dict[str, str] = {}
+
+
+class SynthesisRecipe(_Strict):
+    """Who speaks the text: engines with weights, and how often each sentence is spoken."""
+
+    engines: dict[str, Annotated[float, Field(gt=0)]] = {"espeak": 1.0}
+    voices: list[str] = []
+    source_renditions: Annotated[int, Field(ge=1)] = 1
+    target_renditions: Annotated[int, Field(ge=1)] = 1
+    commercial_only: bool = False
+    seed: int = 0
+
+
+class TrainingRecipe(_Strict):
+    """Fine-tuning, the same for every model of the study."""
+
+    epochs: Annotated[float, Field(gt=0)] = 3
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-5
+    batch_size: Annotated[int, Field(ge=1)] = 16
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    full_windows: Annotated[float, Field(ge=0, le=1)] = 0.1
+    checkpoint_steps: Annotated[int, Field(ge=1)] = 50
+    seed: int = 0
+
+
+class EvaluationRecipe(_Strict):
+    """How systems are scored."""
+
+    normaliser: Literal["none", "basic", "english"] = "basic"
+    draws: Annotated[int, Field(ge=100)] = 10_000
+    level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    full_window: bool = True  # also score the tuned models padded to 30 s, as plain transformers would run them
+    strict: bool = False  # also: synthesise half of the target's sentences, test on recordings of the other half
+
+
+class Recipe(_Strict):
+    """A SYN2REAL study: arXiv 2406.02925, with λ chosen without any real speech of the target."""
+
+    study: Literal["syn2real"] = "syn2real"
+    title: str = "SYN2REAL"
+    note: str = ""  # printed in the report: what this data can and cannot show
+    model: str
+    language: str = "en"
+    corpus: CorpusRecipe
+    target: list[str]
+    sources: list[str] = []  # all other domains when empty
+    held_out: list[str] = []  # domains that choose λ and take part in no vector
+    rotate: list[str] = []  # source domains that take a turn as the target, with a vector made from the others
+    target_text: Path | None = None  # default: the sentences of the target's training lines
+    synthesis: SynthesisRecipe = SynthesisRecipe()
+    training: TrainingRecipe = TrainingRecipe()
+    evaluation: EvaluationRecipe = EvaluationRecipe()
+    scale: Lambda | None = None  # a λ to use as it is; by default it is chosen on the proxies
+    lambdas: list[Lambda] = [0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.3]
+    source_limit: Annotated[int, Field(ge=2)] | None = None  # at most so many source clips, drawn by seed
+    test_limit: Annotated[int, Field(ge=2)] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Recipe":
+        if not self.target:
+            raise ValueError("target: name at least one domain")
+        for name, others in (("held_out", self.held_out), ("rotate", self.rotate), ("sources", self.sources)):
+            both = set(others) & set(self.target)
+            if both:
+                raise ValueError(f"{name}: {min(both)!r} is the target, whose real speech may not be used")
+        if set(self.held_out) & set(self.rotate):
+            raise ValueError("rotate: a domain is either held out of the vector or takes turns in it, not both")
+        if self.sources and not set(self.rotate) <= set(self.sources):
+            raise ValueError("rotate: these must be source domains")
+        if set(self.held_out) & set(self.sources):
+            raise ValueError("held_out: a held-out domain cannot be a source")
+        if 0.0 not in self.lambdas:
+            raise ValueError("lambdas: must contain 0, which is the model without the vector")
+        return self
+
+
+def load_recipe(path: Path, overrides: dict[str, Any] | None = None) -> Recipe:
+    """Read a recipe; relative paths in it are relative to the recipe.
+
+    ``overrides`` maps dotted keys to YAML text (``{"training.epochs": "1"}``). Raises `UserError` with file and line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; give the path of a recipe") from error
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise UserError(at(path, mark.line + 1 if mark else None, str(problem))) from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: a recipe is a mapping of keys to values")
+    for key, value in (overrides or {}).items():
+        _override(content, key, yaml.safe_load(value) if isinstance(value, str) else value)
+    try:
+        recipe = Recipe.model_validate(content)
+    except ValidationError as error:
+        keys, problem = _first(error)
+        raise UserError(at(path, _line(node, keys), problem)) from error
+    base = path.parent
+    corpus = recipe.corpus.model_copy(update={"manifest": _resolve(base, recipe.corpus.manifest)})
+    text_path = _resolve(base, recipe.target_text) if recipe.target_text else None
+    return recipe.model_copy(update={"corpus": corpus, "target_text": text_path})
+
+
+def parse_recipe(**values: Any) -> Recipe:
+    """A recipe from values given in Python or by options. Raises `UserError` for one that is out of bounds."""
+    try:
+        return Recipe(**values)
+    except ValidationError as error:
+        raise UserError(_first(error)[1]) from error
+
+
+def _resolve(base: Path, path: Path) -> Path:
+    return path if path.is_absolute() else base / path
+
+
+def _override(content: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        content = content.setdefault(parent, {})
+        if not isinstance(content, dict):
+            raise UserError(f"--set {key}: {parent!r} is no mapping")
+    content[last] = value
+
+
+def _first(invalid: ValidationError) -> tuple[list[str], str]:
+    """Where the first problem is, and what."""
+    error = invalid.errors()[0]
+    keys = [str(part) for part in error["loc"]]
+    where = ".".join(keys)
+    if error["type"] == "extra_forbidden":
+        model: type[BaseModel] = Recipe
+        for key in keys[:-1]:
+            inner = model.model_fields[key].annotation
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                model = inner
+        return keys, f"unknown key {where!r}{did_you_mean(keys[-1], model.model_fields)}"
+    message = error["msg"].removeprefix("Value error, ")
+    return keys, f"{where}: {message}" if where else message
+
+
+def _line(node: yaml.Node | None, keys: list[str]) -> int | None:
+    """The line on which the last key found along ``keys`` stands; for keys that are missing, their parent's."""
+    line = None
+    for key in keys:
+        if isinstance(node, yaml.MappingNode):
+            for name, value in node.value:
+                if name.value == key:
+                    line, node = name.start_mark.line + 1, value
+                    break
+            else:
+                break
+        elif isinstance(node, yaml.SequenceNode) and key.isdigit() and int(key) < len(node.value):
+            node = node.value[int(key)]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line

@@ -1,0 +1,172 @@
+"""What a study found: measured systems, the λ curves and the data they rest on, as `results.json`."""
+
+import json
+import platform
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from syn2real import __version__
+from syn2real.experiments.recipe import EvaluationRecipe, Recipe
+from syn2real.sealing import write_text
+from syn2real.speech.scoring import Pair, Scores, score
+from syn2real.speech.statistics import bootstrap_interval, paired_test
+
+PACKAGES = ("torch", "transformers", "accelerate", "jiwer", "numpy", "soundfile", "soxr")
+
+
+@dataclass(frozen=True)
+class SystemResult:
+    """One system on the target's real recordings, in one window."""
+
+    name: str
+    window: str  # "short": cut to the longest clip of the batch; "full": padded to 30 s
+    scale: float | None  # λ, for SYN2REAL
+    wer: float
+    ci_low: float
+    ci_high: float
+    ci_level: float
+    ci_unit: str  # what was resampled: speaker or utterance
+    ci_units: int
+    counts: dict[str, int]  # hits, substitutions, deletions, insertions, empty_insertions, utterances
+    cer: float
+    wer_unnormalised: float
+    normaliser: str
+    difference: float | None  # WER minus that of target-synthetic in the same window
+    relative: float | None  # share of target-synthetic's errors removed
+    relative_low: float | None
+    relative_high: float | None
+    p: float | None  # two-sided paired bootstrap against target-synthetic in the same window
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """Errors at one λ."""
+
+    scale: float
+    errors: int
+    words: int
+
+    @property
+    def wer(self) -> float:
+        """Errors per reference word."""
+        return self.errors / self.words
+
+    @classmethod
+    def total(cls, points: Iterable["CurvePoint"]) -> "CurvePoint":
+        """The summed errors of several corpora at the same λ."""
+        rows = list(points)
+        return cls(rows[0].scale, sum(p.errors for p in rows), sum(p.words for p in rows))
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """How much of what went in."""
+
+    source_clips: int
+    source_seconds: float
+    source_domains: list[str]
+    source_speakers: int
+    target_sentences: int
+    test_clips: int
+    test_seconds: float
+    test_speakers: int
+    test_sentences_in_text: int  # target sentences whose recording is also tested: a known phrase list
+    voices: list[str]
+    licences: list[str]
+    recordings_licences: list[str]
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything a report needs."""
+
+    recipe: Recipe
+    systems: list[SystemResult]
+    chosen: float
+    proxies: list[str]
+    proxy_curve: list[CurvePoint]
+    curve: list[CurvePoint]
+    strict: list[SystemResult] | None
+    data: StudyData
+    utterances: list[dict[str, Any]]
+    model: Path
+    vector: Path
+
+    @property
+    def oracle(self) -> CurvePoint:
+        """The best λ on the test recordings themselves: what no one may choose, shown for comparison."""
+        return min(self.curve, key=lambda point: (point.errors, abs(point.scale)))
+
+    def record(self) -> dict[str, Any]:
+        """These results as a JSON object."""
+        return {
+            "study": self.recipe.study,
+            "title": self.recipe.title,
+            "note": self.recipe.note,
+            "systems": [asdict(system) for system in self.systems],
+            "strict": [asdict(system) for system in self.strict] if self.strict is not None else None,
+            "lambda": {
+                "chosen": self.chosen,
+                "chosen_by": self.proxies,
+                "oracle": self.oracle.scale,
+                "proxy_curve": [asdict(point) | {"wer": point.wer} for point in self.proxy_curve],
+                "curve": [asdict(point) | {"wer": point.wer} for point in self.curve],
+            },
+            "data": asdict(self.data),
+            "utterances": self.utterances,
+            "recipe": self.recipe.model_dump(mode="json"),
+            "versions": versions(),
+        }
+
+    def save(self, path: Path) -> None:
+        """Write `results.json`."""
+        write_text(path, json.dumps(self.record(), indent=2, ensure_ascii=False) + "\n")
+
+
+def measure(
+    name: str,
+    window: str,
+    scores: Scores,
+    *,
+    baseline: Scores | None,
+    scale: float | None,
+    evaluation: EvaluationRecipe,
+) -> SystemResult:
+    """A system's WER with interval, CER, un-normalised WER, and the paired test against ``baseline``."""
+    interval = bootstrap_interval(scores, evaluation.level, evaluation.draws)
+    test = paired_test(scores, baseline, evaluation.level, evaluation.draws) if baseline is not None else None
+    pairs = [Pair(u.id, u.reference, u.hypothesis, u.speaker, u.domain) for u in scores]
+    return SystemResult(
+        name=name,
+        window=window,
+        scale=scale,
+        wer=scores.rate,
+        ci_low=interval.low,
+        ci_high=interval.high,
+        ci_level=interval.level,
+        ci_unit=interval.unit,
+        ci_units=interval.units,
+        counts=asdict(scores.total),
+        cer=score(pairs, evaluation.normaliser, "character").rate,
+        wer_unnormalised=score(pairs, "none").rate,
+        normaliser=scores.normaliser,
+        difference=test.difference if test else None,
+        relative=test.relative if test else None,
+        relative_low=test.relative_low if test else None,
+        relative_high=test.relative_high if test else None,
+        p=test.p if test else None,
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the outcome depends on."""
+    found = {"syn2real": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

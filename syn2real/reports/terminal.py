@@ -1,0 +1,45 @@
+"""The table of systems for a terminal."""
+
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from syn2real.reports.wording import headline, interval, intervals_by, label, p_value, percent, relative
+
+
+def print_results(record: dict[str, Any], console: Console) -> None:
+    """Print a study's tables and its headline."""
+    console.print(_table(record["title"], record["systems"]))
+    if record["strict"]:
+        console.print(_table("Stricter: half of the phrases synthesised, the other half tested", record["strict"]))
+    scale = record["lambda"]
+    console.print(
+        f"λ = {scale['chosen']:g}, chosen on {', '.join(scale['chosen_by'])} without real target speech "
+        f"(oracle on the test recordings themselves: {scale['oracle']:g})",
+        highlight=False,
+    )
+    console.print(intervals_by(record["systems"]), style="dim", highlight=False)
+    console.print(headline(record["systems"]), style="bold", highlight=False)
+
+
+def _table(title: str, systems: list[dict[str, Any]]) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    table.add_column("system")
+    table.add_column("window")
+    for name in ("WER", "interval", "S / D / I", "errors vs target-synthetic", "p"):
+        table.add_column(name, justify="right")
+    for system in systems:
+        counts = system["counts"]
+        table.add_row(
+            label(system),
+            "30 s" if system["window"] == "full" else "short",
+            percent(system["wer"]),
+            interval(system),
+            f"{counts['substitutions']} / {counts['deletions']} / {counts['insertions']}",
+            relative(system),
+            p_value(system["p"]),
+            style="bold" if system["name"] == "syn2real" else None,
+        )
+    return table

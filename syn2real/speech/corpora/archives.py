@@ -1,0 +1,73 @@
+"""Reading Debian packages and tarballs in pure Python, without ever writing where a member's name points."""
+
+import io
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from syn2real.errors import UserError
+
+_AR_MAGIC = b"!<arch>\n"
+_AR_HEADER = 60  # bytes: name 16, time 12, owner 6, group 6, mode 8, size 10, end 2
+_LARGEST = 64 << 20  # bytes; a spoken phrase is some 20 kB
+
+
+def members(path: Path) -> Iterator[tuple[PurePosixPath, IO[bytes]]]:
+    """Name and contents of each regular file in a ``.deb`` or a tarball, in order; read each before the next.
+
+    Links and devices are passed over. Raises `UserError` for a name that leaves the archive, a file over 64 MB,
+    and an archive that is damaged or of another kind.
+    """
+    try:
+        with _data(path) as stream, tarfile.open(fileobj=stream, mode="r|*") as archive:
+            for member in archive:
+                name = PurePosixPath(member.name)
+                if name.is_absolute() or ".." in name.parts or "\\" in member.name:
+                    raise UserError(f"{path}: refused, as its member {member.name!r} would leave the folder")
+                contents = archive.extractfile(member) if member.isreg() else None
+                if contents is None:
+                    continue
+                if member.size > _LARGEST:
+                    raise UserError(f"{path}: refused, as its member {member.name!r} is {member.size / 1e6:.0f} MB")
+                yield name, contents
+    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise UserError(f"{path}: no such archive") from error
+        raise UserError(f"{path}: is damaged or no archive ({error}); fetch it again") from error
+
+
+@contextmanager
+def _data(path: Path) -> Iterator[IO[bytes]]:
+    """The tar stream: the file itself, or the member ``data.tar.*`` of an ar archive."""
+    with path.open("rb") as file:
+        if file.read(len(_AR_MAGIC)) != _AR_MAGIC:
+            file.seek(0)
+            yield file
+            return
+        while len(header := file.read(_AR_HEADER)) == _AR_HEADER and header.endswith(b"`\n"):
+            name, size = header[:16].decode("ascii", "replace").strip().rstrip("/"), int(header[48:58])
+            if name.startswith("data.tar"):
+                if name.endswith(".zst"):
+                    raise UserError(f"{path}: is packed with zstd; unpack it and pack the files as .tar.gz")
+                yield io.BufferedReader(_Window(file, size), 1 << 20)
+                return
+            file.seek(size + size % 2, io.SEEK_CUR)
+        raise tarfile.ReadError("a Debian package without data.tar")
+
+
+class _Window(io.RawIOBase):
+    """The next ``size`` bytes of a file."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file, self._left = file, size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def, override]
+        block = self._file.read(min(len(buffer), self._left))
+        buffer[: len(block)] = block
+        self._left -= len(block)
+        return len(block)

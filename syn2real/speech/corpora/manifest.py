@@ -1,0 +1,60 @@
+"""A NeMo manifest whose audio may lie anywhere, copied into a corpus that can be moved."""
+
+import math
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from syn2real.errors import UserError, at
+from syn2real.speech.corpora.importing import IMPORTERS, Clip, ImportReport, import_clips
+from syn2real.speech.corpus import Utterance, _checked, _lines, _object
+
+_OURS = {f.name for f in fields(Utterance)} - {"extra"}
+_PLACE = {"audio_filepath", "duration", "offset", "id", "text"}
+
+
+@IMPORTERS.register("manifest")
+def import_manifest(output: Path, source: Path, audio_root: Path | None = None) -> ImportReport:
+    """Import a JSONL manifest; paths are absolute, or relative to it or to ``audio_root``.
+
+    Lines with an ``offset`` are cut from the longer recording (``duration`` seconds of it); all other fields are
+    passed through. Raises `UserError` naming file and line for a line that is no utterance; recordings that cannot
+    be used are reported instead.
+    """
+    if not source.is_file():
+        raise UserError(f"{source}: no such manifest")
+    base = (audio_root or source.parent).resolve()
+    clips: list[Clip] = []
+    given: dict[str, int] = {}
+    for number, line in _lines(source):
+        row = _object(source, number, line)
+        try:
+            clips.append(_clip(row, base))
+        except UserError as error:
+            raise UserError(at(source, number, str(error))) from error
+        if "id" in row:
+            if clips[-1].id in given:
+                raise UserError(at(source, number, f"duplicate id {row['id']!r} (first on line {given[row['id']]})"))
+            given[clips[-1].id] = number
+    return import_clips(output, clips)
+
+
+def _clip(row: dict[str, Any], base: Path) -> Clip:
+    known = _checked(row)
+    name = known["audio_filepath"]
+    path = base / name  # an absolute name replaces the base
+    offset, length = 0.0, None
+    if row.get("offset") is not None:
+        offset, length = _seconds(row, "offset"), _seconds(row, "duration")
+    default = Path(name).name if Path(name).is_absolute() else name
+    others = {key: value for key, value in known.items() if key not in _PLACE}
+    extra = {key: value for key, value in row.items() if key not in _OURS and key not in _PLACE}
+    identity = known.get("id") or str(Path(default).with_suffix(""))
+    return Clip(name, path, identity, known["text"], others | {"extra": extra}, offset, length)
+
+
+def _seconds(row: dict[str, Any], name: str) -> float:
+    value = row.get(name)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or value < 0:
+        raise UserError(f"field {name!r} must be a number of seconds where there is an 'offset', not {value!r}")
+    return float(value)

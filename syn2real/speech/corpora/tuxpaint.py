@@ -1,0 +1,166 @@
+"""Tux Paint's spoken stamps: volunteers name pictures of animals, food, vehicles … in a dozen languages.
+
+``NAME_desc_LANG.ogg`` says what the line ``LANG.utf8=`` of ``NAME.txt`` reads; in English ``NAME_desc.ogg`` says
+the first line. The first folder is a true domain. What the data needs: about one recording in seven is a copy of
+another (the letter m in four typefaces), and would otherwise sit in training and test at once; and some were cut
+short, or were recorded before the text grew, so that the text cannot have been spoken in their time.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from syn2real.errors import UserError, did_you_mean
+from syn2real.hashing import sha256_file
+from syn2real.progress import say, track
+from syn2real.speech.corpora.archives import members
+from syn2real.speech.corpora.fetching import cached, download
+from syn2real.speech.corpora.importing import IMPORTERS, Clip, ImportReport, import_clips, safe
+
+LICENCE = "GPL-2.0"
+PACKAGE = "tuxpaint-stamps-default"  # Debian's and Ubuntu's name
+VERSION = "2022.06.04-1"  # what results are comparable on
+DEB_SHA256 = {VERSION: "6db6c1bfc870a47f1499d6203b083522eacb57c5f9c87d468f2e92eb6d9d5f34"}
+UPSTREAM = (
+    "https://downloads.sourceforge.net/project/tuxpaint/tuxpaint-stamps/2022-06-04/tuxpaint-stamps-2022.06.04.tar.gz"
+)
+UPSTREAM_SHA256 = "842065576fae554358e00e51d71a492616a6490b12b592228067477c287a0bf8"
+DENSEST = 30.0  # characters per second; the volunteers speak 10 to 17, and what is above 30 was cut or reworded
+
+
+@IMPORTERS.register("tuxpaint")
+def import_tuxpaint(output: Path, language: str, archive: Path | None = None) -> ImportReport:
+    """Import the stamps spoken in ``language`` (``es``, ``fr``, ``en`` …) from ``archive``, fetched when not given.
+
+    Left out and reported: recordings without a transcript, copies of another, those silent, damaged or over 30 s,
+    and those whose text cannot be spoken in their time. Raises `UserError` for a language nobody recorded.
+    """
+    source = archive or fetch()
+    with tempfile.TemporaryDirectory(prefix="syn2real-stamps-") as place:
+        stamps = _unpack(source, language, Path(place))
+        clips, skipped = _pair(stamps, language)
+        return import_clips(output, clips, skipped=skipped, densest=DENSEST)
+
+
+def fetch() -> Path:
+    """The package in the cache: fetched with ``apt-get download`` where that exists, else upstream's tarball.
+
+    Needs no root. Raises `UserError` when neither can be had.
+    """
+    from syn2real.speech.pretrained import cache_directory
+
+    return cached(cache_directory() / "tuxpaint", _obtain)
+
+
+def _obtain(folder: Path) -> Path:
+    try:
+        return _from_apt(folder)
+    except UserError as error:
+        apt = error
+        say(f"{apt}; trying upstream's tarball")
+    try:
+        return download(UPSTREAM, folder / UPSTREAM.rsplit("/", 1)[-1], UPSTREAM_SHA256)
+    except UserError as error:
+        raise UserError(f"{error}; and Debian's package: {apt}") from error
+
+
+def _from_apt(folder: Path) -> Path:
+    if not shutil.which("apt-get") or not shutil.which("apt-cache"):
+        raise UserError("apt-get is not on this system")
+    offered = _offered()
+    if not offered:
+        raise UserError(f"apt-get does not know {PACKAGE}; run `apt-get update` as root and try again")
+    version = VERSION if VERSION in offered else next(iter(offered))
+    for old in folder.glob("*.deb"):
+        old.unlink()  # apt-get keeps a file of the same name unread
+    command = ["apt-get", "download", f"{PACKAGE}={version}"]
+    # stdout is a machine's: apt-get's own progress goes to stderr
+    done = subprocess.run(command, cwd=folder, stdout=2, stderr=subprocess.PIPE, text=True, env=_plain_english())
+    fetched = sorted(folder.glob("*.deb"))
+    if done.returncode or not fetched:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise UserError(f"`{' '.join(command)}` failed ({reason}); run `apt-get update` as root and try again")
+    expected = DEB_SHA256.get(version, offered[version])
+    if (found := sha256_file(fetched[0])) != expected:
+        fetched[0].unlink()
+        raise UserError(f"{fetched[0].name} has SHA-256 {found}, expected {expected}; it was thrown away")
+    return fetched[0]
+
+
+def _offered() -> dict[str, str]:
+    """Version to SHA-256, newest first, of the packages apt knows."""
+    shown = subprocess.run(["apt-cache", "show", PACKAGE], capture_output=True, text=True, env=_plain_english())
+    versions = re.split(r"\n\n+", shown.stdout) if shown.returncode == 0 else []
+    found = (dict(re.findall(r"^(Version|SHA256): *(\S+)$", stanza, re.MULTILINE)) for stanza in versions)
+    return {stanza["Version"]: stanza["SHA256"] for stanza in found if len(stanza) == 2}
+
+
+def _plain_english() -> dict[str, str]:
+    return {**os.environ, "LC_ALL": "C"}
+
+
+@dataclass(frozen=True)
+class _Stamps:
+    """What was taken from the archive, by path under ``stamps/`` without suffixes."""
+
+    recordings: dict[PurePosixPath, Path]
+    texts: dict[PurePosixPath, bytes]
+
+
+def _unpack(source: Path, language: str, place: Path) -> _Stamps:
+    """Take the recordings of one language, under names of our own, and every text."""
+    stamps = _Stamps({}, {})
+    spoken: set[str] = set()
+    for name, contents in track(members(source), f"reading {source.name}"):
+        if "stamps" not in name.parts:
+            continue
+        stamp = PurePosixPath(*name.parts[name.parts.index("stamps") + 1 :])
+        if stamp.suffix == ".txt":
+            stamps.texts[stamp.with_suffix("")] = contents.read()
+        elif match := re.fullmatch(r"(.+)_desc(?:_([A-Za-z_@]+))?\.ogg", stamp.name):
+            spoken.add(match[2] or "en")
+            if (match[2] or "en") == language:
+                copy = place / f"{len(stamps.recordings)}.ogg"
+                copy.write_bytes(contents.read())
+                stamps.recordings[stamp.with_name(match[1])] = copy
+    if not stamps.recordings:
+        raise UserError(f"{source}: nobody recorded {language!r}{did_you_mean(language, spoken)}")
+    return stamps
+
+
+def _pair(stamps: _Stamps, language: str) -> tuple[list[Clip], list[tuple[str, str]]]:
+    """Recordings with their texts, sorted by name, and what has to be left out."""
+    clips, skipped = [], []
+    first: dict[str, str] = {}
+    fields = {"speaker": f"tuxpaint-{language}", "licence": LICENCE, "language": re.split("[_@]", language)[0]}
+    for stamp, path in sorted(stamps.recordings.items()):
+        item = f"{stamp}_desc.ogg" if language == "en" else f"{stamp}_desc_{language}.ogg"
+        text = _transcript(stamps.texts.get(stamp), language)
+        if not text:
+            why = f"{stamp.name}.txt has no line {language}.utf8=" if stamp in stamps.texts else "no text beside it"
+            skipped.append((item, f"no transcript ({why})"))
+            continue
+        sound = hashlib.sha256(path.read_bytes()).hexdigest()
+        if sound in first:
+            skipped.append((item, f"the same recording as {first[sound]}"))
+            continue
+        first[sound] = item
+        domain = stamp.parts[0] if len(stamp.parts) > 1 else None
+        clips.append(Clip(item, path, safe(item.removesuffix(".ogg")), text, fields | {"domain": domain}))
+    return clips, skipped
+
+
+def _transcript(content: bytes | None, language: str) -> str:
+    if content is None:
+        return ""
+    lines = content.decode("utf-8-sig", errors="replace").splitlines()
+    if language == "en":
+        chosen = lines[:1]
+    else:
+        chosen = [line.split("=", 1)[1] for line in lines if line.startswith(f"{language}.utf8=")][:1]
+    return " ".join("".join(chosen).split())

@@ -1,0 +1,39 @@
+"""CSV and TSV files with a header, row by row with line numbers."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from syn2real.errors import UserError, at, did_you_mean
+from syn2real.speech.corpus import _lines
+
+
+def read_table(path: Path, *required: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and cells by column name of each row; ``.tsv`` is split at tabs, anything else at commas.
+
+    In TSV a quotation mark is a character like any other. Raises `UserError` naming file and line for a missing
+    column, a row of another width, broken quotation and text that is not UTF-8.
+    """
+    for _ in _lines(path):  # names the line that is not UTF-8, which the csv module would not
+        pass
+    options: dict[str, Any] = {"strict": True}
+    if path.suffix.lower() == ".tsv":
+        options = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file, **options)
+        try:
+            header = [name.strip() for name in next(rows, [])]
+            for name in required:
+                if name not in header:
+                    problem = f"no column {name!r}{did_you_mean(name, header)}; the first line names the columns"
+                    raise UserError(at(path, 1, problem))
+            for cells in rows:
+                if not cells:
+                    continue
+                if len(cells) != len(header):
+                    problem = f"{len(cells)} cells under {len(header)} columns; quote a text that holds the separator"
+                    raise UserError(at(path, rows.line_num, problem))
+                yield rows.line_num, dict(zip(header, cells, strict=True))
+        except csv.Error as error:
+            raise UserError(at(path, rows.line_num, f"not a table ({error}); check the quotation marks")) from error

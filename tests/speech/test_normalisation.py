@@ -1,0 +1,67 @@
+import subprocess
+import sys
+
+import pytest
+
+from syn2real.errors import NotInstalled, UserError
+from syn2real.speech import normalisation
+from syn2real.speech.normalisation import normaliser
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("none", "  Two\twords, ¡Sí!\n", "Two words, ¡Sí!"),
+        ("basic", "  ¡El Niño, está AQUÍ! ", "el niño está aquí"),
+        ("basic", "un (largo) camino [risas]", "un camino"),
+        ("basic", "o piatră", "o piatră"),
+        ("basic", "", ""),
+        (
+            "english",
+            "Mr. Grey won't buy twenty-one tyres; the colour's off",
+            "mister gray will not buy 21 tires the color is off",
+        ),
+        ("english", "um, hmm.", ""),
+        ("english", "well...", "well ."),  # a wart of Whisper's own, kept so that rates compare with published ones
+    ],
+)
+def test_normalisers(name: str, text: str, expected: str) -> None:
+    assert normaliser(name)(text) == expected
+
+
+def test_basic_joins_accents_written_apart() -> None:
+    assert normaliser("basic")("nin\u0303o") == normaliser("basic")("ni\u00f1o") == "ni\u00f1o"
+
+
+@pytest.mark.parametrize("name", normalisation.names())
+def test_what_is_normal_stays(name: str) -> None:
+    text = normaliser(name)("The Centre, at 5 o'clock: It's (really) GREY!")
+    assert normaliser(name)(text) == text
+
+
+def test_each_names_the_packages_it_came_from() -> None:
+    assert str(normaliser("none")) == "none"
+    assert str(normaliser("basic")).startswith("basic (transformers ")
+    assert "transformers " in normaliser("english").version and "whisper-normalizer " in normaliser("english").version
+    assert normaliser("english") is normaliser("english")
+
+
+def test_unknown_name_is_met_with_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"unknown normaliser 'englsh' \(did you mean 'english'\?\)"):
+        normaliser("englsh")
+
+
+def test_missing_spelling_map_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(normalisation, "_SPELLING_PACKAGE", "no-such-package-of-ours")
+    normaliser.cache_clear()
+    with pytest.raises(NotInstalled, match=r"no-such-package-of-ours is not installed: .*syn2real\[speech\]"):
+        normaliser("english")
+    normaliser.cache_clear()
+
+
+def test_torch_is_not_loaded() -> None:
+    code = (
+        "import sys; from syn2real.speech.normalisation import normaliser; "
+        "normaliser('english')('a'); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
