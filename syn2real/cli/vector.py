@@ -47,10 +47,10 @@ def apply(
 
       syn2real vector apply tuned-menu syn2real.safetensors --lambda 0.7 --output adapted
     """
-    from syn2real.merge import Checkpoint, TaskVector
+    from syn2real.merge import Checkpoint, TaskVector, write
 
     merged = Checkpoint.open(model) + scale * TaskVector.load(vector)
-    merged.write(output, overwrite=overwrite)
+    write(merged, output, overwrite=overwrite)
     if as_json:
         print_json({"model": str(output), "lambda": scale})
     else:

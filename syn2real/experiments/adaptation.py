@@ -20,7 +20,7 @@ from syn2real.experiments.recipe import Recipe
 from syn2real.experiments.results import CurvePoint, Results, StudyData, SystemResult, measure
 from syn2real.experiments.stages import Stage, Workspace
 from syn2real.hashing import seed_from, sha256_file, sha256_json
-from syn2real.merge import Checkpoint, TaskVector
+from syn2real.merge import Checkpoint, TaskVector, write
 from syn2real.progress import say
 from syn2real.sealing import write_text
 from syn2real.speech.corpus import Corpus, Sentence, read_sentences
@@ -42,7 +42,7 @@ VECTOR = "vector.safetensors"
 class Material:
     """What a study works on: recordings by role, and the target's text."""
 
-    source: Corpus  # real, for θ_real^S
+    source: Corpus  # real, for θ_real^S; holds no sentence of the test
     held_out: Corpus  # real, chooses λ, in no vector
     test: Corpus  # real recordings of the target, read for scoring only
     target_text: tuple[Sentence, ...]
@@ -61,12 +61,14 @@ def load_material(recipe: Recipe) -> Material:
             raise UserError(f"{recipe.corpus.manifest}: no domain {name!r}{did_you_mean(name, domains)}")
     train, test = _select(corpus, recipe.corpus.train), _select(corpus, recipe.corpus.test)
     sources = recipe.sources or sorted(domains - {*recipe.target, *recipe.held_out})
-    source = train.domain(*sources)
-    if recipe.source_limit is not None:
-        source = source.sample(recipe.source_limit, recipe.training.seed)
     target_test = test.domain(*recipe.target)
     if recipe.test_limit is not None:
         target_test = target_test.sample(recipe.test_limit, recipe.training.seed)
+    # A test sentence that the source recordings hold too would be learnt from real speech.
+    tested = {utterance.text for utterance in target_test}
+    source = train.domain(*sources).filter(lambda u: u.text not in tested)
+    if recipe.source_limit is not None:
+        source = source.sample(recipe.source_limit, recipe.training.seed)
     if recipe.target_text is not None:
         sentences = read_sentences(recipe.target_text, recipe.target[0])
     else:
@@ -180,7 +182,7 @@ class Study:
 
         def subtract(directory: Path) -> None:
             vector = Checkpoint.open(real.directory) - Checkpoint.open(synthetic.directory)
-            vector.save(directory / VECTOR)
+            vector.save(directory / VECTOR, overwrite=True)
 
         inputs = {"real": real.key, "synthetic": synthetic.key}
         vector = self.workspace.stage(f"{name}-vector", subtract, version=VECTOR_VERSION, settings={}, inputs=inputs)
@@ -222,7 +224,7 @@ class Study:
     def _merge(self, model: Stage, vector: Stage, scale: float) -> Stage:
         def apply(directory: Path) -> None:
             merged = Checkpoint.open(model.directory) + scale * TaskVector.load(vector.directory / VECTOR)
-            merged.write(directory / "model")
+            write(merged, directory / "model", overwrite=True)
 
         return self.workspace.stage(
             "merged", apply, version=MERGE_VERSION, settings={"scale": scale}, inputs={"m": model.key, "v": vector.key}

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from syn2real.cache import cache_directory
 from syn2real.errors import UserError
 from syn2real.experiments.recipe import CorpusRecipe, EvaluationRecipe, Recipe, SynthesisRecipe, TrainingRecipe
-from syn2real.speech.pretrained import cache_directory
 
 TARGET = "animals"
 PROXY = "food"  # kept whole for choosing λ, and in no vector

@@ -152,7 +152,8 @@ def _override(content: dict[str, Any], key: str, value: Any) -> None:
 
 def _first(invalid: ValidationError) -> tuple[list[str], str]:
     """Where the first problem is, and what."""
-    error = invalid.errors()[0]
+    # An unknown key first: a misspelt one also leaves the right one missing.
+    error = min(invalid.errors(), key=lambda found: found["type"] != "extra_forbidden")
     keys = [str(part) for part in error["loc"]]
     where = ".".join(keys)
     if error["type"] == "extra_forbidden":

@@ -1,1 +1,14 @@
+"""The merge core: checkpoints, task vectors, and models made by adding them.
 
+>>> vector = Checkpoint.open("source-real") - Checkpoint.open("source-synthetic")  # doctest: +SKIP
+>>> write(Checkpoint.open("target-synthetic") + 0.3 * vector, "adapted")  # doctest: +SKIP
+"""
+
+from syn2real.merge.checkpoint import Checkpoint
+from syn2real.merge.measures import cosine
+from syn2real.merge.merged import Merged
+from syn2real.merge.output import apply, write
+from syn2real.merge.tensors import TensorInfo, TensorSource
+from syn2real.merge.vector import TaskVector, Term
+
+__all__ = ["Checkpoint", "Merged", "TaskVector", "TensorInfo", "TensorSource", "Term", "apply", "cosine", "write"]

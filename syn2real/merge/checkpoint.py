@@ -63,8 +63,9 @@ class Checkpoint(Mapping[str, TensorInfo]):
         source = _open_index(weights) if weights.name.endswith(".index.json") else _open_file(weights)
         files = source.files if isinstance(source, Shards) else (weights,)
         parent = weights.parent
-        described = isinstance(source, Shards | SafetensorsFile | PytorchFile) and (parent / "config.json").is_file()
-        return cls(path, source, files, parent if described or path.is_dir() and _plain(source) else None)
+        plain = isinstance(source, Shards | SafetensorsFile | PytorchFile)
+        described = plain and (path.is_dir() or (parent / "config.json").is_file())
+        return cls(path, source, files, parent if described else None)
 
     def __getitem__(self, name: str) -> TensorInfo:
         return self.infos[name]
@@ -152,10 +153,6 @@ class Checkpoint(Mapping[str, TensorInfo]):
         return Merged(self, vector)
 
 
-def _plain(source: TensorSource) -> bool:
-    return isinstance(source, Shards | SafetensorsFile | PytorchFile)
-
-
 def _weights_in(directory: Path) -> Path:
     """The weight file or index of a directory; safetensors are preferred to pickles."""
     for name in (SINGLE, INDICES[0]):
@@ -199,6 +196,6 @@ def _open_file(path: Path) -> TensorSource:
         if not opened.infos:
             raise UserError(f"{path}: holds no weights")
         return opened
-    if path.name == "model.bin" or head[1:4] == b"\0\0\0" and head[6:].startswith(b"Whisper"):
+    if path.name == "model.bin" or (head[1:4] == b"\0\0\0" and head[6:].startswith(b"Whisper")):
         return CTranslate2File(path)
     raise UserError(f"{path}: not a weight file; safetensors, PyTorch, CTranslate2 Whisper and GGUF can be read")

@@ -54,9 +54,7 @@ def require_compatible(
         remedy = "; use checkpoints with one tokenizer"
     elif all(_is_width(name, infos, others) for name in {*infos, *others}):
         remedy = "; pass allow_dtypes to combine different floating-point widths"
-    raise CheckpointMismatch(
-        f"{first} and {second} cannot be combined: {'; '.join(problems[:SHOWN])}{more}{remedy}"
-    )
+    raise CheckpointMismatch(f"{first} and {second} cannot be combined: {'; '.join(problems[:SHOWN])}{more}{remedy}")
 
 
 def _is_vocabulary(name: str, info: TensorInfo, other: TensorInfo) -> bool:

@@ -4,13 +4,13 @@ Packaged weights are CTranslate2 files. They are converted once, into the cache,
 """
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import Any
 
+from syn2real.cache import cache_directory
 from syn2real.errors import NotInstalled, UserError, did_you_mean
 from syn2real.hashing import sha256_file
 from syn2real.merge import Checkpoint
@@ -51,15 +51,6 @@ PACKAGES = {
         "MIT",
     ),
 }
-
-
-def cache_directory() -> Path:
-    """Where converted models and downloads are kept: ``$SYN2REAL_CACHE``, else the user's cache."""
-    chosen = os.environ.get("SYN2REAL_CACHE")
-    if chosen:
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "syn2real"
 
 
 def resolve_model(name: str | Path) -> Path:

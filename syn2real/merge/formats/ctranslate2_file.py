@@ -1,9 +1,9 @@
 """Reading CTranslate2's Whisper (``model.bin``, binary version 6) under Hugging Face's names.
 
-Layout, little-endian: u32 binary version, string spec, u32 revision, u32 count, then per variable: string name, u8 rank,
-u32 × rank shape, u8 dtype, u32 bytes, data; then u32 count of aliases, each two strings. A string is a u16 length that
-counts its closing NUL, then the bytes. Query, key and value are fused by rows, and the key's bias, which Whisper lacks,
-is filled with zeros.
+Layout, little-endian: u32 binary version, string spec, u32 revision, u32 count, then per variable: string name, u8
+rank, u32 × rank shape, u8 dtype, u32 bytes, data; then u32 count of aliases, each two strings. A string is a u16 length
+that counts its closing NUL, then the bytes. Query, key and value are fused by rows, and the key's bias, which Whisper
+lacks, is filled with zeros.
 """
 
 import re

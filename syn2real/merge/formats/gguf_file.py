@@ -44,7 +44,9 @@ class GGUFFile:
         reader = _reader(path)
         architecture = _field(path, reader, "general.architecture")
         if architecture != FAMILY:
-            raise UserError(f"{path}: GGUF architecture {architecture!r} cannot be read, only {FAMILY!r}; use safetensors")
+            raise UserError(
+                f"{path}: GGUF architecture {architecture!r} cannot be read, only {FAMILY!r}; use safetensors"
+            )
         heads = int(_field(path, reader, "llama.attention.head_count"))
         kv_heads = int(_field(path, reader, "llama.attention.head_count_kv", heads))
         self._stored: dict[str, Any] = {}

@@ -41,7 +41,7 @@ class SafetensorsWriter:
         if values.dtype != info.dtype:
             raise TypeError(f"{name} is {info.dtype}, not {values.dtype}")
         if values.numel():
-            raw = memoryview(values.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+            raw = values.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
             _write_all(self._descriptor, raw, self._offsets[name] + start * info.dtype.itemsize)
 
     def __enter__(self) -> "SafetensorsWriter":

@@ -15,6 +15,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from syn2real.cache import cache_directory
 from syn2real.errors import UserError, did_you_mean
 from syn2real.hashing import sha256_file
 from syn2real.progress import say, track
@@ -52,8 +53,6 @@ def fetch() -> Path:
 
     Needs no root. Raises `UserError` when neither can be had.
     """
-    from syn2real.speech.pretrained import cache_directory
-
     return cached(cache_directory() / "tuxpaint", _obtain)
 
 

@@ -1,0 +1,109 @@
+"""Task vectors on disk: safetensors whose metadata says what they were made of."""
+
+import json
+from collections.abc import Hashable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import syn2real
+from syn2real.errors import UserError
+from syn2real.hashing import sha256_file
+from syn2real.merge.formats.safetensors_file import SafetensorsFile
+from syn2real.merge.formats.safetensors_writer import SafetensorsWriter, file_size
+from syn2real.merge.measures import SLICE, ranges
+from syn2real.merge.tensors import TensorInfo, dtype_name
+from syn2real.merge.vector import TASK_VECTOR, TaskVector, check_carried
+from syn2real.sealing import require_space, sealed_file
+
+VERSION = "1"  # of the metadata
+DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+
+
+class StoredVector:
+    """A saved task vector as a `Source`; ``recipe`` is what it was saved with.
+
+    Raises `UserError` for a file that is no task vector, or one of a later version.
+    """
+
+    stored_vector = True
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise UserError(f"{path}: no such file; give a task vector saved by syn2real")
+        self.path = path
+        self._file = SafetensorsFile(path)
+        metadata = self._file.metadata
+        if metadata.get("format") != TASK_VECTOR:
+            raise UserError(f"{path}: not a task vector but other safetensors; subtract two checkpoints to make one")
+        if metadata.get("version") != VERSION:
+            raise UserError(f"{path}: task vector of version {metadata.get('version')}; update syn2real to read it")
+        try:
+            self.parents: list[dict[str, Any]] = json.loads(metadata["parents"])
+            self.recipe: dict[str, Any] = json.loads(metadata["recipe"])
+        except (KeyError, ValueError) as error:
+            raise UserError(f"{path}: damaged task vector: its metadata cannot be read ({error})") from error
+        strange = [name for name, info in self._file.infos.items() if not info.is_float]
+        if strange or not self._file.infos:
+            raise UserError(
+                f"{path}: damaged task vector: {strange[0] if strange else 'nothing'} is not a float tensor"
+            )
+        self.infos: Mapping[str, TensorInfo] = self._file.infos
+        stat = path.stat()
+        self.identity: Hashable = ((stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size),)
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.name
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file."""
+        return sha256_file(self.path)
+
+    def read(self, name: str) -> Tensor:
+        """See `TensorSource.read`."""
+        return self._file.read(name)
+
+    def read_range(self, name: str, start: int, stop: int) -> Tensor:
+        """See `TensorSource.read_range`."""
+        return self._file.read_range(name, start, stop)
+
+
+def save(vector: TaskVector, path: Path, dtype: torch.dtype, recipe: Mapping[str, Any]) -> None:
+    """Write ``vector`` to ``path`` in ``dtype``, a slice of a tensor at a time; the same vector gives the same bytes.
+
+    Raises `UserError` for a dtype that is not floating-point, a full disk, a value that ``dtype`` cannot hold, and an
+    output that is one of the inputs; `CheckpointMismatch` for integer tensors that differ.
+    """
+    if dtype not in DTYPES:
+        raise UserError(f"{dtype_name(dtype)}: choose from {', '.join(map(dtype_name, DTYPES))}")
+    if path.is_dir():
+        raise UserError(f"{path}: is a directory; give the name of a file, for instance {path / 'tau.safetensors'}")
+    if any(path.exists() and term.source.path.resolve() == path.resolve() for term in vector.terms):
+        raise UserError(f"{path}: is one of the vector's own inputs; choose another output")
+    infos = {name: TensorInfo(info.shape, dtype) for name, info in vector.infos.items()}
+    for name, info in vector.terms[0].source.infos.items():
+        if not info.is_float:
+            check_carried(vector.terms, name)
+    metadata = {
+        "format": TASK_VECTOR,
+        "version": VERSION,
+        "syn2real": syn2real.__version__,
+        "parents": json.dumps(vector.provenance, sort_keys=True),
+        "recipe": json.dumps(recipe, sort_keys=True),
+    }
+    require_space(path, file_size(infos, metadata))
+    with sealed_file(path) as partial, SafetensorsWriter(partial, infos, metadata) as writer:
+        for name, info in writer.infos.items():
+            for start, stop in ranges(info.numel, SLICE):
+                values = vector.range(name, start, stop, dtype)
+                if not torch.isfinite(values).all():
+                    raise UserError(
+                        f"{name} is not finite in {dtype_name(dtype)}; save as float32, or mend its parents"
+                    )
+                writer.write(name, start, values)
