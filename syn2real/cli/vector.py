@@ -26,9 +26,11 @@ def make(
       syn2real vector make tuned-real tuned-synthetic --output syn2real.safetensors
     """
     from syn2real.merge import Checkpoint
+    from syn2real.sealing import require_absent
 
+    require_absent(output, overwrite=overwrite)
     vector = Checkpoint.open(real) - Checkpoint.open(synthetic)
-    vector.save(output, overwrite=overwrite)
+    vector.save(output)
     _show(output, as_json)
 
 

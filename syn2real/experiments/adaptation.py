@@ -182,7 +182,7 @@ class Study:
 
         def subtract(directory: Path) -> None:
             vector = Checkpoint.open(real.directory) - Checkpoint.open(synthetic.directory)
-            vector.save(directory / VECTOR, overwrite=True)
+            vector.save(directory / VECTOR)
 
         inputs = {"real": real.key, "synthetic": synthetic.key}
         vector = self.workspace.stage(f"{name}-vector", subtract, version=VECTOR_VERSION, settings={}, inputs=inputs)

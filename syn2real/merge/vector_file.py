@@ -48,9 +48,7 @@ class StoredVector:
             raise UserError(f"{path}: damaged task vector: its metadata cannot be read ({error})") from error
         strange = [name for name, info in self._file.infos.items() if not info.is_float]
         if strange or not self._file.infos:
-            raise UserError(
-                f"{path}: damaged task vector: {strange[0] if strange else 'nothing'} is not a float tensor"
-            )
+            raise UserError(f"{path}: damaged task vector: {strange[:1] or 'no tensors'}, which is no real weights")
         self.infos: Mapping[str, TensorInfo] = self._file.infos
         stat = path.stat()
         self.identity: Hashable = ((stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size),)
@@ -103,7 +101,5 @@ def save(vector: TaskVector, path: Path, dtype: torch.dtype, recipe: Mapping[str
             for start, stop in ranges(info.numel, SLICE):
                 values = vector.range(name, start, stop, dtype)
                 if not torch.isfinite(values).all():
-                    raise UserError(
-                        f"{name} is not finite in {dtype_name(dtype)}; save as float32, or mend its parents"
-                    )
+                    raise UserError(f"{name} is not finite in {dtype_name(dtype)}; save as float32 or mend its parents")
                 writer.write(name, start, values)

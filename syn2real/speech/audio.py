@@ -30,7 +30,11 @@ def info(path: Path) -> AudioInfo:
     """Header of a recording. Raises `AudioError` when it is missing, unreadable or of zero length."""
     import soundfile
 
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:  # a name too long for the file system
+        raise AudioError(f"{path}: {error.strerror}; correct the path") from error
+    if not there:
         raise AudioError(f"{path}: no such recording (paths are relative to the manifest)")
     try:
         header = soundfile.info(str(path))

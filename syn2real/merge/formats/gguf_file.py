@@ -45,7 +45,7 @@ class GGUFFile:
         architecture = _field(path, reader, "general.architecture")
         if architecture != FAMILY:
             raise UserError(
-                f"{path}: GGUF architecture {architecture!r} cannot be read, only {FAMILY!r}; use safetensors"
+                f"{path}: GGUF architecture {architecture!r} is not {FAMILY!r}; use the model's safetensors"
             )
         heads = int(_field(path, reader, "llama.attention.head_count"))
         kv_heads = int(_field(path, reader, "llama.attention.head_count_kv", heads))

@@ -2,7 +2,7 @@
 
 import io
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -14,8 +14,8 @@ _AR_HEADER = 60  # bytes: name 16, time 12, owner 6, group 6, mode 8, size 10, e
 _LARGEST = 64 << 20  # bytes; a spoken phrase is some 20 kB
 
 
-def members(path: Path) -> Iterator[tuple[PurePosixPath, IO[bytes]]]:
-    """Name and contents of each regular file in a ``.deb`` or a tarball, in order; read each before the next.
+def members(path: Path, wanted: Callable[[PurePosixPath], bool]) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """Name and contents of the regular files in a ``.deb`` or a tarball whose name is ``wanted``, in order.
 
     Links and devices are passed over. Raises `UserError` for a name that leaves the archive, a file over 64 MB,
     and an archive that is damaged or of another kind.
@@ -26,12 +26,13 @@ def members(path: Path) -> Iterator[tuple[PurePosixPath, IO[bytes]]]:
                 name = PurePosixPath(member.name)
                 if name.is_absolute() or ".." in name.parts or "\\" in member.name:
                     raise UserError(f"{path}: refused, as its member {member.name!r} would leave the folder")
-                contents = archive.extractfile(member) if member.isreg() else None
-                if contents is None:
+                if not member.isreg() or not wanted(name):
                     continue
                 if member.size > _LARGEST:
                     raise UserError(f"{path}: refused, as its member {member.name!r} is {member.size / 1e6:.0f} MB")
-                yield name, contents
+                contents = archive.extractfile(member)
+                assert contents is not None  # as it is a regular file
+                yield name, contents.read()
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         if isinstance(error, FileNotFoundError):
             raise UserError(f"{path}: no such archive") from error

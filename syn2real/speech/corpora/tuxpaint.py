@@ -19,6 +19,7 @@ from syn2real.cache import cache_directory
 from syn2real.errors import UserError, did_you_mean
 from syn2real.hashing import sha256_file
 from syn2real.progress import say, track
+from syn2real.sealing import require_absent
 from syn2real.speech.corpora.archives import members
 from syn2real.speech.corpora.fetching import cached, download
 from syn2real.speech.corpora.importing import IMPORTERS, Clip, ImportReport, import_clips, safe
@@ -31,6 +32,7 @@ UPSTREAM = (
     "https://downloads.sourceforge.net/project/tuxpaint/tuxpaint-stamps/2022-06-04/tuxpaint-stamps-2022.06.04.tar.gz"
 )
 UPSTREAM_SHA256 = "842065576fae554358e00e51d71a492616a6490b12b592228067477c287a0bf8"
+_RECORDING = re.compile(r"(.+)_desc(?:_([A-Za-z_@]+))?\.ogg")
 DENSEST = 30.0  # characters per second; the volunteers speak 10 to 17, and what is above 30 was cut or reworded
 
 
@@ -41,6 +43,7 @@ def import_tuxpaint(output: Path, language: str, archive: Path | None = None) ->
     Left out and reported: recordings without a transcript, copies of another, those silent, damaged or over 30 s,
     and those whose text cannot be spoken in their time. Raises `UserError` for a language nobody recorded.
     """
+    require_absent(output)  # before a long download
     source = archive or fetch()
     with tempfile.TemporaryDirectory(prefix="syn2real-stamps-") as place:
         stamps = _unpack(source, language, Path(place))
@@ -115,18 +118,21 @@ def _unpack(source: Path, language: str, place: Path) -> _Stamps:
     """Take the recordings of one language, under names of our own, and every text."""
     stamps = _Stamps({}, {})
     spoken: set[str] = set()
-    for name, contents in track(members(source), f"reading {source.name}"):
-        if "stamps" not in name.parts:
-            continue
-        stamp = PurePosixPath(*name.parts[name.parts.index("stamps") + 1 :])
-        if stamp.suffix == ".txt":
-            stamps.texts[stamp.with_suffix("")] = contents.read()
-        elif match := re.fullmatch(r"(.+)_desc(?:_([A-Za-z_@]+))?\.ogg", stamp.name):
+
+    def wanted(name: PurePosixPath) -> bool:
+        match = _RECORDING.fullmatch(name.name)
+        if match:
             spoken.add(match[2] or "en")
-            if (match[2] or "en") == language:
-                copy = place / f"{len(stamps.recordings)}.ogg"
-                copy.write_bytes(contents.read())
-                stamps.recordings[stamp.with_name(match[1])] = copy
+        return "stamps" in name.parts[:-1] and (name.suffix == ".txt" or bool(match and (match[2] or "en") == language))
+
+    for name, contents in track(members(source, wanted), f"reading {source.name}"):
+        stamp = PurePosixPath(*name.parts[name.parts.index("stamps") + 1 :])
+        if match := _RECORDING.fullmatch(stamp.name):
+            copy = place / f"{len(stamps.recordings)}.ogg"
+            copy.write_bytes(contents)
+            stamps.recordings[stamp.with_name(match[1])] = copy
+        else:
+            stamps.texts[stamp.with_suffix("")] = contents
     if not stamps.recordings:
         raise UserError(f"{source}: nobody recorded {language!r}{did_you_mean(language, spoken)}")
     return stamps

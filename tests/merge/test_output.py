@@ -1,0 +1,239 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections import namedtuple
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from syn2real.errors import CheckpointMismatch, UserError
+from syn2real.merge import Checkpoint, TaskVector, apply, write
+
+from .conftest import SHAPES, tensors
+
+
+@pytest.fixture
+def models(make):
+    return [Checkpoint.open(make(name, seed)) for name, seed in (("t", 1), ("r", 2), ("s", 3))]
+
+
+def content(directory):
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def test_a_complete_directory(models, tmp_path):
+    t, r, s = models
+    added = [
+        "vocab.json", "merges.txt", "generation_config.json", "preprocessor_config.json", "chat_template.jinja",
+        "special_tokens_map.json", "added_tokens.json", "normalizer.json", "spiece.model", "LICENSE",
+    ]  # fmt: skip
+    for extra in added:
+        (t.directory / extra).write_text(extra)
+    for junk in ("optimizer.pt", "trainer_state.json", "training_args.bin", "README.md", "rng_state.pth", "log.txt"):
+        (t.directory / junk).write_text(junk)
+    (t.directory / "checkpoint-3").mkdir()
+    seen = []
+    out = apply(t, r - s, 0.3, tmp_path / "out", on_tensor=seen.append)
+    assert sorted(seen) == sorted(SHAPES)
+    assert set(content(out)) == {"model.safetensors", "config.json", "tokenizer.json", "merge.json", *added}
+    weights = load_file(out / "model.safetensors")
+    merged = t + 0.3 * (r - s)
+    assert all(torch.equal(weights[name], merged.tensor(name)) for name in SHAPES)
+    with safe_open(out / "model.safetensors", "pt") as file:
+        assert file.metadata() == {"format": "pt"}
+    record = json.loads((out / "merge.json").read_text())
+    assert record["anchor"] == {"name": "t", "sha256": t.sha256} and record["recipe"]["scale"] == 0.3
+    assert [(term["name"], term["coefficient"]) for term in record["terms"]] == [("t", 1.0), ("r", 0.3), ("s", -0.3)]
+    assert str(tmp_path) not in (out / "merge.json").read_text()
+    assert (out / "config.json").read_bytes() == (t.directory / "config.json").read_bytes()
+
+
+def test_repeating_gives_the_same_bytes_anywhere(models, tmp_path):
+    t, r, s = models
+    first = content(apply(t, r - s, 1.0, tmp_path / "out"))
+    assert content(apply(t, r - s, 1.0, tmp_path / "again")) == first
+    for name in "trs":
+        shutil.copytree(tmp_path / name, tmp_path / "z" / name)
+    t, r, s = (Checkpoint.open(tmp_path / "z" / name) for name in "trs")
+    assert content(apply(t, r - s, 1.0, tmp_path / "z" / "out")) == first
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_scale_zero_gives_the_anchor_s_bytes(make, tmp_path, dtype):
+    mixed = {"ids": torch.arange(3), "wide": torch.ones(2, dtype=torch.float64)}
+    t, r = (Checkpoint.open(make(name, seed, dtype, mixed)) for name, seed in (("t", 1), ("r", 2)))
+    out = apply(t, r - t, 0.0, tmp_path / "out")
+    assert (out / "model.safetensors").read_bytes() == (t.directory / "model.safetensors").read_bytes()
+    assert load_file(apply(t, r - t, 1.0, tmp_path / "one") / "model.safetensors").keys() == {*SHAPES, *mixed}
+    whole = (tmp_path / "one" / "model.safetensors").read_bytes()
+    assert whole == (r.directory / "model.safetensors").read_bytes()
+
+
+def test_shards_are_kept(make, tmp_path):
+    t, r = Checkpoint.open(make("t", 1)), Checkpoint.open(make("r", 2))
+    weights = tensors(5)
+    names = list(weights)
+    sharded = tmp_path / "sharded"
+    sharded.mkdir()
+    placed = {}
+    for i, part in enumerate((names[:3], names[3:]), 1):
+        file = f"model-0000{i}-of-00002.safetensors"
+        save_file({name: weights[name] for name in part}, sharded / file, metadata={"format": "pt"})
+        placed |= dict.fromkeys(part, file)
+    (sharded / "model.safetensors.index.json").write_text(json.dumps({"weight_map": placed}))
+    (sharded / "config.json").write_text("{}")
+    out = write(Checkpoint.open(sharded) + 0.5 * (t - r), tmp_path / "out")
+    again = Checkpoint.open(out)
+    assert again.layout.keys() == set(placed.values()) and set(again) == set(names)
+    index = json.loads((out / "model.safetensors.index.json").read_text())
+    assert index["weight_map"] == placed and index["metadata"]["total_size"] == again.parameters * 4
+    assert torch.equal(again.read("model.scale"), (Checkpoint.open(sharded) + 0.5 * (t - r)).tensor("model.scale"))
+
+
+def test_out_dtype_reaches_the_configuration(models, tmp_path):
+    t, r, s = models
+    config = {"torch_dtype": "float32", "text_config": {"dtype": "float32", "n": 1}, "model_type": "é"}
+    config["quantization_config"] = {"quant_method": "gguf"}
+    (t.directory / "config.json").write_text(json.dumps(config))
+    out = apply(t, r - s, 0.5, tmp_path / "out", out_dtype=torch.bfloat16)
+    wanted = {"torch_dtype": "bfloat16", "text_config": {"dtype": "bfloat16", "n": 1}, "model_type": "é"}
+    assert json.loads((out / "config.json").read_text()) == wanted
+    assert {tensor.dtype for tensor in load_file(out / "model.safetensors").values()} == {torch.bfloat16}
+    with pytest.raises(UserError, match="choose from"):
+        apply(t, r - s, 0.5, tmp_path / "x", out_dtype=torch.int8)
+
+
+def test_code_goes_along_only_where_it_is_named(models, tmp_path):
+    t, r, s = models
+    (t.directory / "modeling_toy.py").write_text("")
+    assert not (apply(t, r - s, 1, tmp_path / "a") / "modeling_toy.py").exists()
+    (t.directory / "config.json").write_text('{"auto_map": {"AutoModel": "modeling_toy.Toy"}}')
+    assert (apply(t, r - s, 1, tmp_path / "b") / "modeling_toy.py").exists()
+
+
+def leaves_nothing(tmp_path):
+    return not any(path.name.startswith((".out", "out")) for path in tmp_path.iterdir())
+
+
+def test_an_error_in_the_middle_leaves_nothing(models, tmp_path):
+    t, r, s = models
+
+    def fail(name):
+        raise RuntimeError(name)
+
+    with pytest.raises(RuntimeError):
+        apply(t, r - s, 0.3, tmp_path / "out", on_tensor=fail)
+    assert leaves_nothing(tmp_path)
+    with pytest.raises(UserError, match="not finite in float16"):
+        apply(t, r - s, 1e6, tmp_path / "out", out_dtype=torch.float16)
+    assert leaves_nothing(tmp_path)
+
+
+KILLED = """
+import os, signal, sys
+from syn2real.merge import Checkpoint, apply
+t, r, s = (Checkpoint.open(path) for path in sys.argv[1:4])
+count = 0
+def stop(name):
+    global count
+    count += 1
+    if count == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+apply(t, r - s, 0.3, sys.argv[4], on_tensor=stop)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_a_killed_merge_is_repeated_to_the_same_bytes(models, tmp_path):
+    arguments = [str(model.path) for model in models] + [str(tmp_path / "out")]
+    done = subprocess.run([sys.executable, "-c", KILLED, *arguments], check=False, env={**os.environ})
+    assert done.returncode == -signal.SIGKILL
+    assert not (tmp_path / "out").exists() and (tmp_path / ".out.partial").exists()
+    t, r, s = models
+    first = content(apply(t, r - s, 0.3, tmp_path / "out"))
+    assert not (tmp_path / ".out.partial").exists()
+    assert content(apply(t, r - s, 0.3, tmp_path / "clean")) == first
+
+
+def test_outputs_that_must_not_be_touched(models, tmp_path):
+    t, r, s = models
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match="already exists"):
+        apply(t, r - s, 0.3, tmp_path / "full")
+    assert (tmp_path / "full" / "thesis.txt").read_text() == "mine"
+    for place in (t.path, r.path, tmp_path):
+        with pytest.raises(UserError, match="an input of the merge"):
+            apply(t, r - s, 0.3, place, overwrite=True)
+    (tmp_path / "void").mkdir()
+    apply(t, r - s, 0.3, tmp_path / "void")
+    before = content(tmp_path / "void")
+    apply(t, r - s, 0.4, tmp_path / "void", overwrite=True)
+    assert content(tmp_path / "void") != before
+
+
+def test_no_space(models, tmp_path, monkeypatch):
+    t, r, s = models
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(100, 99, 1))
+    with pytest.raises(UserError, match="no space left"):
+        apply(t, r - s, 0.3, tmp_path / "out")
+    with pytest.raises(UserError, match="no space left"):
+        (r - s).save(tmp_path / "out.safetensors")
+    assert leaves_nothing(tmp_path)
+
+
+def test_integers_that_differ_stop_the_merge_first(make, tmp_path):
+    a, b = (
+        Checkpoint.open(make(name, seed, change={"ids": torch.arange(3) + seed})) for name, seed in (("a", 1), ("b", 2))
+    )
+    with pytest.raises(CheckpointMismatch, match="ids"):
+        apply(a, a - b, 0.3, tmp_path / "out")
+    assert leaves_nothing(tmp_path)
+
+
+def test_weights_without_a_configuration(models, tmp_path):
+    t, r, s = models
+    shutil.copy(t.directory / "model.safetensors", tmp_path / "lone.safetensors")
+    lone = Checkpoint.open(tmp_path / "lone.safetensors")
+    with pytest.raises(UserError, match="template"):
+        apply(lone, r - s, 0.3, tmp_path / "out")
+    out = apply(lone, r - s, 0.3, tmp_path / "out", template=t.directory)
+    assert (out / "tokenizer.json").exists() and (out / "model.safetensors").exists()
+    (t.directory / "config.json").unlink()
+    with pytest.raises(UserError, match=r"no config\.json"):
+        apply(t, r - s, 0.3, tmp_path / "other")
+
+
+def test_a_real_whisper_loads_in_plain_transformers(whisper_tiny, tmp_path):
+    transformers = pytest.importorskip("transformers", reason="loads the result")
+    base = Checkpoint.open(whisper_tiny)
+    generator = torch.Generator().manual_seed(0)
+    moved = {}
+    for name, info in base.items():
+        noise = torch.randn(info.shape, generator=generator) * 1e-3
+        moved[name] = (base.read(name).float() + noise).to(info.dtype)
+    (tmp_path / "tuned").mkdir()
+    save_file(moved, tmp_path / "tuned" / "model.safetensors", metadata={"format": "pt"})
+    template = tmp_path / "template"
+    size = {"d_model": 384, "encoder_ffn_dim": 1536, "decoder_ffn_dim": 1536, "vocab_size": 51864}
+    size |= {
+        f"{side}_{what}": n for side in ("encoder", "decoder") for what, n in (("layers", 4), ("attention_heads", 6))
+    }
+    transformers.WhisperConfig(**size, architectures=["WhisperForConditionalGeneration"]).save_pretrained(template)
+    tuned = Checkpoint.open(tmp_path / "tuned")
+    (tuned - base).save(tmp_path / "tau.safetensors")
+    tau = TaskVector.load(tmp_path / "tau.safetensors")
+    out = apply(base, tau, 1.0, tmp_path / "out", template=template, out_dtype=torch.float16)
+    model, report = transformers.WhisperForConditionalGeneration.from_pretrained(
+        out, dtype=torch.float16, output_loading_info=True
+    )
+    assert not report["missing_keys"] and not report["unexpected_keys"] and not report["mismatched_keys"]
+    state = model.state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in moved.items())
+    assert state["proj_out.weight"].data_ptr() == state["model.decoder.embed_tokens.weight"].data_ptr()
