@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from syn2real.cli.output import Json, Overwrite, console, print_json
+from syn2real.errors import UserError
 
 if TYPE_CHECKING:
     from syn2real.speech.corpus import Corpus
@@ -32,11 +33,22 @@ def import_corpus(
       syn2real corpus import tuxpaint --language es --output stamps-es
       syn2real corpus import folder --from recordings/list.csv --output mine
     """
-    from syn2real.speech.corpora import import_corpus
+    from inspect import signature
 
-    report = import_corpus(
-        kind, output, source=source, language=language, audio_root=audio_root, overwrite=overwrite
-    )
+    from syn2real.sealing import require_absent
+    from syn2real.speech.corpora import IMPORTERS
+
+    importer = IMPORTERS.get(kind)
+    require_absent(output, overwrite=overwrite)
+    options = {"source": ("--from", source), "language": ("--language", language), "audio_root": ("--audio-root", audio_root)}
+    given = {name: value for name, (_, value) in options.items() if value is not None}
+    for name, parameter in signature(importer).parameters.items():
+        if name in options and name not in given and parameter.default is parameter.empty:
+            raise UserError(f"importing {kind} needs {options[name][0]}")
+    for name in given:
+        if name not in signature(importer).parameters:
+            raise UserError(f"importing {kind} takes no {options[name][0]}")
+    report = importer(output, **given)
     if as_json:
         skipped = [{"item": item, "reason": reason} for item, reason in report.skipped]
         print_json({"manifest": str(output / "manifest.jsonl"), **summary(report.corpus), "skipped": skipped})

@@ -69,7 +69,7 @@ def finetune(
     epochs: Annotated[float, typer.Option(help="Passes over the corpus.")] = 3,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-5,
     batch_size: BatchSize = 16,
-    full_windows: Annotated[float, typer.Option(help="Share of batches padded to 30 s.")] = 0.1,
+    full_windows: Annotated[float, typer.Option(help="Share of clips padded to 30 s.")] = 0.06,
     patience: Annotated[int, typer.Option(help="Evaluations without progress before stopping.")] = 3,
     seed: Annotated[int, typer.Option(help="Order of the clips.")] = 0,
     overwrite: Overwrite = False,

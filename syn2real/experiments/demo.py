@@ -19,11 +19,11 @@ NOTE = (
 
 def demo_corpus(language: str) -> Path:
     """The manifest of the spoken stamps in a language, fetched and unpacked once."""
-    from syn2real.speech.corpora import import_corpus
+    from syn2real.speech.corpora import import_tuxpaint
 
     directory = cache_directory() / "corpora" / f"tuxpaint-{language}"
     if not (directory / "manifest.jsonl").is_file():
-        import_corpus("tuxpaint", directory, language=language)
+        import_tuxpaint(directory, language)
     return directory / "manifest.jsonl"
 
 

@@ -42,7 +42,7 @@ class TrainingRecipe(_Strict):
     batch_size: Annotated[int, Field(ge=1)] = 16
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
-    full_windows: Annotated[float, Field(ge=0, le=1)] = 0.1
+    full_windows: Annotated[float, Field(ge=0, le=1)] = 0.06
     checkpoint_steps: Annotated[int, Field(ge=1)] = 50
     seed: int = 0
 

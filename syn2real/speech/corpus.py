@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
@@ -191,9 +192,9 @@ def read_sentences(path: Path, domain: str | None = None) -> list[Sentence]:
     if not path.is_file():
         raise UserError(f"{path}: no such file; give a text file with one sentence a line, or a JSONL manifest")
     sentences = []
-    for number, line in _lines(path):
+    for number, line in read_lines(path):
         if path.suffix == ".jsonl":
-            row = _object(path, number, line)
+            row = parse_object(path, number, line)
             text, where = row.get("text"), row.get("domain") or domain
             if not isinstance(text, str) or not text.strip():
                 raise UserError(at(path, number, "empty text; give every line a 'text'"))
@@ -208,7 +209,8 @@ def read_sentences(path: Path, domain: str | None = None) -> list[Sentence]:
 def _unit(utterance: Utterance, by: Unit) -> str:
     if by == "speaker":
         return utterance.speaker or utterance.id
-    return utterance.text if by == "text" else utterance.id
+    # Texts that differ in case or punctuation only are one sentence.
+    return " ".join(re.findall(r"\w+", utterance.text.casefold())) if by == "text" else utterance.id
 
 
 def _record(utterance: Utterance, base: Path | None) -> dict[str, Any]:
@@ -218,7 +220,8 @@ def _record(utterance: Utterance, base: Path | None) -> dict[str, Any]:
     return {name: value for name, value in record.items() if value is not None} | utterance.extra
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Numbered lines of a UTF-8 file that are not blank. Raises `UserError` naming the line that is not UTF-8."""
     try:
         content = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -231,7 +234,8 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-def _object(path: Path, number: int, line: str) -> dict[str, Any]:
+def parse_object(path: Path, number: int, line: str) -> dict[str, Any]:
+    """One line of JSONL as a mapping. Raises `UserError` with file and line for anything else."""
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
@@ -246,8 +250,8 @@ def _parse_manifest(path: Path, audio_root: Path | None) -> Iterator[Utterance]:
         raise UserError(f"{path}: no such manifest")
     base = (audio_root or path.parent).resolve()
     seen: dict[str, int] = {}
-    for number, line in _lines(path):
-        row = _object(path, number, line)
+    for number, line in read_lines(path):
+        row = parse_object(path, number, line)
         try:
             utterance = _utterance(row, base)
         except UserError as error:
@@ -261,7 +265,7 @@ def _parse_manifest(path: Path, audio_root: Path | None) -> Iterator[Utterance]:
         raise UserError(f"{path}: holds no utterances")
 
 
-def _checked(row: dict[str, Any]) -> dict[str, Any]:
+def checked_fields(row: dict[str, Any]) -> dict[str, Any]:
     """The fields of a row that we know, with their types checked and the text's white space made single."""
     for name in ("audio_filepath", "text"):
         if row.get(name) is None:
@@ -283,7 +287,7 @@ def _checked(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _utterance(row: dict[str, Any], base: Path) -> Utterance:
-    known = _checked(row)
+    known = checked_fields(row)
     name = known.pop("audio_filepath")
     path = (base / name).resolve()
     if not path.is_relative_to(base):

@@ -1,13 +1,12 @@
 """Fine-tuning Whisper on a corpus through transformers' Seq2SeqTrainer, in windows as short as the clips allow."""
 
 import json
-import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils.data import Dataset, Sampler
@@ -28,6 +27,8 @@ from syn2real.speech import audio
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.whisper import SHORT_WINDOWS, Recogniser, encoder_window
 
+FULL = "full_"  # prefix of the tensors that are padded to 30 s
+IGNORED = -100  # label the loss leaves out
 CHECKPOINTS = "trainer"  # where a running training keeps its state, inside its output directory
 COMPLETE = "complete"  # marks a checkpoint whose last byte is on disk
 
@@ -41,13 +42,20 @@ class TrainingSettings:
     batch_size: int = 16
     warmup: float = 0.1  # share of the steps
     weight_decay: float = 0.1
-    full_windows: float = 0.1  # share of the batches padded to 30 s, so that the model keeps working there
+    full_windows: float = 0.06  # share of the clips padded to 30 s, so that the model keeps working there
     patience: int = 3  # evaluations without a better dev loss before stopping; used with a dev corpus only
     accumulate: int = 1
     gradient_checkpointing: bool = False
     freeze_encoder: bool = False
     checkpoint_steps: int = 50
     seed: int = 0
+
+
+class Draw(NamedTuple):
+    """One clip of a batch, and whether it is padded to 30 s."""
+
+    index: int
+    full: bool
 
 
 class ClipDataset(Dataset):
@@ -60,18 +68,24 @@ class ClipDataset(Dataset):
     def __len__(self) -> int:
         return len(self.corpus)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        utterance = self.corpus[index]
-        return {"id": utterance.id, "samples": audio.read(utterance.audio_filepath), "labels": self.labels[index]}
+    def __getitem__(self, index: "int | Draw") -> dict[str, Any]:
+        draw = index if isinstance(index, Draw) else Draw(index, False)
+        path = self.corpus[draw.index].audio_filepath
+        return {"samples": audio.read(path), "labels": self.labels[draw.index], "full": draw.full}
 
 
 class BucketSampler(Sampler):
-    """Shuffled batches of clips of similar length. The order is a function of (seed, epoch) and nothing else, so a
-    resumed run sees the same batches."""
+    """Shuffled batches of clips of similar length, of which a steady share is padded to 30 s.
 
-    def __init__(self, durations: Sequence[float], batch_size: int, seed: int, pool: int = 8) -> None:
+    The order is a function of (seed, epoch) and nothing else, so a resumed run sees the same batches.
+    """
+
+    def __init__(
+        self, durations: Sequence[float], batch_size: int, full_windows: float, seed: int, pool: int = 8
+    ) -> None:
         self.durations = durations
         self.batch_size = batch_size
+        self.full_windows = full_windows
         self.seed = seed
         self.pool = pool  # batches sorted together: larger wastes less padding, smaller mixes more
         self.epoch = 0
@@ -83,7 +97,7 @@ class BucketSampler(Sampler):
     def __len__(self) -> int:
         return len(self.durations)
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[Draw]:
         random = Random(seed_from(self.seed, self.epoch))
         order = list(range(len(self.durations)))
         random.shuffle(order)
@@ -96,34 +110,46 @@ class BucketSampler(Sampler):
         last = [batch for batch in batches if len(batch) < self.batch_size]
         batches = [batch for batch in batches if len(batch) == self.batch_size]
         random.shuffle(batches)
+        owed = random.random()
         for batch in batches + last:
-            yield from batch
+            random.shuffle(batch)
+            owed += self.full_windows * len(batch)
+            full = min(int(owed), len(batch))
+            owed -= full
+            yield from (Draw(index, place < full) for place, index in enumerate(batch))
 
 
 @dataclass
 class Collator:
-    """Clips and labels to tensors: features cut to the longest clip, or padded to 30 s for a share of the batches."""
+    """Clips and labels to tensors, once for the clips cut to the longest among them and once for those padded to 30 s."""
 
     recogniser: Recogniser
-    full_windows: float
-    seed: int
 
     def __call__(self, items: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        longest = max(len(item["samples"]) for item in items) / audio.SAMPLE_RATE
-        # Which batches are full follows from what they hold, so a resumed run decides alike.
-        draw = Random(seed_from(self.seed, *(item["id"] for item in items))).random()
-        seconds = audio.WINDOW if draw < self.full_windows else longest
+        short = [item for item in items if not item["full"]]
+        full = [item for item in items if item["full"]]
+        batch = {}
+        if short:
+            seconds = max(len(item["samples"]) for item in short) / audio.SAMPLE_RATE
+            batch |= self._tensors(short, seconds, "")
+        if full:
+            batch |= self._tensors(full, audio.WINDOW, FULL)
+        return batch
+
+    def _tensors(self, items: list[dict[str, Any]], seconds: float, prefix: str) -> dict[str, torch.Tensor]:
         width = max(len(item["labels"]) for item in items)
         # Whisper pads with its end token, so labels are masked by length and never by id.
-        labels = torch.full((len(items), width), -100)
+        labels = torch.full((len(items), width), IGNORED)
         for row, item in enumerate(items):
             labels[row, : len(item["labels"])] = torch.tensor(item["labels"])
         features = self.recogniser.encode([item["samples"] for item in items], seconds)
-        return {"input_features": features, "labels": labels}
+        return {f"{prefix}input_features": features, f"{prefix}labels": labels}
 
 
 class WindowTrainer(Seq2SeqTrainer):
     """Seq2SeqTrainer whose batches may be shorter than 30 s and come length by length."""
+
+    loss_is_scaled_for_ga = False  # our loss is a mean per batch, which Trainer then divides by accumulation steps
 
     def __init__(self, *args: Any, sampler: BucketSampler, **kwargs: Any) -> None:
         self._sampler = sampler
@@ -132,10 +158,18 @@ class WindowTrainer(Seq2SeqTrainer):
     def _get_train_sampler(self, *_: Any) -> Sampler:
         return self._sampler
 
-    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """Loss of one batch, with the encoder cut to the batch's window."""
-        with encoder_window(self.accelerator.unwrap_model(model), inputs["input_features"].shape[-1]):
-            return super().compute_loss(model, inputs, *args, **kwargs)
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:
+        """Mean loss per label token over both windows of a batch, the encoder cut to each in turn."""
+        total, tokens = torch.zeros((), device=self.args.device), 0
+        for prefix in ("", FULL):
+            if f"{prefix}labels" not in inputs:
+                continue
+            features, labels = inputs[f"{prefix}input_features"], inputs[f"{prefix}labels"]
+            with encoder_window(self.accelerator.unwrap_model(model), features.shape[-1]):
+                loss = model(input_features=features, labels=labels).loss
+            count = int((labels != IGNORED).sum())
+            total, tokens = total + loss * count, tokens + count
+        return total / tokens
 
     def prediction_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """One dev batch, likewise."""
@@ -189,7 +223,6 @@ def finetune(
     corpus.require_sound()
     if dev is not None:
         dev.require_sound()
-    _quiet()
     recogniser = Recogniser.load(model, language)
     trainer = _trainer(recogniser, corpus, dev, output / CHECKPOINTS, settings, title)
     trainer.train(resume_from_checkpoint=last_checkpoint(output / CHECKPOINTS))
@@ -238,7 +271,6 @@ def _trainer(
         per_device_train_batch_size=settings.batch_size,
         per_device_eval_batch_size=settings.batch_size,
         gradient_accumulation_steps=settings.accumulate,
-        gradient_checkpointing=settings.gradient_checkpointing,
         warmup_steps=settings.warmup,
         weight_decay=settings.weight_decay,
         bf16=bf16,
@@ -262,6 +294,8 @@ def _trainer(
     )
     model = recogniser.model
     model.config.use_cache = False
+    if settings.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
     if settings.freeze_encoder:
         model.model.encoder.requires_grad_(False)
     callbacks: list[TrainerCallback] = [_Progress(title)]
@@ -272,16 +306,12 @@ def _trainer(
         args=arguments,
         train_dataset=ClipDataset(corpus, recogniser),
         eval_dataset=ClipDataset(dev, recogniser) if dev is not None else None,
-        data_collator=Collator(recogniser, settings.full_windows, settings.seed),
+        data_collator=Collator(recogniser),
         callbacks=callbacks,
-        sampler=BucketSampler([u.duration for u in corpus], settings.batch_size, settings.seed),
+        sampler=BucketSampler(
+            [u.duration for u in corpus], settings.batch_size, settings.full_windows, settings.seed
+        ),
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     return trainer
-
-
-def _quiet() -> None:
-    """Keep library chatter (deprecations, tokens already set) off the user's progress bars."""
-    for name in ("transformers", "accelerate"):
-        logging.getLogger(name).setLevel(logging.ERROR)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from syn2real.errors import UserError, at
-from syn2real.speech.corpus import Corpus, _lines, _object
+from syn2real.speech.corpus import Corpus, read_lines, parse_object
 from syn2real.speech.scoring import Pair, Transcript, pair_up
 from syn2real.speech.tables import read_table
 
@@ -89,20 +89,20 @@ def _columns(path: Path) -> Iterator[tuple[int, set[str]]]:
         number, row = next(read_table(path, "id"))
         yield number, set(row)
     else:
-        for number, line in _lines(path):
-            yield number, set(_object(path, number, line))
+        for number, line in read_lines(path):
+            yield number, set(parse_object(path, number, line))
 
 
 def _plain(path: Path, side: Side) -> Iterator[_Row]:
-    kept = dict(_lines(path))
+    kept = dict(read_lines(path))
     total = path.read_text(encoding="utf-8-sig").removesuffix("\n").count("\n") + 1 if kept else 0
     for number in range(1, total + 1):
         yield number, str(number), Transcript(kept.get(number, "").strip())
 
 
 def _manifest(path: Path, side: Side) -> Iterator[_Row]:
-    for number, line in _lines(path):
-        yield _row(path, number, _object(path, number, line), side)
+    for number, line in read_lines(path):
+        yield _row(path, number, parse_object(path, number, line), side)
 
 
 def _table(path: Path, side: Side) -> Iterator[_Row]:

@@ -60,11 +60,10 @@ class SynthesisSettings:
     def __post_init__(self) -> None:
         if self.renditions < 1:
             raise UserError(f"renditions must be 1 or more, not {self.renditions}")
-        for name in ("rate_range", "pitch_range", "level_range"):
+        for name, bottom, top in (("rate_range", 0.4, 2.5), ("pitch_range", 0.4, 2.5), ("level_range", -60, 0)):
             low, high = getattr(self, name)
-            if low > high or (name != "level_range" and not 0.4 <= low <= high <= 2.5) or (high > 0 and name == "level_range"):
-                bounds = "dBFS below 0" if name == "level_range" else "between 0.4 and 2.5"
-                raise UserError(f"{name} must be (low, high), {bounds}, not ({low:g}, {high:g})")
+            if not bottom <= low <= high <= top:
+                raise UserError(f"{name} must be (low, high) within {bottom:g} and {top:g}, not ({low:g}, {high:g})")
         if not self.weights:
             raise UserError("name at least one engine")
         for name, weight in self.weights.items():
@@ -88,18 +87,19 @@ class Cast:
 
     @classmethod
     def choose(cls, settings: SynthesisSettings) -> "Cast":
-        """The voices that fit the settings. Raises `UserError` for an engine or voice that is unknown or does not fit."""
+        """The voices that fit the settings. Raises `UserError` for an engine or voice unknown or unfit."""
         if settings.voices:
             named = [find_voice(name) for name in dict.fromkeys(settings.voices)]
             for voice in named:
                 if voice.language != settings.language:
                     raise UserError(f"voice {voice.id} speaks {voice.language!r}, not {settings.language!r}")
-            candidates = {name: [v for v in named if v.engine == name] for name in dict.fromkeys(v.engine for v in named)}
+            engines = dict.fromkeys(voice.engine for voice in named)
+            candidates = {name: [voice for voice in named if voice.engine == name] for name in engines}
         else:
             candidates = {name: engine(name).voices(settings.language) for name in settings.weights}
         for name, voices in candidates.items():
             if not voices:
-                raise UserError(f"engine {name!r} has no voice for language {settings.language!r}; see `syn2real voices`")
+                raise UserError(f"engine {name!r} has no voice for {settings.language!r}; see `syn2real voices`")
             if settings.commercial_only and not any(voice.commercial_ok for voice in voices):
                 licences = ", ".join(sorted({voice.licence for voice in voices}))
                 raise UserError(f"engine {name!r} has no voice free for commercial use (licences: {licences})")
@@ -116,11 +116,11 @@ class Cast:
         if not left:
             return self.draw(random, set())
         point = random.random() * sum(self.weights[name] for name in left)
-        for name, voices in left.items():
+        for name in left:
             point -= self.weights[name]
             if point < 0:
                 break
-        return voices[int(random.random() * len(voices))]
+        return left[name][int(random.random() * len(left[name]))]
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def render(rendition: Rendition) -> np.ndarray:
         raise UserError(f"{voice.id} gave {seconds:.2f} s of speech")
     before, after = (np.zeros(round(margin * audio.SAMPLE_RATE), np.float32) for margin in rendition.margins)
     if seconds + sum(rendition.margins) > audio.WINDOW:
-        raise UserError(f"{voice.id} needs {seconds:.0f} s, and clips may last {audio.WINDOW:.0f} s; split the sentence")
+        raise UserError(f"{voice.id} needs {seconds:.0f} s of at most {audio.WINDOW:.0f} s; split the sentence")
     return np.concatenate([before, set_level(speech, rendition.level), after])
 
 
@@ -260,7 +260,9 @@ def _results(waiting: list[Rendition], folder: Path, workers: int) -> Iterator[s
     try:
         yield from pool.map(partial(_make, folder=folder), waiting, chunksize=max(1, min(16, len(waiting) // workers)))
     except BrokenProcessPool as error:
-        raise UserError("a worker process died while speaking; run again, with --workers 1 to see on which text") from error
+        raise UserError(
+            "a worker process died while speaking; run again, with 1 worker to see on which text"
+        ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -304,7 +306,7 @@ def _worker_count(workers: int | None, waiting: int) -> int:
 
 
 def _is_complete(path: Path) -> bool:
-    """Whether an earlier run finished this clip; files appear by an atomic rename, so that a readable header will do."""
+    """Whether an earlier run finished this clip: files appear by an atomic rename, so a readable header will do."""
     try:
         header = audio.info(path)
     except AudioError:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from syn2real.errors import UserError, at, did_you_mean
-from syn2real.speech.corpus import _lines
+from syn2real.speech.corpus import read_lines
 
 
 def read_table(path: Path, *required: str) -> Iterator[tuple[int, dict[str, str]]]:
@@ -15,7 +15,7 @@ def read_table(path: Path, *required: str) -> Iterator[tuple[int, dict[str, str]
     In TSV a quotation mark is a character like any other. Raises `UserError` naming file and line for a missing
     column, a row of another width, broken quotation and text that is not UTF-8.
     """
-    for _ in _lines(path):  # names the line that is not UTF-8, which the csv module would not
+    for _ in read_lines(path):  # names the line that is not UTF-8, which the csv module would not
         pass
     options: dict[str, Any] = {"strict": True}
     if path.suffix.lower() == ".tsv":

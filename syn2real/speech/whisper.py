@@ -44,6 +44,7 @@ class Recogniser:
         """
         from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
 
+        _quiet_transformers()
         if not (directory / "config.json").is_file():
             raise UserError(f"{directory}: no config.json; give a Hugging Face Whisper directory")
         try:
@@ -137,6 +138,14 @@ def _check_language(model: Any, directory: Path, language: str | None) -> str | 
     if language not in codes:
         raise UserError(f"{directory}: unknown language {language!r}{did_you_mean(language, codes)}")
     return language
+
+
+def _quiet_transformers() -> None:
+    """Keep transformers' own bars and notices off the user's terminal: we show progress, and check what it warns of."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 def pick_device() -> torch.device:

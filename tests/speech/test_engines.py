@@ -13,7 +13,7 @@ from syn2real.speech.engines.wave_output import parse_wave, wave_of
 TEXT = {
     "en": "The train leaves at seven in the morning.",
     "es": "El tren sale a las siete de la mañana.",
-    "fr": "Le train part à sept heures du matin.",
+    "fr": "Le train 75 part du quai 85.",
     "ro": "Trenul pleacă la șapte dimineața.",
     "ru": "Поезд отходит в семь часов утра.",
     "ca": "El tren surt a les set del matí.",
@@ -61,7 +61,8 @@ def test_rate_shortens_and_pitch_raises(any_engine):
     for voice in some_voices(any_engine)[:3]:
         slow, rate = any_engine.speak(TEXT["en"], voice, 0.8, 1.0, 1)
         fast, _ = any_engine.speak(TEXT["en"], voice, 1.3, 1.0, 1)
-        assert 1.3 < slow.size / fast.size < 2.0  # 1.3 / 0.8 = 1.6
+        # 1.3 / 0.8 = 1.6; piper rounds durations up
+        assert (1.2 if any_engine.name == "piper" else 1.4) < slow.size / fast.size < 1.9
         if voice.id != "flite:rms":
             low, _ = any_engine.speak(TEXT["en"], voice, 1.0, 0.8, 1)
             high, _ = any_engine.speak(TEXT["en"], voice, 1.0, 1.25, 1)

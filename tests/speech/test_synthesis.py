@@ -20,7 +20,7 @@ from syn2real.speech.corpus import Corpus, Sentence
 from syn2real.speech.engines import ENGINES, Voice
 from syn2real.speech.synthesis import Cast, Rendition, SynthesisSettings, plan, render, set_level, synthesize, trim
 
-THINGS = "gato perro casa árbol sol luna montaña camión zapato elefante".split()
+THINGS = ("gato", "perro", "casa", "árbol", "sol", "luna", "montaña", "camión", "zapato", "elefante")
 SENTENCES = [
     Sentence(f"s{n}", f"El {thing} número {n} está aquí.", domain="things") for n, thing in enumerate(THINGS, start=1)
 ]
@@ -64,7 +64,8 @@ def test_corpus_holds_all_that_is_known(tmp_path):
 
 
 def test_renditions_differ_in_voice(tmp_path):
-    for sentence in (settings := replace(mixed(), renditions=8)) and SENTENCES[:4]:
+    settings = replace(mixed(), renditions=8)
+    for sentence in SENTENCES[:4]:
         voices = [rendition.voice.id for rendition in plan([sentence], settings, Cast.choose(settings))]
         assert len(set(voices)) == 8
     few = replace(ONE, voices=("espeak:es+f2", "espeak:es+m3"), renditions=5)
@@ -99,7 +100,7 @@ def test_workers_change_nothing(tmp_path):
 def test_seed_changes_everything(tmp_path):
     cast = Cast.choose(ONE)
     other = replace(ONE, seed=5)
-    assert not set(r.seed for r in plan(SENTENCES, ONE, cast)) & set(r.seed for r in plan(SENTENCES, other, cast))
+    assert not {r.seed for r in plan(SENTENCES, ONE, cast)} & {r.seed for r in plan(SENTENCES, other, cast)}
 
 
 KILLED = """
@@ -202,7 +203,7 @@ def test_sentence_over_thirty_seconds_is_refused(tmp_path):
         (None, {"engines": {"espeak": 0}}, "weight of engine 'espeak'"),
         (None, {"voices": ("espeak:es+f22",)}, "did you mean 'f2'"),
         (None, {"voices": ("espeak:fr+f2",)}, "speaks 'fr', not 'es'"),
-        (None, {"language": "xx"}, "no voice for language 'xx'"),
+        (None, {"language": "xx"}, "no voice for 'xx'"),
         (None, {"renditions": 0}, "renditions must be 1 or more"),
         (None, {"rate_range": (1.2, 0.8)}, "rate_range must be"),
         (None, {"pitch_range": (0.0, 1.0)}, "pitch_range must be"),
@@ -231,7 +232,7 @@ def test_commercial_only_leaves_out_voices(monkeypatch):
 
 
 def test_engines_are_drawn_by_weight():
-    voices = {name: (Voice(name, "a", "en", "en", 16_000, "x", True), Voice(name, "b", "en", "en", 16_000, "x", True)) for name in "pq"}
+    voices = {name: tuple(Voice(name, v, "en", "en", 16_000, "x", True) for v in "ab") for name in "pq"}
     cast = Cast({"p": 3.0, "q": 1.0}, voices)
     sentences = [Sentence(str(n), "x") for n in range(2000)]
     drawn = [rendition.voice.engine for rendition in plan(sentences, SynthesisSettings(), cast)]

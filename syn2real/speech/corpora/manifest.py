@@ -7,7 +7,7 @@ from typing import Any
 
 from syn2real.errors import UserError, at
 from syn2real.speech.corpora.importing import IMPORTERS, Clip, ImportReport, import_clips
-from syn2real.speech.corpus import Utterance, _checked, _lines, _object
+from syn2real.speech.corpus import Utterance, checked_fields, read_lines, parse_object
 
 _OURS = {f.name for f in fields(Utterance)} - {"extra"}
 _PLACE = {"audio_filepath", "duration", "offset", "id", "text"}
@@ -26,8 +26,8 @@ def import_manifest(output: Path, source: Path, audio_root: Path | None = None) 
     base = (audio_root or source.parent).resolve()
     clips: list[Clip] = []
     given: dict[str, int] = {}
-    for number, line in _lines(source):
-        row = _object(source, number, line)
+    for number, line in read_lines(source):
+        row = parse_object(source, number, line)
         try:
             clips.append(_clip(row, base))
         except UserError as error:
@@ -40,7 +40,7 @@ def import_manifest(output: Path, source: Path, audio_root: Path | None = None) 
 
 
 def _clip(row: dict[str, Any], base: Path) -> Clip:
-    known = _checked(row)
+    known = checked_fields(row)
     name = known["audio_filepath"]
     path = base / name  # an absolute name replaces the base
     offset, length = 0.0, None

@@ -2,8 +2,9 @@
 group ``syn2real.engine``: a subclass of `Engine`, or any function of no arguments that returns one."""
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache
 
+from syn2real.errors import UserError
 from syn2real.speech.engines import espeak, flite, hibari, pico, piper
 from syn2real.speech.engines.base import ENGINES, Engine, ProgramMissing, Voice
 
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 
-@lru_cache(maxsize=None)
+@cache
 def engine(name: str) -> Engine:
     """The engine called ``name``, made once a process.
 
@@ -37,8 +38,6 @@ def engine(name: str) -> Engine:
 
 def find_voice(name: str) -> Voice:
     """The voice called ``engine:voice``. Raises `UserError` when there is none, `NotInstalled` without its engine."""
-    from syn2real.errors import UserError
-
     engine_name, colon, voice_name = name.partition(":")
     if not colon:
         raise UserError(f"voice {name!r}: write engine:voice, such as espeak:es+f2")
@@ -46,7 +45,7 @@ def find_voice(name: str) -> Voice:
 
 
 def missing_engines(names: Iterable[str] | None = None) -> dict[str, str]:
-    """The engines (all, unless named) that cannot run here, each with the reason. Raises `UserError` for unknown names."""
+    """The engines (all, unless named) that cannot run here, with the reason. Raises `UserError` for unknown names."""
     reasons = {name: ENGINES.get(name)().available() for name in (ENGINES.names() if names is None else names)}
     return {name: reason for name, reason in reasons.items() if reason is not None}
 

@@ -101,9 +101,8 @@ def require_spoken(samples: np.ndarray, text: str, engine: str, voice: Voice) ->
     if not np.isfinite(samples).all():
         raise UserError(f"{engine}: voice {voice.name} gave NaN or infinite samples for {text[:60]!r}")
     if float(np.abs(samples).max(initial=0.0)) < SPOKEN:
-        raise UserError(
-            f"{engine}: voice {voice.name} ({voice.locale}) cannot speak {text[:60]!r}; is it in another language or script?"
-        )
+        hint = "is it in another language or script?"
+        raise UserError(f"{engine}: voice {voice.name} ({voice.locale}) cannot speak {text[:60]!r}; {hint}")
     return samples
 
 

@@ -39,14 +39,16 @@ LICENCE = "GPL-3.0-or-later (the engine; its output is free)"
 
 # Variants of `voices/!v` that a listener takes for people. Left out: whispers, croaks, robots (robosoft*, UniRobot,
 # anikaRobot, Demonic, Tweaky, Storm), "fast", and second copies of a variant.
-FEMALE = "f1 f2 f3 f4 f5 Alicia Andrea Annie anika aunty belinda grandma linda steph steph2 steph3".split()
-MALE = (
+_FEMALE = "f1 f2 f3 f4 f5 Alicia Andrea Annie anika aunty belinda grandma linda steph steph2 steph3"
+_MALE = (
     "m1 m2 m3 m4 m5 m6 m7 m8 Alex Andy Denis Diogo Gene Gene2 Henrique Hugo Jacky Lee Marco Mario Michael Mike Nguyen "
     "Reed adam antonio benjamin boris caleb david ed edward edward2 grandpa gustave ian iven iven2 iven3 iven4 john "
     "kaukovalta klatt klatt2 klatt3 marcelo max michel miguel mike2 norbert pablo paul pedro quincy rob robert sandro "
     "shelby travis victor zac"
-).split()
-_GENDERS: dict[str, Literal["female", "male"]] = {"": "male"} | dict.fromkeys(MALE, "male") | dict.fromkeys(FEMALE, "female")
+)
+_GENDERS: dict[str, Literal["female", "male"]] = {"": "male"}  # of each variant; "" is the accent's own voice
+_GENDERS.update((name, "male") for name in _MALE.split())
+_GENDERS.update((name, "female") for name in _FEMALE.split())
 
 # ISO 639-1 codes for which espeak-ng files its voices under another code.
 _ALIASES = {"cmn": "zh", "nb": "no", "yue": "zh"}
@@ -88,15 +90,15 @@ class Espeak(Engine):
         raise UserError(f"engine 'espeak' has no variant {variant!r}{did_you_mean(variant, self._variants)}")
 
     def speak(self, text: str, voice: Voice, rate: float, pitch: float, seed: int) -> tuple[np.ndarray, int]:
-        """Samples at 22,050 Hz. The seed also moves the intonation's range, by up to 40 % of the normal one."""
+        """Samples at 22,050 Hz. The seed also moves the range of the intonation by up to 40 % (not in the program)."""
         text = require_readable(text, self.name)
         speed = round(WORDS_PER_MINUTE * rate)
         height = _pitch_setting(pitch)
-        span = 30 + seed % 41  # 50 is normal
         if self._library is not None:
+            span = 30 + seed % 41  # the intonation's range; 50 is normal
             samples, hertz = _speak_library(self._library, self._data, text, voice.name, speed, height, span, seed)
         else:
-            options = ["-v", voice.name, "-s", str(speed), "-p", str(height), "-P", str(span)]
+            options = ["-v", voice.name, "-s", str(speed), "-p", str(height)]
             samples, hertz = wave_of(["espeak-ng", *options, "-b", "1", "--stdin", "--stdout"], text)
         return require_spoken(samples, text, self.name, voice), hertz
 
@@ -150,8 +152,9 @@ def _accents(data: Path) -> list[tuple[str, str]]:
     """
     found = []
     for path in (data / "lang").rglob("*"):
-        if not path.is_file() or not (data / f"{path.name.partition('-')[0]}_dict").is_file():
-            continue
+        base = path.name.partition("-")[0]
+        if not path.is_file() or len(base) > 3 or not (data / f"{base}_dict").is_file():
+            continue  # ISO 639 codes have two or three letters; the few longer ones are invented languages
         declared = re.search(r"^language\s+(\S+)", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
         if declared is not None and not _OTHER_SCRIPTS.search(path.name):
             locale = re.sub(r"-([a-z]{2})(?=-|$)", lambda region: region[0].upper(), declared[1])
@@ -224,7 +227,7 @@ class _FreshLibrary:
     def __exit__(self, *_: object) -> None:
         import _ctypes
 
-        unload = _ctypes.FreeLibrary if sys.platform == "win32" else _ctypes.dlclose
+        unload = getattr(_ctypes, "FreeLibrary" if sys.platform == "win32" else "dlclose")
         unload(self._loaded._handle)
         if self._copy is not None:
             Path(self._copy).unlink(missing_ok=True)

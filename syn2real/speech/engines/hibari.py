@@ -30,7 +30,10 @@ class Hibari(Engine):
         return of_language(self._voices, language)
 
     def speak(self, text: str, voice: Voice, rate: float, pitch: float, seed: int) -> tuple[np.ndarray, int]:
-        """Samples at 24 kHz. The seed draws the noise of the consonants; pitch also shifts the formants a little."""
+        """Samples at 24 kHz. The seed draws the consonants' noise; pitch shifts the formants a little too.
+
+        The model takes a rate with reserve: 1.2 shortens by some 9 %.
+        """
         text = require_readable(text, self.name)
         samples = _model(voice.name)(text, speed=speed_before(rate, pitch), seed=seed)
         return require_spoken(change_voice(samples, pitch), text, self.name, voice), SAMPLE_RATE
@@ -41,7 +44,7 @@ class Hibari(Engine):
         from hibari.voices import VOICES, cache_dir
 
         return [
-            Voice(self.name, name, about["language"][:2], about["language"], SAMPLE_RATE, "Apache-2.0", True, about["gender"])
+            Voice(self.name, name, "en", about["language"], SAMPLE_RATE, "Apache-2.0", True, about["gender"])
             for name, about in sorted(VOICES.items())
             if about.get("bundled") or (Path(cache_dir()) / about["file"]).is_file()
         ]

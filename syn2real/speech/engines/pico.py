@@ -2,6 +2,8 @@
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from importlib.util import find_spec
 from typing import Any
@@ -24,8 +26,7 @@ LOCALES = ("de-DE", "en-GB", "en-US", "es-ES", "fr-FR", "it-IT")
 VOLUME = 0.4  # at its own level Pico clips its loudest vowels
 LONGEST_WORD = 300  # characters; Pico never returns from a word of some thousand
 
-_M_MMAP_THRESHOLD = -3  # glibc's mallopt
-_ARENA = 2_500_000  # bytes py-nanotts allocates for each sentence
+_M_PERTURB = -6  # glibc's mallopt
 
 
 @ENGINES.register("pico")
@@ -42,10 +43,10 @@ class Pico(Engine):
     def voices(self, language: str | None = None) -> list[Voice]:
         """The six voices, or those of one language."""
         self.require()
-        voices = (
-            Voice(self.name, locale, locale[:2], locale, SAMPLE_RATE, "Apache-2.0", True, "female") for locale in LOCALES
+        return of_language(
+            (Voice(self.name, name, name[:2], name, SAMPLE_RATE, "Apache-2.0", True, "female") for name in LOCALES),
+            language,
         )
-        return of_language(voices, language)
 
     def speak(self, text: str, voice: Voice, rate: float, pitch: float, seed: int) -> tuple[np.ndarray, int]:
         """Samples at 16 kHz."""
@@ -54,7 +55,9 @@ class Pico(Engine):
             raise UserError(f"pico: cannot speak {text[:60]!r}: a word is longer than {LONGEST_WORD} characters")
         # Pico reads `<...>` as markup, and would obey it.
         plain = text.replace("<", " ").replace(">", " ")
-        pcm = self._synthesiser.speak(plain, voice=voice.name, speed=rate, pitch=pitch, volume=VOLUME)
+        synthesiser = self._synthesiser
+        with _zeroed_memory():
+            pcm = synthesiser.speak(plain, voice=voice.name, speed=rate, pitch=pitch, volume=VOLUME)
         samples = from_pcm(np.frombuffer(pcm[: len(pcm) // 2 * 2], dtype="<i2"))
         return require_spoken(samples, text, self.name, voice), SAMPLE_RATE
 
@@ -63,17 +66,21 @@ class Pico(Engine):
         self.require()
         import py_nanotts
 
-        _always_allocate_zeros()
         return py_nanotts.NanoTTS()
 
 
-def _always_allocate_zeros() -> None:
-    """Make large blocks come from the kernel, which hands them out zeroed.
+@contextmanager
+def _zeroed_memory() -> Iterator[None]:
+    """Let malloc hand out zeros for a while (glibc; other C libraries are taken as they are).
 
-    Pico reads its working memory before writing it, so that a recycled block changes some samples. glibc recycles
-    large blocks once one was freed, unless the threshold is set by hand; other C libraries map them afresh.
+    Pico reads its working memory before writing it, so that what a recycled block held before changes some samples.
     """
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        if mallopt is not None:
-            mallopt(_M_MMAP_THRESHOLD, _ARENA // 2)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is None:
+        yield
+        return
+    mallopt(_M_PERTURB, 0xFF)  # new blocks are filled with the complement of this byte
+    try:
+        yield
+    finally:
+        mallopt(_M_PERTURB, 0)

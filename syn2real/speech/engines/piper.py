@@ -22,7 +22,7 @@ class Piper(Engine):
 
     A voice's noise is set to zero: onnxruntime draws it from a generator that goes on from sentence to sentence and
     is seeded only when a model is loaded, so that with noise no sentence could be spoken twice alike. The seed
-    changes nothing.
+    changes nothing. Each phoneme is rounded up to whole frames, so that a rate of 1.2 shortens by some 9 %.
     """
 
     name = "piper"
@@ -56,7 +56,11 @@ class Piper(Engine):
         model = _model(voice.model)
         scale = model.config.length_scale / speed_before(rate, pitch)
         settings = SynthesisConfig(
-            speaker_id=_speaker_number(voice), length_scale=scale, noise_scale=0.0, noise_w_scale=0.0, normalize_audio=False
+            speaker_id=_speaker_number(voice),
+            length_scale=scale,
+            noise_scale=0.0,
+            noise_w_scale=0.0,
+            normalize_audio=False,
         )
         # Piper takes [[...]] for phonemes.
         plain = text.replace("[[", " ").replace("]]", " ")
