@@ -261,7 +261,8 @@ def _results(waiting: list[Rendition], folder: Path, workers: int) -> Iterator[s
         yield from pool.map(partial(_make, folder=folder), waiting, chunksize=max(1, min(16, len(waiting) // workers)))
     except BrokenProcessPool as error:
         raise UserError(
-            "a worker process died while speaking; run again, with 1 worker to see on which text"
+            "a worker process died while speaking; run with 1 worker to see on which text. (A script that starts "
+            "workers needs `if __name__ == '__main__':` around its calls.)"
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
