@@ -67,8 +67,14 @@ def _traps() -> list[Finding]:
     """Packages that break others when they are present and do not import."""
     found = []
     for package, remedy in (
-        ("torchaudio", "its last release links CUDA and breaks transformers beside CPU torch: pip uninstall torchaudio"),
-        ("torchcodec", "0.14 and later link CUDA: pip install 'torchcodec<0.14', or uninstall it; nothing here needs it"),
+        (
+            "torchaudio",
+            "its last release links CUDA and breaks transformers beside CPU torch: pip uninstall torchaudio",
+        ),
+        (
+            "torchcodec",
+            "0.14 and later link CUDA: pip install 'torchcodec<0.14', or uninstall it; nothing here needs it",
+        ),
     ):
         if find_spec(package) is None:
             found.append(Finding(package, "ok", "not installed, and not needed"))
@@ -90,7 +96,9 @@ def _engines() -> list[Finding]:
 
     missing = missing_engines(None)
     return [
-        Finding(f"engine {name}", "absent", missing[name]) if name in missing else Finding(f"engine {name}", "ok", "ready")
+        Finding(f"engine {name}", "absent", missing[name])
+        if name in missing
+        else Finding(f"engine {name}", "ok", "ready")
         for name in ENGINES.names()
     ]
 

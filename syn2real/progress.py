@@ -1,10 +1,10 @@
 """Progress on stderr for every long step: a bar on a terminal, a few plain lines elsewhere."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
 T = TypeVar("T")
 
@@ -15,7 +15,7 @@ class Bar:
     def __init__(self, title: str) -> None:
         self.title = title
         self._bar: Progress | None = None
-        self._task = 0
+        self._task: TaskID | None = None
         self._total: int | None = None
 
     def start(self, total: int | None, done: int = 0) -> None:
@@ -39,12 +39,12 @@ class Bar:
 
     def advance(self) -> None:
         """One step done."""
-        if self._bar is not None:
+        if self._bar is not None and self._task is not None:
             self._bar.advance(self._task)
 
     def note(self, text: str) -> None:
         """Show a figure beside the title."""
-        if self._bar is not None:
+        if self._bar is not None and self._task is not None:
             self._bar.update(self._task, description=f"{self.title} · {text}")
 
     def stop(self) -> None:
@@ -54,13 +54,15 @@ class Bar:
         self._bar.stop()
         if self._bar.disable:
             task = self._bar.tasks[0]
-            say(f"{task.description}: {self._total if self._total is not None else 'done'} in {task.elapsed or 0:.0f} s")
+            say(
+                f"{task.description}: {self._total if self._total is not None else 'done'} in {task.elapsed or 0:.0f} s"
+            )
         self._bar = None
 
 
 def track(items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
     """Iterate over ``items`` under a progress bar."""
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     bar = Bar(title)
     bar.start(total)

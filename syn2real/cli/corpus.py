@@ -40,7 +40,11 @@ def import_corpus(
 
     importer = IMPORTERS.get(kind)
     require_absent(output, overwrite=overwrite)
-    options = {"source": ("--from", source), "language": ("--language", language), "audio_root": ("--audio-root", audio_root)}
+    options = {
+        "source": ("--from", source),
+        "language": ("--language", language),
+        "audio_root": ("--audio-root", audio_root),
+    }
     given = {name: value for name, (_, value) in options.items() if value is not None}
     for name, parameter in signature(importer).parameters.items():
         if name in options and name not in given and parameter.default is parameter.empty:

@@ -37,7 +37,7 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def parse_weights(items: list[str]) -> dict[str, float]:
-    """``["espeak=2", "pico"]`` → ``{"espeak": 2.0, "pico": 1.0}``. Raises `UserError` for a weight that is no number."""
+    """``["espeak=2", "pico"]`` → ``{"espeak": 2.0, "pico": 1.0}``. Raises `UserError` for a bad weight."""
     weights = {}
     for item in items:
         name, _, weight = item.partition("=")

@@ -5,7 +5,17 @@ from typing import Annotated, Any
 
 import typer
 
-from syn2real.cli.output import Json, Language, Model, Overwrite, Workers, console, parse_weights, print_json, write_jsonl
+from syn2real.cli.output import (
+    Json,
+    Language,
+    Model,
+    Overwrite,
+    Workers,
+    console,
+    parse_weights,
+    print_json,
+    write_jsonl,
+)
 
 Manifest = Annotated[Path, typer.Argument(help="A JSONL manifest with audio_filepath and text.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Where the result goes.")]

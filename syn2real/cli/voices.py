@@ -38,7 +38,12 @@ def voices(
     table = Table("engine", "voice", "locale", "rate", "licence", "commercial")
     for voice in found:
         table.add_row(
-            voice.engine, voice.name, voice.locale, f"{voice.sample_rate} Hz", voice.licence, "yes" if voice.commercial_ok else "no"
+            voice.engine,
+            voice.name,
+            voice.locale,
+            f"{voice.sample_rate} Hz",
+            voice.licence,
+            "yes" if voice.commercial_ok else "no",
         )
     console().print(table)
     for name, reason in missing_engines(engine).items():

@@ -13,7 +13,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from syn2real.errors import UserError, did_you_mean
 from syn2real.experiments.recipe import Recipe
@@ -27,6 +27,9 @@ from syn2real.speech.corpus import Corpus, Sentence, read_sentences
 from syn2real.speech.pretrained import resolve_model
 from syn2real.speech.scoring import Pair, Scores, score
 from syn2real.speech.synthesis import SynthesisSettings, synthesize
+
+if TYPE_CHECKING:
+    from syn2real.speech.transcription import Window
 
 SYNTHESIS_VERSION = 1
 TRAINING_VERSION = 1
@@ -121,6 +124,11 @@ class Adapted:
         return self.merged.directory / "model"
 
     @property
+    def merged_model(self) -> Stage:
+        """The adapted model as a stage that can be transcribed with."""
+        return Stage("model", self.merged.key, self.model)
+
+    @property
     def vector_file(self) -> Path:
         """The SYN2REAL vector τ."""
         return self.vector.directory / VECTOR
@@ -134,19 +142,19 @@ class Study:
         self.workspace = workspace
         self.material = material
         self.base = resolve_model(recipe.model)
-        self._base_key = _model_key(self.base)
+        self._base = Stage("base", _model_key(self.base), self.base)
         self._spoken: dict[str, Stage] = {}
 
     def adapt(self) -> Adapted:
         """Make the adapted model from text and source speech. No real speech of the target is read."""
         recipe, material = self.recipe, self.material
-        say(
-            f"{recipe.title}: {len(material.source)} real source clips, {len(material.target_text)} target sentences"
-        )
+        say(f"{recipe.title}: {len(material.source)} real source clips, {len(material.target_text)} target sentences")
         vector, real, synthetic = self._source_vector("source", material.source)
         target = self._target_model("target", material.target_text)
+        proxies: list[str] = []
+        curve: list[CurvePoint] = []
         if recipe.scale is not None:
-            scale, proxies, curve = recipe.scale, [], []
+            scale = recipe.scale
         else:
             proxies, curve = self._choose(vector)
             scale = min(curve, key=lambda point: (point.errors, abs(point.scale))).scale
@@ -159,7 +167,7 @@ class Study:
         test = self.material.test
         return Results(
             recipe=self.recipe,
-            systems=self._systems(adapted, test),
+            systems=self._systems(adapted, ["short", "full"] if self.recipe.evaluation.full_window else ["short"]),
             chosen=adapted.scale,
             proxies=adapted.proxies,
             proxy_curve=adapted.proxy_curve,
@@ -217,7 +225,9 @@ class Study:
         """Errors of θ + λτ at every λ, in the window the models were trained for."""
         points = []
         for scale in self.recipe.lambdas:
-            scores = self._score(self._transcribe(f"{name}-λ{scale:g}", model, corpus, "short", (vector, scale)), corpus)
+            scores = self._score(
+                self._transcribe(f"{name}-λ{scale:g}", model, corpus, "short", (vector, scale)), corpus
+            )
             points.append(CurvePoint(scale, scores.total.errors, scores.total.words))
         return points
 
@@ -230,21 +240,21 @@ class Study:
             "merged", apply, version=MERGE_VERSION, settings={"scale": scale}, inputs={"m": model.key, "v": vector.key}
         )
 
-    def _systems(self, adapted: Adapted, test: Corpus) -> list[SystemResult]:
-        """Every system on the target's real recordings, tested against target-synthetic in the same window."""
-        merged = Stage("merged", adapted.merged.key, adapted.model)
+    def _systems(
+        self, adapted: Adapted, windows: Sequence["Window"], tested: Corpus | None = None
+    ) -> list[SystemResult]:
+        """Every system on the target's real recordings (or those of ``tested``), against target-synthetic."""
+        wanted = {u.id for u in tested or self.material.test}
         tuned = {
             "source-synthetic": adapted.source_synthetic,
             "source-real": adapted.source_real,
             "target-synthetic": adapted.target_synthetic,
-            "syn2real": merged,
+            "syn2real": adapted.merged_model,
         }
-        base = Stage("base", self._base_key, self.base)
         # Untouched Whisper loops in short windows, so it is heard at 30 s only.
-        found = {("zero-shot", "full"): self._scored("zero-shot", base, test, "full")}
-        for window in ("short", "full") if self.recipe.evaluation.full_window else ("short",):
-            for name, model in tuned.items():
-                found[name, window] = self._scored(name, model, test, window)
+        heard: dict[tuple[str, Window], Scores] = {("zero-shot", "full"): self._heard(self._base, "full")}
+        heard |= {(name, window): self._heard(model, window) for window in windows for name, model in tuned.items()}
+        found = {key: scores.filter(lambda u: u.id in wanted) for key, scores in heard.items()}
         return [
             measure(
                 name,
@@ -262,11 +272,11 @@ class Study:
         seed = self.recipe.training.seed
         ranked = sorted(self.material.target_text, key=lambda s: seed_from(seed, "strict", s.text))
         spoken = ranked[: len(ranked) // 2]
-        heard = {sentence.text for sentence in spoken}
-        unseen = self.material.test.filter(lambda u: u.text not in heard)
+        synthesised = {sentence.text for sentence in spoken}
+        unseen = self.material.test.filter(lambda u: u.text not in synthesised)
         target = self._target_model("strict", spoken)
         merged = self._merge(target, adapted.vector, adapted.scale)
-        return self._systems(replace(adapted, target_synthetic=target, merged=merged), unseen)
+        return self._systems(replace(adapted, target_synthetic=target, merged=merged), ["short"], unseen)
 
     # ---- single stages -------------------------------------------------------------------------------------------
 
@@ -294,18 +304,19 @@ class Study:
         return stage
 
     def _train(self, name: str, corpus: Corpus, corpus_key: str) -> Stage:
-        recipe = self.recipe.training
-        language = self.recipe.language
+        from syn2real.speech.finetuning import TrainingSettings, best_precision, finetune
+
+        settings = self.recipe.training.model_dump()
+        if settings["precision"] == "auto":
+            settings["precision"] = best_precision()
 
         def train(directory: Path) -> None:
-            from syn2real.speech.finetuning import TrainingSettings, finetune
+            chosen = TrainingSettings(**settings)
+            finetune(self.base, corpus, directory, chosen, language=self._language, title=f"training {name}")
 
-            settings = TrainingSettings(**recipe.model_dump())
-            finetune(self.base, corpus, directory, settings, language=self._language, title=f"training {name}")
-
-        inputs = {"model": self._base_key, "corpus": corpus_key}
-        settings = recipe.model_dump() | {"language": language}
-        return self.workspace.stage(name, train, version=TRAINING_VERSION, settings=settings, inputs=inputs)
+        inputs = {"model": self._base.key, "corpus": corpus_key}
+        stated = settings | {"language": self.recipe.language}
+        return self.workspace.stage(name, train, version=TRAINING_VERSION, settings=stated, inputs=inputs)
 
     @property
     def _language(self) -> str | None:
@@ -313,7 +324,7 @@ class Study:
         return self.recipe.language if config.get("lang_to_id") else None
 
     def _transcribe(
-        self, name: str, model: Stage, corpus: Corpus, window: str, shift: tuple[Stage, float] | None = None
+        self, name: str, model: Stage, corpus: Corpus, window: "Window", shift: tuple[Stage, float] | None = None
     ) -> Stage:
         """Hypotheses of a model, or of model + λ·vector added in memory by the merge core."""
         vector, scale = shift or (None, 0.0)
@@ -329,7 +340,7 @@ class Study:
             if vector is not None and scale:
                 merged = Checkpoint.open(model.directory) + scale * TaskVector.load(vector.directory / VECTOR)
                 recogniser.replace_weights(merged.tensor)
-            texts = transcribe(recogniser, corpus, TranscriptionSettings(window=window), title=f"hearing {name}")  # type: ignore[arg-type]
+            texts = transcribe(recogniser, corpus, TranscriptionSettings(window=window), title=f"hearing {name}")
             rows = (json.dumps({"id": key, "pred_text": text}, ensure_ascii=False) for key, text in texts.items())
             write_text(directory / HYPOTHESES, "".join(row + "\n" for row in rows))
 
@@ -339,8 +350,10 @@ class Study:
             "hypotheses", transcribe_all, version=TRANSCRIPTION_VERSION, settings=settings, inputs=inputs
         )
 
-    def _scored(self, name: str, model: Stage, corpus: Corpus, window: str) -> Scores:
-        return self._score(self._transcribe(f"{name} ({window})", model, corpus, window), corpus)
+    def _heard(self, model: Stage, window: "Window") -> Scores:
+        """Scores of a model on the whole test."""
+        test = self.material.test
+        return self._score(self._transcribe(f"{model.name} ({window})", model, test, window), test)
 
     def _score(self, hypotheses: Stage, corpus: Corpus) -> Scores:
         texts = read_hypotheses(hypotheses.directory / HYPOTHESES)
@@ -369,8 +382,7 @@ class Study:
         )
 
     def _utterances(self, adapted: Adapted, test: Corpus) -> list[dict[str, Any]]:
-        before = self._scored("target-synthetic", adapted.target_synthetic, test, "short")
-        after = self._scored("syn2real", Stage("merged", adapted.merged.key, adapted.model), test, "short")
+        before, after = self._heard(adapted.target_synthetic, "short"), self._heard(adapted.merged_model, "short")
         return [
             {
                 "id": u.id,

@@ -43,6 +43,7 @@ class TrainingRecipe(_Strict):
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
     full_windows: Annotated[float, Field(ge=0, le=1)] = 0.06
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     checkpoint_steps: Annotated[int, Field(ge=1)] = 50
     seed: int = 0
 

@@ -1,4 +1,4 @@
-"""Stages: directories named by a hash of what made them. What is sealed is reused, what was killed is taken up again."""
+"""Stages: directories named by a hash of what made them. The sealed are reused, the killed taken up again."""
 
 import fcntl
 import json

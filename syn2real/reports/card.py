@@ -24,7 +24,7 @@ def model_card(record: dict[str, Any]) -> str:
         "",
         f"# {record['title']}",
         "",
-        f"{recipe['model']} adapted to {', '.join(recipe['target'])} from text alone: fine-tuned on synthetic speech of "
+        f"{recipe['model']} adapted to {', '.join(recipe['target'])} from text alone: tuned on synthetic speech of "
         f"{data['target_sentences']} sentences, plus λ = {scale['chosen']:g} of the SYN2REAL task vector "
         "(arXiv 2406.02925) made on other domains.",
         "",

@@ -64,7 +64,7 @@ def _rates(scores: Scores) -> dict[str, Any]:
     total = scores.total
     try:
         interval = bootstrap_interval(scores)
-        bounds = {"ci_low": interval.low, "ci_high": interval.high, "ci_unit": interval.unit}
+        bounds: dict[str, Any] = {"ci_low": interval.low, "ci_high": interval.high, "ci_unit": interval.unit}
     except UserError:  # one utterance has a rate and no interval
         bounds = {"ci_low": None, "ci_high": None, "ci_unit": "utterance"}
     return {"wer": scores.rate, **bounds, "words": total.words, "counts": asdict(total)}

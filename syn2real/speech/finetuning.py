@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch.utils.data import Dataset, Sampler
@@ -27,6 +27,8 @@ from syn2real.speech import audio
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.whisper import SHORT_WINDOWS, Recogniser, encoder_window
 
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
 FULL = "full_"  # prefix of the tensors that are padded to 30 s
 IGNORED = -100  # label the loss leaves out
 CHECKPOINTS = "trainer"  # where a running training keeps its state, inside its output directory
@@ -46,6 +48,7 @@ class TrainingSettings:
     patience: int = 3  # evaluations without a better dev loss before stopping; used with a dev corpus only
     accumulate: int = 1
     gradient_checkpointing: bool = False
+    precision: Precision = "auto"  # of the matrix products; weights and optimiser stay float32
     freeze_encoder: bool = False
     checkpoint_steps: int = 50
     seed: int = 0
@@ -54,7 +57,7 @@ class TrainingSettings:
 class Draw(NamedTuple):
     """One clip of a batch, and whether it is padded to 30 s."""
 
-    index: int
+    clip: int  # its place in the corpus
     full: bool
 
 
@@ -69,9 +72,9 @@ class ClipDataset(Dataset):
         return len(self.corpus)
 
     def __getitem__(self, index: "int | Draw") -> dict[str, Any]:
-        draw = index if isinstance(index, Draw) else Draw(index, False)
-        path = self.corpus[draw.index].audio_filepath
-        return {"samples": audio.read(path), "labels": self.labels[draw.index], "full": draw.full}
+        draw = index if isinstance(index, Draw) else Draw(index, full=False)
+        path = self.corpus[draw.clip].audio_filepath
+        return {"samples": audio.read(path), "labels": self.labels[draw.clip], "full": draw.full}
 
 
 class BucketSampler(Sampler):
@@ -121,14 +124,15 @@ class BucketSampler(Sampler):
 
 @dataclass
 class Collator:
-    """Clips and labels to tensors, once for the clips cut to the longest among them and once for those padded to 30 s."""
+    """Clips and labels to tensors: those cut to the longest among them, and apart from them those padded to 30 s."""
 
     recogniser: Recogniser
 
     def __call__(self, items: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """Tensors of one batch; those of the clips padded to 30 s are prefixed with ``full_``."""
         short = [item for item in items if not item["full"]]
         full = [item for item in items if item["full"]]
-        batch = {}
+        batch: dict[str, torch.Tensor] = {}
         if short:
             seconds = max(len(item["samples"]) for item in short) / audio.SAMPLE_RATE
             batch |= self._tensors(short, seconds, "")
@@ -247,6 +251,13 @@ def finetune(
     shutil.rmtree(output / CHECKPOINTS)
 
 
+def best_precision() -> Precision:
+    """bf16 where the GPU or the CPU multiplies it natively, fp16 on older GPUs, else fp32."""
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
+
+
 def last_checkpoint(directory: Path) -> str | None:
     """The newest complete checkpoint. Unfinished ones, left by a kill while writing, are removed."""
     found = []
@@ -263,7 +274,7 @@ def _trainer(
     recogniser: Recogniser, corpus: Corpus, dev: Corpus | None, directory: Path, settings: TrainingSettings, title: str
 ) -> WindowTrainer:
     cuda = torch.cuda.is_available()
-    bf16 = cuda and torch.cuda.is_bf16_supported()
+    precision = best_precision() if settings.precision == "auto" else settings.precision
     arguments = Seq2SeqTrainingArguments(
         output_dir=str(directory),
         num_train_epochs=settings.epochs,
@@ -273,8 +284,9 @@ def _trainer(
         gradient_accumulation_steps=settings.accumulate,
         warmup_steps=settings.warmup,
         weight_decay=settings.weight_decay,
-        bf16=bf16,
-        fp16=cuda and not bf16,
+        use_cpu=not cuda,
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
         logging_steps=5,
         save_strategy="steps",
         save_steps=settings.checkpoint_steps,
@@ -308,9 +320,7 @@ def _trainer(
         eval_dataset=ClipDataset(dev, recogniser) if dev is not None else None,
         data_collator=Collator(recogniser),
         callbacks=callbacks,
-        sampler=BucketSampler(
-            [u.duration for u in corpus], settings.batch_size, settings.full_windows, settings.seed
-        ),
+        sampler=BucketSampler([u.duration for u in corpus], settings.batch_size, settings.full_windows, settings.seed),
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)

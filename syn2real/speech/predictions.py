@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from syn2real.errors import UserError, at
-from syn2real.speech.corpus import Corpus, read_lines, parse_object
+from syn2real.speech.corpus import Corpus, parse_object, read_lines
 from syn2real.speech.scoring import Pair, Transcript, pair_up
 from syn2real.speech.tables import read_table
 

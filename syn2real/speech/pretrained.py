@@ -123,7 +123,7 @@ def convert_ctranslate2(weights: Path, tokenizer: Path, config: Path, directory:
     decoder_layers = sum(name.startswith("model.decoder.layers.") and name.endswith(".fc1.weight") for name in shape)
     settings: dict[str, Any] = json.loads(config.read_text())
     ids = _write_tokenizer(tokenizer, vocabulary, directory)
-    special = {
+    special: dict[str, Any] = {
         "bos_token_id": ids["<|endoftext|>"],
         "eos_token_id": ids["<|endoftext|>"],
         "pad_token_id": ids["<|endoftext|>"],
@@ -200,5 +200,6 @@ def _from_hub(name: str) -> Path:
     except RepositoryNotFoundError as error:
         raise UserError(f"{name}: no such model on the hub (or it is private: log in first)") from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise UserError(f"{name}: cannot be fetched from the hub; give a directory, or a name of {', '.join(PACKAGES)}") \
-            from error
+        raise UserError(
+            f"{name}: cannot be fetched from the hub; give a directory, or a name of {', '.join(PACKAGES)}"
+        ) from error

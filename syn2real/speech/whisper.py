@@ -57,7 +57,8 @@ class Recogniser:
         language = _check_language(model, directory, language)
         if language is not None:
             tokenizer.set_prefix_tokens(language=language, task="transcribe", predict_timestamps=False)
-        return cls(model.to(device), tokenizer, features, language)
+        model.to(torch.device(device))  # type: ignore[arg-type]
+        return cls(model, tokenizer, features, language)
 
     @property
     def short_windows(self) -> bool:

@@ -1,6 +1,5 @@
 """Stages are keyed by what made them, sealed by a rename, and taken up again after a kill."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -75,7 +74,7 @@ def test_a_killed_stage_goes_on(tmp_path):
     assert not list(tmp_path.glob("s-*"))
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     directory = Path(done.stdout.strip())
-    assert sorted(os.listdir(directory)) == ["first", "second", "stage.json"]
+    assert sorted(path.name for path in directory.iterdir()) == ["first", "second", "stage.json"]
     assert "going on" in done.stderr
 
 

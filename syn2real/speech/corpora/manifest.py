@@ -7,7 +7,7 @@ from typing import Any
 
 from syn2real.errors import UserError, at
 from syn2real.speech.corpora.importing import IMPORTERS, Clip, ImportReport, import_clips
-from syn2real.speech.corpus import Utterance, checked_fields, read_lines, parse_object
+from syn2real.speech.corpus import Utterance, checked_fields, parse_object, read_lines
 
 _OURS = {f.name for f in fields(Utterance)} - {"extra"}
 _PLACE = {"audio_filepath", "duration", "offset", "id", "text"}

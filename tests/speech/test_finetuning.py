@@ -1,0 +1,121 @@
+"""Fine-tuning on real recordings: it learns, works in both windows, and a killed run ends in the same bytes."""
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("transformers")
+
+from syn2real.errors import UserError
+from syn2real.hashing import sha256_file
+from syn2real.speech.corpus import Corpus
+from syn2real.speech.finetuning import BucketSampler, Draw, TrainingSettings, finetune
+from syn2real.speech.scoring import Pair, score
+from syn2real.speech.transcription import TranscriptionSettings, transcribe
+
+SETTINGS = TrainingSettings(epochs=3, batch_size=4, learning_rate=3e-5, checkpoint_steps=4, full_windows=0.06)
+RUN = """
+import sys
+from pathlib import Path
+from syn2real.speech.corpus import Corpus
+from syn2real.speech.finetuning import TrainingSettings, finetune
+
+model, manifest, output = map(Path, sys.argv[1:])
+settings = TrainingSettings(epochs=3, batch_size=4, learning_rate=3e-5, checkpoint_steps=4, full_windows=0.06)
+output.mkdir(exist_ok=True)
+finetune(model, Corpus.load(manifest), output, settings)
+"""
+
+
+def sampler(**changes) -> BucketSampler:
+    return BucketSampler(
+        [float(i % 7) for i in range(50)], **({"batch_size": 8, "full_windows": 0.1, "seed": 3} | changes)
+    )
+
+
+def test_every_clip_once_an_epoch():
+    assert sorted(draw.clip for draw in sampler()) == list(range(50))
+
+
+def test_order_depends_on_seed_and_epoch_only():
+    first, again = sampler(), sampler()
+    assert list(first) == list(again)
+    again.set_epoch(1)
+    assert list(first) != list(again)
+    assert list(first) != list(sampler(seed=4))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.06, 0.5, 1.0])
+def test_the_share_of_full_windows_is_kept(share):
+    drawn = list(sampler(full_windows=share))
+    assert abs(sum(draw.full for draw in drawn) - share * len(drawn)) <= 1
+    assert all(isinstance(draw, Draw) for draw in drawn)
+
+
+@pytest.fixture(scope="module")
+def tuned(tiny_en, recordings, tmp_path_factory) -> Path:
+    output = tmp_path_factory.mktemp("tuned")
+    finetune(tiny_en, Corpus.load(recordings), output, SETTINGS)
+    return output
+
+
+def test_it_learns_and_holds_in_both_windows(tuned, tiny_en, recordings):
+    corpus = Corpus.load(recordings)
+
+    def errors(model: Path, window: str) -> int:
+        texts = transcribe(model, corpus, TranscriptionSettings(window=window))
+        return score([Pair(u.id, u.text, texts[u.id]) for u in corpus], "english").total.errors
+
+    before = errors(tiny_en, "full")
+    assert errors(tuned, "short") < before
+    assert errors(tuned, "full") < before
+
+
+def test_the_saved_model_is_plain_whisper(tuned):
+    from transformers import WhisperForConditionalGeneration
+
+    model, loaded = WhisperForConditionalGeneration.from_pretrained(tuned, output_loading_info=True)
+    assert not loaded["missing_keys"] and not loaded["unexpected_keys"]
+    assert model.model.encoder.embed_positions.weight.shape == (1500, 384)
+    assert model.config.max_source_positions == 1500
+    assert sorted(path.name for path in tuned.iterdir() if path.is_dir()) == []
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_killed_run_ends_in_the_same_bytes(tuned, tiny_en, recordings, tmp_path, torn):
+    output = tmp_path / "killed"
+    command = [sys.executable, "-c", RUN, str(tiny_en), str(recordings), str(output)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(output.glob("trainer/checkpoint-*/complete")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (output / "model.safetensors").exists()
+    if torn:  # as if killed while writing the next checkpoint
+        (output / "trainer" / "checkpoint-99").mkdir()
+        (output / "trainer" / "checkpoint-99" / "model.safetensors").write_bytes(b"half")
+    finetune(tiny_en, Corpus.load(recordings), output, SETTINGS)
+    assert sha256_file(output / "model.safetensors") == sha256_file(tuned / "model.safetensors")
+    assert not (output / "trainer").exists()
+
+
+def test_a_dev_corpus_stops_training_early(tiny_en, recordings, tmp_path):
+    corpus = Corpus.load(recordings)
+    settings = replace(SETTINGS, epochs=20, checkpoint_steps=2, patience=1, learning_rate=1e-3, full_windows=0.0)
+    finetune(tiny_en, corpus.sample(8), tmp_path, settings, dev=corpus.sample(4, 1))
+    import json
+
+    record = json.loads((tmp_path / "training.json").read_text())
+    assert record["steps"] < 40
+    assert any("eval_loss" in row for row in record["log"])
+
+
+def test_nothing_to_train_on(tiny_en, tmp_path):
+    with pytest.raises(UserError, match="empty"):
+        finetune(tiny_en, Corpus.of(()), tmp_path)

