@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
@@ -132,7 +133,7 @@ class Corpus:
         """The text of every utterance, in order."""
         return [utterance.sentence for utterance in self]
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """A hash of every utterance's fields and its audio's bytes: what a stage is keyed by."""
         return sha256_json([[_record(u, None), sha256_file(u.audio_filepath)] for u in self])

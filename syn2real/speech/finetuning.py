@@ -20,8 +20,8 @@ from transformers import (
 )
 
 from syn2real.errors import UserError
-from syn2real.hashing import seed_from
-from syn2real.progress import Bar
+from syn2real.hashing import seed_from, sha256_file
+from syn2real.progress import Bar, say
 from syn2real.sealing import write_text
 from syn2real.speech import audio
 from syn2real.speech.corpus import Corpus
@@ -32,6 +32,7 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 FULL = "full_"  # prefix of the tensors that are padded to 30 s
 IGNORED = -100  # label the loss leaves out
 CHECKPOINTS = "trainer"  # where a running training keeps its state, inside its output directory
+IDENTITY = "identity.json"  # what the checkpoints beside it were made with
 COMPLETE = "complete"  # marks a checkpoint whose last byte is on disk
 
 
@@ -228,6 +229,7 @@ def finetune(
     if dev is not None:
         dev.require_sound()
     recogniser = Recogniser.load(model, language)
+    _keep_only(output / CHECKPOINTS, _identity(model, corpus, dev, settings, language))
     trainer = _trainer(recogniser, corpus, dev, output / CHECKPOINTS, settings, title)
     trainer.train(resume_from_checkpoint=last_checkpoint(output / CHECKPOINTS))
     tuned = recogniser.model
@@ -249,6 +251,29 @@ def finetune(
     }
     write_text(output / "training.json", json.dumps(record, indent=2) + "\n")
     shutil.rmtree(output / CHECKPOINTS)
+
+
+def _identity(
+    model: Path, corpus: Corpus, dev: Corpus | None, settings: TrainingSettings, language: str | None
+) -> dict[str, Any]:
+    """What a checkpoint may only be resumed with."""
+    return {
+        "model": {path.name: sha256_file(path) for path in sorted(model.glob("*.safetensors"))},
+        "corpus": corpus.fingerprint,
+        "dev": dev.fingerprint if dev is not None else None,
+        "settings": asdict(settings),
+        "language": language,
+    }
+
+
+def _keep_only(directory: Path, identity: dict[str, Any]) -> None:
+    """Drop checkpoints of another model, corpus or settings: going on from them would be neither training."""
+    record = directory / IDENTITY
+    text = json.dumps(identity, sort_keys=True)
+    if directory.exists() and not (record.is_file() and record.read_text(encoding="utf-8") == text):
+        say("an unfinished training of other settings or clips was there; starting anew")
+        shutil.rmtree(directory)
+    write_text(record, text)
 
 
 def best_precision() -> Precision:

@@ -119,3 +119,12 @@ def test_a_dev_corpus_stops_training_early(tiny_en, recordings, tmp_path):
 def test_nothing_to_train_on(tiny_en, tmp_path):
     with pytest.raises(UserError, match="empty"):
         finetune(tiny_en, Corpus.of(()), tmp_path)
+
+
+def test_checkpoints_of_other_settings_are_not_resumed(tuned, tiny_en, recordings, tmp_path):
+    (tmp_path / "trainer").mkdir()
+    (tmp_path / "trainer" / "identity.json").write_text("{}")
+    (tmp_path / "trainer" / "checkpoint-4").mkdir()
+    (tmp_path / "trainer" / "checkpoint-4" / "complete").write_text("")
+    finetune(tiny_en, Corpus.load(recordings), tmp_path, SETTINGS)
+    assert sha256_file(tmp_path / "model.safetensors") == sha256_file(tuned / "model.safetensors")
