@@ -126,7 +126,7 @@ class Adapted:
     @property
     def merged_model(self) -> Stage:
         """The adapted model as a stage that can be transcribed with."""
-        return Stage("model", self.merged.key, self.model)
+        return Stage("syn2real", self.merged.key, self.model)
 
     @property
     def vector_file(self) -> Path:
@@ -167,7 +167,7 @@ class Study:
         test = self.material.test
         return Results(
             recipe=self.recipe,
-            systems=self._systems(adapted, ["short", "full"] if self.recipe.evaluation.full_window else ["short"]),
+            systems=self._systems(adapted, self.recipe.evaluation.full_window),
             chosen=adapted.scale,
             proxies=adapted.proxies,
             proxy_curve=adapted.proxy_curve,
@@ -240,11 +240,10 @@ class Study:
             "merged", apply, version=MERGE_VERSION, settings={"scale": scale}, inputs={"m": model.key, "v": vector.key}
         )
 
-    def _systems(
-        self, adapted: Adapted, windows: Sequence["Window"], tested: Corpus | None = None
-    ) -> list[SystemResult]:
-        """Every system on the target's real recordings (or those of ``tested``), against target-synthetic."""
-        wanted = {u.id for u in tested or self.material.test}
+    def _systems(self, adapted: Adapted, full: Sequence[str], tested: Corpus | None = None) -> list[SystemResult]:
+        """Every system on the target's real recordings (or those of ``tested``) in short windows, and those of
+        ``full`` at 30 s too, each against target-synthetic in the same window."""
+        wanted = {u.id for u in (self.material.test if tested is None else tested)}
         tuned = {
             "source-synthetic": adapted.source_synthetic,
             "source-real": adapted.source_real,
@@ -253,7 +252,8 @@ class Study:
         }
         # Untouched Whisper loops in short windows, so it is heard at 30 s only.
         heard: dict[tuple[str, Window], Scores] = {("zero-shot", "full"): self._heard(self._base, "full")}
-        heard |= {(name, window): self._heard(model, window) for window in windows for name, model in tuned.items()}
+        heard |= {(name, "short"): self._heard(model, "short") for name, model in tuned.items()}
+        heard |= {(name, "full"): self._heard(tuned[name], "full") for name in full}
         found = {key: scores.filter(lambda u: u.id in wanted) for key, scores in heard.items()}
         return [
             measure(
@@ -276,7 +276,7 @@ class Study:
         unseen = self.material.test.filter(lambda u: u.text not in synthesised)
         target = self._target_model("strict", spoken)
         merged = self._merge(target, adapted.vector, adapted.scale)
-        return self._systems(replace(adapted, target_synthetic=target, merged=merged), ["short"], unseen)
+        return self._systems(replace(adapted, target_synthetic=target, merged=merged), [], unseen)
 
     # ---- single stages -------------------------------------------------------------------------------------------
 

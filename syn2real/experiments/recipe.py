@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from syn2real.errors import UserError, at, did_you_mean
 
+Tuned = Literal["source-synthetic", "source-real", "target-synthetic", "syn2real"]
 Lambda = Annotated[float, Field(ge=-2, le=4)]
 
 
@@ -54,7 +55,8 @@ class EvaluationRecipe(_Strict):
     normaliser: Literal["none", "basic", "english"] = "basic"
     draws: Annotated[int, Field(ge=100)] = 10_000
     level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    full_window: bool = True  # also score the tuned models padded to 30 s, as plain transformers would run them
+    # Tuned models that are also scored padded to 30 s, as plain transformers would run them.
+    full_window: list[Tuned] = ["source-synthetic", "source-real", "target-synthetic", "syn2real"]
     strict: bool = False  # also: synthesise half of the target's sentences, test on recordings of the other half
 
 

@@ -28,7 +28,7 @@ def model_card(record: dict[str, Any]) -> str:
         f"{data['target_sentences']} sentences, plus λ = {scale['chosen']:g} of the SYN2REAL task vector "
         "(arXiv 2406.02925) made on other domains.",
         "",
-        wording.headline(record["systems"]),
+        "  \n".join(wording.headlines(record["systems"])),
         "",
         "| system | window | WER | interval | p |",
         "|---|---|---|---|---|",

@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from syn2real.reports.wording import headline, interval, intervals_by, label, p_value, percent, relative
+from syn2real.reports.wording import headlines, interval, intervals_by, label, p_value, percent, relative
 
 
 def print_results(record: dict[str, Any], console: Console) -> None:
@@ -21,14 +21,15 @@ def print_results(record: dict[str, Any], console: Console) -> None:
         highlight=False,
     )
     console.print(intervals_by(record["systems"]), style="dim", highlight=False)
-    console.print(headline(record["systems"]), style="bold", highlight=False)
+    for line in headlines(record["systems"]):
+        console.print(line, style="bold", highlight=False)
 
 
 def _table(title: str, systems: list[dict[str, Any]]) -> Table:
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     table.add_column("system")
     table.add_column("window")
-    for name in ("WER", "interval", "S / D / I", "errors vs target-synthetic", "p"):
+    for name in ("WER", "interval", "S / D / I", "errors", "p"):
         table.add_column(name, justify="right")
     for system in systems:
         counts = system["counts"]

@@ -11,6 +11,9 @@ NAMES = {
 }
 
 
+WINDOWS = {"short": "short windows", "full": "30 s windows, as in plain transformers"}
+
+
 def percent(rate: float) -> str:
     """A rate as a percentage with one decimal."""
     return f"{100 * rate:.1f} %"
@@ -44,8 +47,13 @@ def find(systems: list[dict[str, Any]], name: str, window: str) -> dict[str, Any
     return next((s for s in systems if s["name"] == name and s["window"] == window), None)
 
 
-def headline(systems: list[dict[str, Any]], window: str = "short") -> str:
-    """One sentence: what the vector did to the model tuned on synthetic target speech, whichever way it fell."""
+def headlines(systems: list[dict[str, Any]]) -> list[str]:
+    """What the vector did to the model tuned on synthetic target speech, whichever way it fell: a sentence a window."""
+    windows = [name for name in WINDOWS if find(systems, "syn2real", name)]
+    return [f"{WINDOWS[window].capitalize()}: {_headline(systems, window)}" for window in windows]
+
+
+def _headline(systems: list[dict[str, Any]], window: str) -> str:
     before, after = find(systems, "target-synthetic", window), find(systems, "syn2real", window)
     if before is None or after is None:
         return "No comparison was made."

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -267,22 +269,42 @@ class TestAdapt:
         assert "training" not in done.stderr
         assert json.loads(done.stdout) == record
 
-    @pytest.mark.parametrize("stage", ["speech", "real", "merged"])
-    def test_killed_anywhere_it_goes_on_to_the_same_model(self, adapted, command, tmp_path, stage):
-        import signal
-        import time
 
+class TestKilled:
+    """kill -9 during synthesis, training or merging, then the same command: the same model."""
+
+    @pytest.fixture(scope="class")
+    def recipe(self, tiny_en, recordings, tmp_path_factory):
+        pytest.importorskip("espeakng_loader")
+        path = tmp_path_factory.mktemp("recipe") / "small.yaml"
+        path.write_text(
+            f"model: {tiny_en}\ncorpus: {{manifest: {recordings}}}\ntarget: [topic3]\nlambdas: [0, 1]\n"
+            "training: {epochs: 1, batch_size: 4, checkpoint_steps: 1}\nevaluation: {full_window: []}\n"
+        )
+        return path
+
+    @pytest.fixture(scope="class")
+    def uninterrupted(self, recipe, tmp_path_factory):
+        output = tmp_path_factory.mktemp("whole") / "out"
+        syn2real("run", recipe, "-o", output)
+        return output
+
+    @pytest.mark.parametrize("stage", ["speech", "real", "merged"])
+    def test_it_goes_on_to_the_same_bytes(self, recipe, uninterrupted, tmp_path, stage):
         output = tmp_path / "out"
-        arguments = [sys.executable, "-m", "syn2real.cli.main", *map(str, command), "-o", str(output)]
-        process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = [sys.executable, "-m", "syn2real.cli.main", "run", str(recipe), "-o", str(output)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 300
         while process.poll() is None and time.monotonic() < deadline:
-            if any(stage in path.name and any(path.iterdir()) for path in output.glob("stages/.*.partial")):
+            begun = [path for path in output.glob("stages/.*.partial") if stage in path.name]
+            if any(entry for path in begun for entry in path.glob("*/*")):
                 break
-            time.sleep(0.005)
+            time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
         process.wait()
+        assert list(output.glob("stages/.*.partial")), "the run was over before it was killed"
         assert not (output / "results.json").exists()
-        syn2real(*command, "-o", output)
+        syn2real("run", recipe, "-o", output)
         for name in ("model/model.safetensors", "vector.safetensors"):
-            assert (output / name).read_bytes() == (adapted[0] / name).read_bytes()
+            assert (output / name).read_bytes() == (uninterrupted / name).read_bytes()
+        assert json.loads((output / "results.json").read_text())["systems"]
