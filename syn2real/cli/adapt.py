@@ -92,16 +92,18 @@ def adapt(
     """Adapt a recogniser to a domain of which you have only text, with labelled real speech of other domains.
 
     The text is spoken by synthesisers and the model tuned on it; the SYN2REAL vector, made from the source speech and
-    the same sentences synthesised, is added; λ is chosen on a part of the source speech.
+    the same sentences synthesised, is added. λ is chosen on source speech: the held-out domains, else the largest
+    domains in turn (at most 3), else, with a single domain, a half of its sentences.
 
     [bold]Examples[/bold]
 
       syn2real adapt --model whisper-base --language es --text menu.txt --source calls/manifest.jsonl --output adapted
       syn2real adapt -m ./my-whisper -t menu.txt -s calls/manifest.jsonl -o adapted --test menu-test/manifest.jsonl
     """
-    from syn2real.experiments.adaptation import adaptation_material
+    from syn2real.experiments.adaptation import adaptation_material, default_proxies
     from syn2real.experiments.recipe import parse_recipe
 
+    material = adaptation_material(source, text, held_out or [], test)
     recipe = parse_recipe(
         title=f"{Path(model).name} adapted to {text.stem}",
         model=model,
@@ -109,12 +111,13 @@ def adapt(
         corpus={"manifest": source},
         target=[text.stem],
         held_out=held_out or [],
+        rotate=[] if held_out else default_proxies(material.source),
         target_text=text,
         scale=scale,
         synthesis={"engines": parse_weights(engine or ["espeak"]), "target_renditions": renditions},
         training={"epochs": epochs, "learning_rate": learning_rate},
     )
-    _study(recipe, output, as_json, adaptation_material(recipe, test))
+    _study(recipe, output, as_json, material)
 
 
 def _study(recipe: Any, output: Path, as_json: bool, material: Any = None) -> None:
@@ -126,5 +129,7 @@ def _study(recipe: Any, output: Path, as_json: bool, material: Any = None) -> No
         return
     from syn2real.reports.terminal import print_results
 
-    print_results(record, console())
-    typer.echo(f"model: {output / 'model'}\nreport: {output / 'report.html'}", err=True)
+    typer.echo(f"model: {output / 'model'}", err=True)
+    if record["systems"]:
+        print_results(record, console())
+        typer.echo(f"report: {output / 'report.html'}", err=True)

@@ -37,15 +37,17 @@ app.add_typer(corpus.app, name="corpus")
 
 
 def main() -> None:
-    """Run the command line. A user's error is one line and status 1; Ctrl-C is status 130."""
+    """Run the command line. A user's error, or the system's refusal of a file, is one line and status 1."""
     try:
         app()
     except UserError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("stopped; the same command goes on from here", err=True)
-        sys.exit(130)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        typer.echo(f"error: {error.filename}: {error.strerror}", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ serves all, or takes its turn (`rotate`) with a vector made from the other sourc
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,21 +83,27 @@ def load_material(recipe: Recipe) -> Material:
     return Material(source, train.domain(*recipe.held_out), target_test, distinct(sentences))
 
 
-def adaptation_material(recipe: Recipe, test: Path | None) -> Material:
-    """Roles for `syn2real adapt`: the whole manifest is source speech (less the held-out domains), the text the target;
-    ``test``, where given, is only scored."""
-    corpus = Corpus.load(recipe.corpus.manifest)
-    for name in recipe.held_out:
+def adaptation_material(source: Path, text: Path, held_out: Sequence[str], test: Path | None) -> Material:
+    """Roles for `syn2real adapt`: a manifest of source speech of which some domains are held out, the target's text,
+    and recordings of the target, where given, to score only."""
+    corpus = Corpus.load(source)
+    for name in held_out:
         if name not in corpus.domains:
-            raise UserError(f"{recipe.corpus.manifest}: no domain {name!r}{did_you_mean(name, corpus.domains)}")
-    if recipe.target_text is None:
-        raise UserError("adapting needs the target's text")
+            raise UserError(f"{source}: no domain {name!r}{did_you_mean(name, corpus.domains)}")
+    tested = Corpus.load(test) if test else Corpus.of(())
+    heard = {utterance.text for utterance in tested}
     return Material(
-        source=corpus.without(*recipe.held_out),
-        held_out=corpus.domain(*recipe.held_out),
-        test=Corpus.load(test) if test else Corpus.of(()),
-        target_text=distinct(read_sentences(recipe.target_text, recipe.target[0])),
+        source=corpus.without(*held_out).filter(lambda u: u.text not in heard),
+        held_out=corpus.domain(*held_out),
+        test=tested,
+        target_text=distinct(read_sentences(text, text.stem)),
     )
+
+
+def default_proxies(source: Corpus) -> list[str]:
+    """The source domains that take a turn as the target when nobody names any: the three largest of several."""
+    sizes = Counter(utterance.domain for utterance in source if utterance.domain is not None)
+    return [domain for domain, _ in sizes.most_common(3)] if len(sizes) > 1 else []
 
 
 def distinct(sentences: Sequence[Sentence]) -> tuple[Sentence, ...]:

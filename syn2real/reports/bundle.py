@@ -1,5 +1,6 @@
 """Running a study into an output directory: stages beneath, results, report, picture and model on top."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ def run_and_report(recipe: Recipe, output: Path, material: Material | None = Non
 
     Raises `UserError` when ``output`` holds something that is not a study's.
     """
-    if output.exists() and any(output.iterdir()) and not (output / STAGES).is_dir():
+    if output.is_file() or (output.is_dir() and any(output.iterdir()) and not (output / STAGES).is_dir()):
         raise UserError(f"{output}: already holds something else; choose another --output")
     material = material or load_material(recipe)
     workspace = Workspace(output / STAGES)
@@ -47,8 +48,6 @@ def _deliver(results: Results, output: Path) -> dict[str, Any]:
 
 
 def _deliver_untested(recipe: Recipe, adapted: Adapted, output: Path) -> dict[str, Any]:
-    import json
-
     record = {
         "study": recipe.study,
         "title": recipe.title,

@@ -8,11 +8,6 @@ from syn2real.reports import wording
 def model_card(record: dict[str, Any]) -> str:
     """A README.md for the adapted model's directory."""
     recipe, data, scale = record["recipe"], record["data"], record["lambda"]
-    rows = [
-        f"| {wording.label(s)} | {'30 s' if s['window'] == 'full' else 'short'} | {wording.percent(s['wer'])} "
-        f"| {wording.interval(s)} | {wording.p_value(s['p'])} |"
-        for s in record["systems"]
-    ]
     licences = [*data["licences"], *(f"recordings: {name}" for name in data["recordings_licences"])]
     lines = [
         "---",
@@ -30,9 +25,7 @@ def model_card(record: dict[str, Any]) -> str:
         "",
         "  \n".join(wording.headlines(record["systems"])),
         "",
-        "| system | window | WER | interval | p |",
-        "|---|---|---|---|---|",
-        *rows,
+        *markdown_table(record["systems"]),
         "",
         f"{wording.intervals_by(record['systems'])}. λ was chosen on {', '.join(scale['chosen_by'])}, "
         "without real speech of the target.",
@@ -44,3 +37,13 @@ def model_card(record: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def markdown_table(systems: list[dict[str, Any]]) -> list[str]:
+    """The table of systems as lines of Markdown."""
+    rows = [
+        f"| {wording.label(s)} | {'30 s' if s['window'] == 'full' else 'short'} | {wording.percent(s['wer'])} "
+        f"| {wording.interval(s)} | {wording.relative(s)} | {wording.p_value(s['p'])} |"
+        for s in systems
+    ]
+    return ["| system | window | WER | interval | errors vs target-synthetic | p |", "|---|---|---|---|---|---|", *rows]

@@ -22,7 +22,7 @@ from transformers import (
 from syn2real.errors import UserError
 from syn2real.hashing import seed_from, sha256_file
 from syn2real.progress import Bar, say
-from syn2real.sealing import write_text
+from syn2real.sealing import flush_tree, write_text
 from syn2real.speech import audio
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.whisper import SHORT_WINDOWS, Recogniser, encoder_window
@@ -199,7 +199,9 @@ class _Progress(TrainerCallback):
             self.bar.note(f"loss {float(logs['loss']):.3f}")
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        write_text(Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE, "")
+        checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        flush_tree(checkpoint)
+        write_text(checkpoint / COMPLETE, "")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.bar.stop()

@@ -116,6 +116,19 @@ def test_a_dev_corpus_stops_training_early(tiny_en, recordings, tmp_path):
     assert any("eval_loss" in row for row in record["log"])
 
 
+def test_every_epoch_has_its_own_order(tiny_en, recordings, tmp_path, monkeypatch):
+    seen = []
+    plain = BucketSampler.__iter__
+
+    def noted(self):
+        seen.append(self.epoch)
+        return plain(self)
+
+    monkeypatch.setattr(BucketSampler, "__iter__", noted)
+    finetune(tiny_en, Corpus.load(recordings).sample(8), tmp_path, replace(SETTINGS, full_windows=0.0))
+    assert set(seen) == {0, 1, 2}
+
+
 def test_nothing_to_train_on(tiny_en, tmp_path):
     with pytest.raises(UserError, match="empty"):
         finetune(tiny_en, Corpus.of(()), tmp_path)
