@@ -24,7 +24,7 @@ from syn2real.hashing import seed_from, sha256_file, sha256_json
 from syn2real.merge import Checkpoint, TaskVector, write
 from syn2real.progress import say
 from syn2real.sealing import write_text
-from syn2real.speech.corpus import Corpus, Sentence, read_sentences
+from syn2real.speech.corpus import Corpus, Sentence, read_sentences, sentence_key
 from syn2real.speech.pretrained import resolve_model
 from syn2real.speech.scoring import Pair, Scores, score
 from syn2real.speech.synthesis import SynthesisSettings, synthesize
@@ -69,8 +69,7 @@ def load_material(recipe: Recipe) -> Material:
     if recipe.test_limit is not None:
         target_test = target_test.sample(recipe.test_limit, recipe.training.seed)
     # A test sentence that the source recordings hold too would be learnt from real speech.
-    tested = {utterance.text for utterance in target_test}
-    source = train.domain(*sources).filter(lambda u: u.text not in tested)
+    source = _without_sentences(train.domain(*sources), target_test.sentences)
     if recipe.source_limit is not None:
         source = source.sample(recipe.source_limit, recipe.training.seed)
     if recipe.target_text is not None:
@@ -91,9 +90,8 @@ def adaptation_material(source: Path, text: Path, held_out: Sequence[str], test:
         if name not in corpus.domains:
             raise UserError(f"{source}: no domain {name!r}{did_you_mean(name, corpus.domains)}")
     tested = Corpus.load(test) if test else Corpus.of(())
-    heard = {utterance.text for utterance in tested}
     return Material(
-        source=corpus.without(*held_out).filter(lambda u: u.text not in heard),
+        source=_without_sentences(corpus.without(*held_out), tested.sentences),
         held_out=corpus.domain(*held_out),
         test=tested,
         target_text=distinct(read_sentences(text, text.stem)),
@@ -107,8 +105,10 @@ def default_proxies(source: Corpus) -> list[str]:
 
 
 def distinct(sentences: Sequence[Sentence]) -> tuple[Sentence, ...]:
-    """Each text once, in order of first appearance, with an id that depends on the text alone."""
-    unique = {sentence.text: sentence for sentence in sentences}
+    """Each sentence once, in order of first appearance, with an id that depends on the text alone."""
+    unique: dict[str, Sentence] = {}
+    for sentence in sentences:
+        unique.setdefault(sentence_key(sentence.text), sentence)
     return tuple(replace(s, id=f"t{sha256_json(s.text)[:12]}") for s in unique.values())
 
 
@@ -279,8 +279,7 @@ class Study:
         seed = self.recipe.training.seed
         ranked = sorted(self.material.target_text, key=lambda s: seed_from(seed, "strict", s.text))
         spoken = ranked[: len(ranked) // 2]
-        synthesised = {sentence.text for sentence in spoken}
-        unseen = self.material.test.filter(lambda u: u.text not in synthesised)
+        unseen = _without_sentences(self.material.test, spoken)
         target = self._target_model("strict", spoken)
         merged = self._merge(target, adapted.vector, adapted.scale)
         return self._systems(replace(adapted, target_synthetic=target, merged=merged), [], unseen)
@@ -371,7 +370,7 @@ class Study:
 
     def _data(self) -> StudyData:
         material = self.material
-        test_texts = {utterance.text for utterance in material.test}
+        tested = {sentence_key(utterance.text) for utterance in material.test}
         spoken = [utterance for stage in self._spoken.values() for utterance in _corpus(stage)]
         return StudyData(
             source_clips=len(material.source),
@@ -382,7 +381,7 @@ class Study:
             test_clips=len(material.test),
             test_seconds=round(material.test.duration, 1),
             test_speakers=len({u.speaker for u in material.test}),
-            test_sentences_in_text=sum(s.text in test_texts for s in material.target_text),
+            test_sentences_in_text=sum(sentence_key(s.text) in tested for s in material.target_text),
             voices=sorted({f"{u.engine}:{u.voice}" for u in spoken}),
             licences=sorted({f"{u.engine}: {u.licence}" for u in spoken}),
             recordings_licences=sorted({u.licence for u in material.source if u.licence}),
@@ -408,6 +407,12 @@ def read_hypotheses(path: Path) -> dict[str, str]:
     """Hypotheses by utterance id, as the transcription stage wrote them."""
     rows = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
     return {row["id"]: row["pred_text"] for row in rows}
+
+
+def _without_sentences(corpus: Corpus, sentences: Sequence[Sentence]) -> Corpus:
+    """The utterances that say none of these sentences."""
+    known = {sentence_key(sentence.text) for sentence in sentences}
+    return corpus.filter(lambda u: sentence_key(u.text) not in known)
 
 
 def _select(corpus: Corpus, wanted: dict[str, str]) -> Corpus:

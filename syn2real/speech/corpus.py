@@ -207,11 +207,15 @@ def read_sentences(path: Path, domain: str | None = None) -> list[Sentence]:
     return sentences
 
 
+def sentence_key(text: str) -> str:
+    """What makes two texts the same sentence: their words, without case and punctuation."""
+    return " ".join(re.findall(r"\w+", text.casefold()))
+
+
 def _unit(utterance: Utterance, by: Unit) -> str:
     if by == "speaker":
         return utterance.speaker or utterance.id
-    # Texts that differ in case or punctuation only are one sentence.
-    return " ".join(re.findall(r"\w+", utterance.text.casefold())) if by == "text" else utterance.id
+    return sentence_key(utterance.text) if by == "text" else utterance.id
 
 
 def _record(utterance: Utterance, base: Path | None) -> dict[str, Any]:
