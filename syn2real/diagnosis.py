@@ -19,6 +19,8 @@ EXTRAS = {
     "soxr": "speech",
     "jiwer": "speech",
     "matplotlib": "speech",
+    "jinja2": "speech",
+    "whisper_normalizer": "speech",
     "peft": "llm",
     "gguf": "gguf",
 }

@@ -56,7 +56,7 @@ def sealed_directory(final: Path, *, resume: bool = False, overwrite: bool = Fal
         os.replace(partial, final)
         _flush(final.parent)
     except BaseException as error:
-        if not resume:
+        if not resume or not any(partial.iterdir()):
             shutil.rmtree(partial, ignore_errors=True)
         if isinstance(error, OSError):
             raise _disk_error(final, error) from error

@@ -100,24 +100,30 @@ def adapt(
       syn2real adapt --model whisper-base --language es --text menu.txt --source calls/manifest.jsonl --output adapted
       syn2real adapt -m ./my-whisper -t menu.txt -s calls/manifest.jsonl -o adapted --test menu-test/manifest.jsonl
     """
-    from syn2real.experiments.adaptation import adaptation_material, default_proxies
+    from syn2real.experiments.adaptation import adaptation_material
     from syn2real.experiments.recipe import parse_recipe
 
     material = adaptation_material(source, text, held_out or [], test)
     recipe = parse_recipe(
         title=f"{Path(model).name} adapted to {text.stem}",
         model=model,
-        language=language or "en",
+        language=language or _only_language(model),
         corpus={"manifest": source},
         target=[text.stem],
         held_out=held_out or [],
-        rotate=[] if held_out else default_proxies(material.source),
         target_text=text,
         scale=scale,
         synthesis={"engines": parse_weights(engine or ["espeak"]), "target_renditions": renditions},
         training={"epochs": epochs, "learning_rate": learning_rate},
     )
     _study(recipe, output, as_json, material)
+
+
+def _only_language(model: str) -> str:
+    """English for the English-only models; a multilingual one needs to be told."""
+    if not model.rstrip("/").endswith(".en"):
+        raise UserError("a multilingual model needs a language; pass --language, for instance es")
+    return "en"
 
 
 def _study(recipe: Any, output: Path, as_json: bool, material: Any = None) -> None:

@@ -52,7 +52,7 @@ def import_corpus(
     for name in given:
         if name not in signature(importer).parameters:
             raise UserError(f"importing {kind} takes no {options[name][0]}")
-    report = importer(output, **given)
+    report = importer(output, overwrite=overwrite, **given)
     if as_json:
         skipped = [{"item": item, "reason": reason} for item, reason in report.skipped]
         print_json({"manifest": str(output / "manifest.jsonl"), **summary(report.corpus), "skipped": skipped})

@@ -29,7 +29,7 @@ def doctor(as_json: Json = False) -> None:
         marks = {"ok": "[green]ok[/green]", "absent": "[yellow]absent[/yellow]", "broken": "[red]broken[/red]"}
         for finding in findings:
             remedy = f" → {finding.remedy}" if finding.remedy else ""
-            console().print(f"{marks[finding.state]:>24}  {finding.what}: {finding.detail}", end="", highlight=False)
-            console().print(remedy, markup=False, highlight=False)
+            console().print(f"{marks[finding.state]:>24}  ", end="")
+            console().print(f"{finding.what}: {finding.detail}{remedy}", markup=False, highlight=False)
     if any(finding.state == "broken" for finding in findings):
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ import typer
 
 from syn2real import __version__
 from syn2real.cli import adapt, corpus, doctor, recogniser, vector, voices
-from syn2real.errors import UserError
+from syn2real.errors import NotInstalled, UserError
 
 app = typer.Typer(
     name="syn2real",
@@ -42,6 +42,13 @@ def main() -> None:
         app()
     except UserError as error:
         typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        from syn2real.diagnosis import EXTRAS
+
+        if error.name not in EXTRAS:
+            raise
+        typer.echo(f"error: {NotInstalled(error.name, EXTRAS[error.name])}", err=True)
         sys.exit(1)
     except OSError as error:
         if error.filename is None:

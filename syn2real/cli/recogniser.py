@@ -65,8 +65,9 @@ def synthesize(
         commercial_only=commercial,
         seed=seed,
     )
+    sentences = read_sentences(text, domain)
     with sealed_directory(output, resume=True, overwrite=overwrite) as partial:
-        synthesize(read_sentences(text, domain), settings, partial, workers)
+        synthesize(sentences, settings, partial, workers)
     _summarise(Corpus.load(output / "manifest.jsonl"), output / "manifest.jsonl", as_json)
 
 
@@ -118,7 +119,9 @@ def finetune(
     if as_json:
         print_json({"model": str(output), **record})
     else:
-        typer.echo(f"{output}: {record['steps']} steps over {record['clips']} clips, loss {record['log'][-1]['loss']}")
+        losses = [row["loss"] for row in record["log"] if "loss" in row]
+        ending = f", loss {losses[-1]:.3f}" if losses else ""
+        typer.echo(f"{output}: {record['steps']} steps over {record['clips']} clips{ending}")
 
 
 def transcribe(
@@ -160,6 +163,7 @@ def evaluate(
     batch_size: BatchSize = 16,
     normaliser: NormaliserOption = "basic",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Keep the hypotheses in this JSONL.")] = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Transcribe a corpus and score it: WER with its interval, counts, CER, by domain.
@@ -169,8 +173,11 @@ def evaluate(
       syn2real evaluate test/manifest.jsonl --model whisper-tiny.en
       syn2real evaluate test/manifest.jsonl -m adapted/model -l es --json
     """
+    from syn2real.sealing import require_absent
     from syn2real.speech.scoring import Pair
 
+    if output is not None:
+        require_absent(output, overwrite=overwrite)
     rows = _hear(manifest, model, language, window, batch_size, 1)
     if output is not None:
         write_jsonl(output, rows)

@@ -27,7 +27,7 @@ from syn2real.sealing import write_text
 from syn2real.speech.corpus import Corpus, Sentence, read_sentences, sentence_key
 from syn2real.speech.pretrained import resolve_model
 from syn2real.speech.scoring import Pair, Scores, score
-from syn2real.speech.synthesis import SynthesisSettings, synthesize
+from syn2real.speech.synthesis import Cast, SynthesisSettings, synthesize
 
 if TYPE_CHECKING:
     from syn2real.speech.transcription import Window
@@ -68,8 +68,9 @@ def load_material(recipe: Recipe) -> Material:
     target_test = test.domain(*recipe.target)
     if recipe.test_limit is not None:
         target_test = target_test.sample(recipe.test_limit, recipe.training.seed)
-    # A test sentence that the source recordings hold too would be learnt from real speech.
-    source = _without_sentences(train.domain(*sources), target_test.sentences)
+    # A sentence that the source recordings hold too would be learnt from real speech.
+    held_out = train.domain(*recipe.held_out)
+    source = _without_sentences(train.domain(*sources), [*target_test.sentences, *held_out.sentences])
     if recipe.source_limit is not None:
         source = source.sample(recipe.source_limit, recipe.training.seed)
     if recipe.target_text is not None:
@@ -79,7 +80,7 @@ def load_material(recipe: Recipe) -> Material:
     for role, size in (("source", len(source)), ("test", len(target_test)), ("target text", len(sentences))):
         if not size:
             raise UserError(f"{recipe.corpus.manifest}: nothing is left for the role {role!r}; check the selections")
-    return Material(source, train.domain(*recipe.held_out), target_test, distinct(sentences))
+    return Material(source, held_out, target_test, distinct(sentences))
 
 
 def adaptation_material(source: Path, text: Path, held_out: Sequence[str], test: Path | None) -> Material:
@@ -90,12 +91,28 @@ def adaptation_material(source: Path, text: Path, held_out: Sequence[str], test:
         if name not in corpus.domains:
             raise UserError(f"{source}: no domain {name!r}{did_you_mean(name, corpus.domains)}")
     tested = Corpus.load(test) if test else Corpus.of(())
+    proxy = corpus.domain(*held_out)
     return Material(
-        source=_without_sentences(corpus.without(*held_out), tested.sentences),
-        held_out=corpus.domain(*held_out),
+        source=_without_sentences(corpus.without(*held_out), [*tested.sentences, *proxy.sentences]),
+        held_out=proxy,
         test=tested,
         target_text=distinct(read_sentences(text, text.stem)),
     )
+
+
+def _require_material(recipe: Recipe, material: Material) -> None:
+    """Raise `UserError` for a role that is left without clips, before anything is trained."""
+    for domain in recipe.held_out:
+        if not len(material.held_out.domain(domain)):
+            raise UserError(f"held_out: no training clips of domain {domain!r} are left to choose λ on")
+    for domain in recipe.rotate:
+        if not len(material.source.domain(domain)) or not len(material.source.without(domain)):
+            raise UserError(f"rotate: domain {domain!r} and the others must both have source clips")
+    if len({sentence_key(u.text) for u in material.source}) < 2:
+        raise UserError("the source speech must hold at least 2 different sentences")
+    strict = recipe.evaluation.strict
+    if (len(material.test) and len(material.test) < 2) or (strict and len(material.target_text) < 4):
+        raise UserError("an interval needs at least 2 test recordings, the strict table at least 4 target sentences")
 
 
 def default_proxies(source: Corpus) -> list[str]:
@@ -145,9 +162,11 @@ class Study:
     """The stages of one recipe in one workspace."""
 
     def __init__(self, recipe: Recipe, material: Material, workspace: Workspace) -> None:
+        _require_material(recipe, material)
         self.recipe = recipe
         self.workspace = workspace
         self.material = material
+        Cast.choose(self._synthesis_settings(1))  # a misspelt voice is found before anything is trained
         self.base = resolve_model(recipe.model)
         self._base = Stage("base", _model_key(self.base), self.base)
         self._spoken: dict[str, Stage] = {}
@@ -182,8 +201,6 @@ class Study:
             strict=self._strict(adapted) if self.recipe.evaluation.strict else None,
             data=self._data(),
             utterances=self._utterances(adapted, test),
-            model=adapted.model,
-            vector=adapted.vector_file,
         )
 
     # ---- the parts of the study ----------------------------------------------------------------------------------
@@ -211,18 +228,19 @@ class Study:
     def _choose(self, vector: Stage) -> tuple[list[str], list[CurvePoint]]:
         """Errors by λ, summed over the proxy domains, each with its own synthetic target model and real recordings."""
         recipe, source = self.recipe, self.material.source
+        turns = recipe.rotate or ([] if recipe.held_out else default_proxies(source))
         names, curves = [], []
-        for domain in recipe.held_out:
+        for number, domain in enumerate(recipe.held_out):
             real = self.material.held_out.domain(domain)
-            model = self._target_model(f"proxy-{domain}", distinct(real.sentences))
+            model = self._target_model(f"held-out{number}", distinct(real.sentences))
             names.append(domain)
             curves.append(self._curve(f"proxy {domain}", model, vector, real))
-        folds = [(domain, source.domain(domain), source.without(domain)) for domain in recipe.rotate]
+        folds = [(domain, source.domain(domain), source.without(domain)) for domain in turns]
         if not curves and not folds:
             # One source domain: half of its sentences play the target, the vector comes from the other half.
             folds = [("half of the source sentences", *source.split(0.5, recipe.training.seed, by="text"))]
         for number, (domain, real, others) in enumerate(folds):
-            fold_vector, _, _ = self._source_vector(f"fold{number}", others)
+            fold_vector, _, _ = self._source_vector(f"fold{number}", _without_sentences(others, real.sentences))
             model = self._target_model(f"proxy{number}", distinct(real.sentences))
             names.append(domain)
             curves.append(self._curve(f"proxy {domain}", model, fold_vector, real))
@@ -288,14 +306,7 @@ class Study:
 
     def _synthesize(self, name: str, sentences: list[Sentence], renditions: int) -> Stage:
         recipe = self.recipe.synthesis
-        settings = SynthesisSettings(
-            engines=recipe.engines,
-            language=self.recipe.language,
-            voices=tuple(recipe.voices),
-            renditions=renditions,
-            commercial_only=recipe.commercial_only,
-            seed=recipe.seed,
-        )
+        settings = self._synthesis_settings(renditions)
         stated = recipe.model_dump() | {"renditions": renditions, "language": self.recipe.language}
         stated = {key: value for key, value in stated.items() if not key.endswith("_renditions")}
         text = sha256_json([[s.id, s.text, s.domain] for s in sentences])
@@ -309,6 +320,17 @@ class Study:
         self._spoken[stage.key] = stage
         return stage
 
+    def _synthesis_settings(self, renditions: int) -> SynthesisSettings:
+        recipe = self.recipe.synthesis
+        return SynthesisSettings(
+            engines=recipe.engines,
+            language=self.recipe.language,
+            voices=tuple(recipe.voices),
+            renditions=renditions,
+            commercial_only=recipe.commercial_only,
+            seed=recipe.seed,
+        )
+
     def _train(self, name: str, corpus: Corpus, corpus_key: str) -> Stage:
         from syn2real.speech.finetuning import TrainingSettings, best_precision, finetune
 
@@ -318,16 +340,11 @@ class Study:
 
         def train(directory: Path) -> None:
             chosen = TrainingSettings(**settings)
-            finetune(self.base, corpus, directory, chosen, language=self._language, title=f"training {name}")
+            finetune(self.base, corpus, directory, chosen, language=self.recipe.language, title=f"training {name}")
 
         inputs = {"model": self._base.key, "corpus": corpus_key}
         stated = settings | {"language": self.recipe.language}
         return self.workspace.stage(name, train, version=TRAINING_VERSION, settings=stated, inputs=inputs)
-
-    @property
-    def _language(self) -> str | None:
-        config = json.loads((self.base / "generation_config.json").read_text())
-        return self.recipe.language if config.get("lang_to_id") else None
 
     def _transcribe(
         self, name: str, model: Stage, corpus: Corpus, window: "Window", shift: tuple[Stage, float] | None = None
@@ -342,7 +359,7 @@ class Study:
             from syn2real.speech.transcription import TranscriptionSettings, transcribe
             from syn2real.speech.whisper import Recogniser, pick_device
 
-            recogniser = Recogniser.load(model.directory, self._language, pick_device())
+            recogniser = Recogniser.load(model.directory, self.recipe.language, pick_device())
             if vector is not None and scale:
                 merged = Checkpoint.open(model.directory) + scale * TaskVector.load(vector.directory / VECTOR)
                 recogniser.replace_weights(merged.tensor)
@@ -376,15 +393,15 @@ class Study:
             source_clips=len(material.source),
             source_seconds=round(material.source.duration, 1),
             source_domains=material.source.domains,
-            source_speakers=len({u.speaker for u in material.source}),
+            source_speakers=len({u.speaker for u in material.source if u.speaker}),
             target_sentences=len(material.target_text),
             test_clips=len(material.test),
             test_seconds=round(material.test.duration, 1),
-            test_speakers=len({u.speaker for u in material.test}),
+            test_speakers=len({u.speaker for u in material.test if u.speaker}),
             test_sentences_in_text=sum(sentence_key(s.text) in tested for s in material.target_text),
             voices=sorted({f"{u.engine}:{u.voice}" for u in spoken}),
             licences=sorted({f"{u.engine}: {u.licence}" for u in spoken}),
-            recordings_licences=sorted({u.licence for u in material.source if u.licence}),
+            recordings_licences=sorted({u.licence for u in [*material.source, *material.test] if u.licence}),
         )
 
     def _utterances(self, adapted: Adapted, test: Corpus) -> list[dict[str, Any]]:
@@ -405,7 +422,7 @@ class Study:
 
 def read_hypotheses(path: Path) -> dict[str, str]:
     """Hypotheses by utterance id, as the transcription stage wrote them."""
-    rows = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    rows = (json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line)
     return {row["id"]: row["pred_text"] for row in rows}
 
 

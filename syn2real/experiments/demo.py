@@ -1,5 +1,6 @@
 """The demo, "teach Whisper the animals": real volunteers' recordings, and a domain known by its words alone."""
 
+import re
 from pathlib import Path
 
 from syn2real.cache import cache_directory
@@ -35,7 +36,7 @@ def demo_recipe(manifest: Path, language: str, model: str, quick: bool) -> Recip
         title="Teach Whisper the animals" + (" (quick)" if quick else ""),
         note=NOTE,
         model=model,
-        language=language,
+        language=re.split("[_@]", language)[0],
         corpus=CorpusRecipe(manifest=manifest),
         target=[TARGET],
         held_out=[PROXY],

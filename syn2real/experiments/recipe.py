@@ -72,7 +72,9 @@ class Recipe(_Strict):
     target: list[str]
     sources: list[str] = []  # all other domains when empty
     held_out: list[str] = []  # domains that choose λ and take part in no vector
-    rotate: list[str] = []  # source domains that take a turn as the target, with a vector made from the others
+    # Source domains that take a turn as the target, with a vector made from the others. When neither these nor
+    # `held_out` are named: the three largest source domains.
+    rotate: list[str] = []
     target_text: Path | None = None  # default: the sentences of the target's training lines
     synthesis: SynthesisRecipe = SynthesisRecipe()
     training: TrainingRecipe = TrainingRecipe()
@@ -110,6 +112,8 @@ def load_recipe(path: Path, overrides: dict[str, Any] | None = None) -> Recipe:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; give the path of a recipe") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not UTF-8; re-save the file as UTF-8") from error
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         content = yaml.safe_load(text)
@@ -120,7 +124,10 @@ def load_recipe(path: Path, overrides: dict[str, Any] | None = None) -> Recipe:
     if not isinstance(content, dict):
         raise UserError(f"{path}: a recipe is a mapping of keys to values")
     for key, value in (overrides or {}).items():
-        _override(content, key, yaml.safe_load(value) if isinstance(value, str) else value)
+        try:
+            _override(content, key, yaml.safe_load(value) if isinstance(value, str) else value)
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {key}={value}: the value is not YAML") from error
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:

@@ -1,16 +1,13 @@
 """What a study found: measured systems, the λ curves and the data they rest on, as `results.json`."""
 
-import json
 import platform
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from syn2real import __version__
 from syn2real.experiments.recipe import EvaluationRecipe, Recipe
-from syn2real.sealing import write_text
 from syn2real.speech.scoring import Pair, Scores, score
 from syn2real.speech.statistics import bootstrap_interval, paired_test
 
@@ -92,8 +89,6 @@ class Results:
     strict: list[SystemResult] | None
     data: StudyData
     utterances: list[dict[str, Any]]
-    model: Path
-    vector: Path
 
     @property
     def oracle(self) -> CurvePoint:
@@ -120,10 +115,6 @@ class Results:
             "recipe": self.recipe.model_dump(mode="json"),
             "versions": versions(),
         }
-
-    def save(self, path: Path) -> None:
-        """Write `results.json`."""
-        write_text(path, json.dumps(self.record(), indent=2, ensure_ascii=False) + "\n")
 
 
 def measure(

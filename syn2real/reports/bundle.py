@@ -16,6 +16,7 @@ from syn2real.reports.page import render_page
 from syn2real.sealing import sealed_directory, sealed_file, write_text
 
 STAGES = "stages"
+RESULTS, REPORT, PICTURE = "results.json", "report.html", "lambda.png"
 
 
 def run_and_report(recipe: Recipe, output: Path, material: Material | None = None) -> dict[str, Any]:
@@ -25,30 +26,36 @@ def run_and_report(recipe: Recipe, output: Path, material: Material | None = Non
     """
     if output.is_file() or (output.is_dir() and any(output.iterdir()) and not (output / STAGES).is_dir()):
         raise UserError(f"{output}: already holds something else; choose another --output")
-    material = material or load_material(recipe)
     workspace = Workspace(output / STAGES)
+    study = Study(recipe, material or load_material(recipe), workspace)
     with workspace.lock():
-        study = Study(recipe, material, workspace)
         adapted = study.adapt()
-        if not len(material.test):
-            return _deliver_untested(recipe, adapted, output)
-        results = study.evaluate(adapted)
-        return _deliver(results, output)
-
-
-def _deliver(results: Results, output: Path) -> dict[str, Any]:
-    record = results.record()
-    picture = draw_curve(record)
-    with sealed_file(output / "lambda.png") as partial:
-        partial.write_bytes(picture)
-    write_text(output / "report.html", render_page(record, picture))
-    _deliver_model(results.model, results.vector, output, model_card(record))
-    results.save(output / "results.json")
+        # The model is there whatever becomes of its scores, and no older report stays beside it.
+        for name in (RESULTS, REPORT, PICTURE):
+            (output / name).unlink(missing_ok=True)
+        if not len(study.material.test):
+            record = _untested(recipe, adapted)
+            _deliver_model(adapted, output, None)
+        else:
+            _deliver_model(adapted, output, None)
+            record = _report(study.evaluate(adapted), output)
+            _deliver_model(adapted, output, model_card(record))
+        write_text(output / RESULTS, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        workspace.forget_unfinished()
     return record
 
 
-def _deliver_untested(recipe: Recipe, adapted: Adapted, output: Path) -> dict[str, Any]:
-    record = {
+def _report(results: Results, output: Path) -> dict[str, Any]:
+    record = results.record()
+    picture = draw_curve(record)
+    with sealed_file(output / PICTURE) as partial:
+        partial.write_bytes(picture)
+    write_text(output / REPORT, render_page(record, picture))
+    return record
+
+
+def _untested(recipe: Recipe, adapted: Adapted) -> dict[str, Any]:
+    return {
         "study": recipe.study,
         "title": recipe.title,
         "systems": [],
@@ -56,15 +63,12 @@ def _deliver_untested(recipe: Recipe, adapted: Adapted, output: Path) -> dict[st
         "recipe": recipe.model_dump(mode="json"),
         "versions": versions(),
     }
-    _deliver_model(adapted.model, adapted.vector_file, output, None)
-    write_text(output / "results.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-    return record
 
 
-def _deliver_model(model: Path, vector: Path, output: Path, card: str | None) -> None:
+def _deliver_model(adapted: Adapted, output: Path, card: str | None) -> None:
     with sealed_directory(output / "model", overwrite=True) as partial:
-        shutil.copytree(model, partial, dirs_exist_ok=True)
+        shutil.copytree(adapted.model, partial, dirs_exist_ok=True)
         if card is not None:
             (partial / "README.md").write_text(card, encoding="utf-8")
     with sealed_file(output / "vector.safetensors") as partial:
-        shutil.copyfile(vector, partial)
+        shutil.copyfile(adapted.vector_file, partial)

@@ -27,8 +27,7 @@ def model_card(record: dict[str, Any]) -> str:
         "",
         *markdown_table(record["systems"]),
         "",
-        f"{wording.intervals_by(record['systems'])}. λ was chosen on {', '.join(scale['chosen_by'])}, "
-        "without real speech of the target.",
+        f"{wording.intervals_by(record['systems'])}. {wording.choice(scale)}.",
         "",
         *([record["note"], ""] if record["note"] else []),
         "## Licences of what went in",
@@ -42,7 +41,7 @@ def model_card(record: dict[str, Any]) -> str:
 def markdown_table(systems: list[dict[str, Any]]) -> list[str]:
     """The table of systems as lines of Markdown."""
     rows = [
-        f"| {wording.label(s)} | {'30 s' if s['window'] == 'full' else 'short'} | {wording.percent(s['wer'])} "
+        f"| {wording.label(s)} | {wording.window(s)} | {wording.percent(s['wer'])} "
         f"| {wording.interval(s)} | {wording.relative(s)} | {wording.p_value(s['p'])} |"
         for s in systems
     ]

@@ -3,7 +3,7 @@
 from io import BytesIO
 from typing import Any
 
-from syn2real.reports.wording import find
+from syn2real.reports.wording import choice, find
 
 
 def draw_curve(record: dict[str, Any]) -> bytes:
@@ -15,14 +15,10 @@ def draw_curve(record: dict[str, Any]) -> bytes:
     axes = figure.subplots()
     target, proxy = scale["curve"], scale["proxy_curve"]
     axes.plot([p["scale"] for p in target], [100 * p["wer"] for p in target], "o-", color="#1f5fa8", label="target")
-    axes.plot(
-        [p["scale"] for p in proxy],
-        [100 * p["wer"] for p in proxy],
-        "s--",
-        color="#8a8a8a",
-        label=f"proxy: {', '.join(scale['chosen_by'])}",
-    )
-    axes.axvline(scale["chosen"], color="#c0392b", linewidth=1, label=f"λ = {scale['chosen']:g}, chosen by proxy")
+    if proxy:
+        named = f"proxy: {', '.join(scale['chosen_by'])}"
+        axes.plot([p["scale"] for p in proxy], [100 * p["wer"] for p in proxy], "s--", color="#8a8a8a", label=named)
+    axes.axvline(scale["chosen"], color="#c0392b", linewidth=1, label=choice(scale))
     real = find(record["systems"], "source-real", "short")
     if real is not None:
         axes.axhline(100 * real["wer"], color="#2e8b57", linestyle=":", linewidth=1, label="source, real")

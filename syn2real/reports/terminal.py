@@ -6,7 +6,17 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from syn2real.reports.wording import headlines, interval, intervals_by, label, p_value, percent, relative
+from syn2real.reports.wording import (
+    choice,
+    headlines,
+    interval,
+    intervals_by,
+    label,
+    p_value,
+    percent,
+    relative,
+    window,
+)
 
 
 def print_results(record: dict[str, Any], console: Console) -> None:
@@ -16,8 +26,7 @@ def print_results(record: dict[str, Any], console: Console) -> None:
         console.print(_table("Stricter: half of the phrases synthesised, the other half tested", record["strict"]))
     scale = record["lambda"]
     console.print(
-        f"λ = {scale['chosen']:g}, chosen on {', '.join(scale['chosen_by'])} without real target speech "
-        f"(oracle on the test recordings themselves: {scale['oracle']:g})",
+        f"{choice(scale)} (oracle on the test recordings themselves: {scale['oracle']:g})",
         highlight=False,
     )
     console.print(intervals_by(record["systems"]), style="dim", highlight=False)
@@ -35,7 +44,7 @@ def _table(title: str, systems: list[dict[str, Any]]) -> Table:
         counts = system["counts"]
         table.add_row(
             label(system),
-            "30 s" if system["window"] == "full" else "short",
+            window(system),
             percent(system["wer"]),
             interval(system),
             f"{counts['substitutions']} / {counts['deletions']} / {counts['insertions']}",

@@ -42,19 +42,31 @@ def label(system: dict[str, Any]) -> str:
     return f"{name}, λ = {system['scale']:g}" if system["scale"] is not None else name
 
 
-def find(systems: list[dict[str, Any]], name: str, window: str) -> dict[str, Any] | None:
+def window(system: dict[str, Any]) -> str:
+    """The window a system was heard in."""
+    return "30 s" if system["window"] == "full" else "short"
+
+
+def choice(scale: dict[str, Any]) -> str:
+    """How λ was come by."""
+    if not scale["chosen_by"]:
+        return f"λ = {scale['chosen']:g}, as given"
+    return f"λ = {scale['chosen']:g}, chosen on {', '.join(scale['chosen_by'])} without real target speech"
+
+
+def find(systems: list[dict[str, Any]], name: str, heard: str) -> dict[str, Any] | None:
     """The system of this name and window."""
-    return next((s for s in systems if s["name"] == name and s["window"] == window), None)
+    return next((s for s in systems if s["name"] == name and s["window"] == heard), None)
 
 
 def headlines(systems: list[dict[str, Any]]) -> list[str]:
     """What the vector did to the model tuned on synthetic target speech, whichever way it fell: a sentence a window."""
     windows = [name for name in WINDOWS if find(systems, "syn2real", name)]
-    return [f"{WINDOWS[window].capitalize()}: {_headline(systems, window)}" for window in windows]
+    return [f"{WINDOWS[heard].capitalize()}: {_headline(systems, heard)}" for heard in windows]
 
 
-def _headline(systems: list[dict[str, Any]], window: str) -> str:
-    before, after = find(systems, "target-synthetic", window), find(systems, "syn2real", window)
+def _headline(systems: list[dict[str, Any]], heard: str) -> str:
+    before, after = find(systems, "target-synthetic", heard), find(systems, "syn2real", heard)
     if before is None or after is None:
         return "No comparison was made."
     change = f"WER {percent(before['wer'])} → {percent(after['wer'])}"
@@ -62,13 +74,13 @@ def _headline(systems: list[dict[str, Any]], window: str) -> str:
         return f"{change}: the model tuned on synthetic speech made no errors to mend."
     if after["relative"] == 0:
         return f"{change}: the vector changed nothing (λ = {after['scale']:g})."
-    low, high = sorted((100 * after["relative_low"], 100 * after["relative_high"]))
-    kind, sign = ("fewer", 1) if after["relative"] > 0 else ("more", -1)
-    bounds = sorted((sign * low, sign * high))
-    return (
-        f"{change}: {100 * abs(after['relative']):.0f} % {kind} errors than tuning on synthetic speech alone "
-        f"({100 * after['ci_level']:.0f} % interval {bounds[0]:.0f} to {bounds[1]:.0f} %, p {_equals(after['p'])})."
-    )
+    kind, sign = ("fewer", 100) if after["relative"] > 0 else ("more", -100)
+    size = f"{sign * after['relative']:.0f} % {kind} errors than tuning on synthetic speech alone"
+    if after["relative_low"] is None:  # a draw in which the baseline makes no error has no ratio
+        return f"{change}: {size} (too few errors for an interval, p {_equals(after['p'])})."
+    low, high = sorted((sign * after["relative_low"], sign * after["relative_high"]))
+    level = f"{100 * after['ci_level']:.0f} % interval"
+    return f"{change}: {size} ({level} {low:.0f} to {high:.0f} %, p {_equals(after['p'])})."
 
 
 def intervals_by(systems: list[dict[str, Any]]) -> str:

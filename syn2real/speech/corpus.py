@@ -2,10 +2,10 @@
 
 import json
 import os
-import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from random import Random
@@ -209,7 +209,8 @@ def read_sentences(path: Path, domain: str | None = None) -> list[Sentence]:
 
 def sentence_key(text: str) -> str:
     """What makes two texts the same sentence: their words, without case and punctuation."""
-    return " ".join(re.findall(r"\w+", text.casefold()))
+    kept = "".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in text.casefold())
+    return " ".join(kept.split()) or text.strip()
 
 
 def _unit(utterance: Utterance, by: Unit) -> str:
@@ -304,8 +305,3 @@ def _utterance(row: dict[str, Any], base: Path) -> Utterance:
     known.setdefault("id", str(Path(name).with_suffix("")))
     extra = {name: value for name, value in row.items() if name not in _TYPES}
     return Utterance(audio_filepath=path, extra=extra, **(known | {"duration": round(measured, 4)}))
-
-
-def relabel(utterance: Utterance, **changes: Any) -> Utterance:
-    """A copy with some fields changed."""
-    return replace(utterance, **changes)

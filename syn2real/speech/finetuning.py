@@ -22,7 +22,7 @@ from transformers import (
 from syn2real.errors import UserError
 from syn2real.hashing import seed_from, sha256_file
 from syn2real.progress import Bar, say
-from syn2real.sealing import flush_tree, write_text
+from syn2real.sealing import flush_tree, require_space, write_text
 from syn2real.speech import audio
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.whisper import SHORT_WINDOWS, Recogniser, encoder_window
@@ -47,12 +47,15 @@ class TrainingSettings:
     weight_decay: float = 0.1
     full_windows: float = 0.06  # share of the clips padded to 30 s, so that the model keeps working there
     patience: int = 3  # evaluations without a better dev loss before stopping; used with a dev corpus only
-    accumulate: int = 1
-    gradient_checkpointing: bool = False
     precision: Precision = "auto"  # of the matrix products; weights and optimiser stay float32
-    freeze_encoder: bool = False
     checkpoint_steps: int = 50
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.epochs <= 0 or self.learning_rate <= 0 or self.batch_size < 1 or self.checkpoint_steps < 1:
+            raise UserError("epochs, learning rate, batch size and checkpoint steps must be above 0")
+        if not 0 <= self.full_windows <= 1:
+            raise UserError(f"full_windows is a share between 0 and 1, not {self.full_windows:g}")
 
 
 class Draw(NamedTuple):
@@ -154,8 +157,6 @@ class Collator:
 class WindowTrainer(Seq2SeqTrainer):
     """Seq2SeqTrainer whose batches may be shorter than 30 s and come length by length."""
 
-    loss_is_scaled_for_ga = False  # our loss is a mean per batch, which Trainer then divides by accumulation steps
-
     def __init__(self, *args: Any, sampler: BucketSampler, **kwargs: Any) -> None:
         self._sampler = sampler
         super().__init__(*args, **kwargs)
@@ -176,10 +177,11 @@ class WindowTrainer(Seq2SeqTrainer):
             total, tokens = total + loss * count, tokens + count
         return total / tokens
 
-    def prediction_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """One dev batch, likewise."""
-        with encoder_window(self.accelerator.unwrap_model(model), inputs["input_features"].shape[-1]):
-            return super().prediction_step(model, inputs, *args, **kwargs)
+    def prediction_step(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:
+        """Loss of one dev batch, likewise."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            return self.compute_loss(model, inputs).detach(), None, None
 
 
 class _Progress(TrainerCallback):
@@ -231,9 +233,15 @@ def finetune(
     if dev is not None:
         dev.require_sound()
     recogniser = Recogniser.load(model, language)
+    # Up to three checkpoints of weights and two moments, and the model itself, in float32.
+    require_space(output, 10 * 4 * sum(weight.numel() for weight in recogniser.model.parameters()))
     _keep_only(output / CHECKPOINTS, _identity(model, corpus, dev, settings, language))
-    trainer = _trainer(recogniser, corpus, dev, output / CHECKPOINTS, settings, title)
-    trainer.train(resume_from_checkpoint=last_checkpoint(output / CHECKPOINTS))
+    progress = _Progress(title)
+    trainer = _trainer(recogniser, corpus, dev, output / CHECKPOINTS, settings, progress)
+    try:
+        trainer.train(resume_from_checkpoint=last_checkpoint(output / CHECKPOINTS))
+    finally:
+        progress.bar.stop()
     tuned = recogniser.model
     setattr(tuned.config, SHORT_WINDOWS, True)
     tuned.config.use_cache = True
@@ -298,7 +306,12 @@ def last_checkpoint(directory: Path) -> str | None:
 
 
 def _trainer(
-    recogniser: Recogniser, corpus: Corpus, dev: Corpus | None, directory: Path, settings: TrainingSettings, title: str
+    recogniser: Recogniser,
+    corpus: Corpus,
+    dev: Corpus | None,
+    directory: Path,
+    settings: TrainingSettings,
+    progress: "_Progress",
 ) -> WindowTrainer:
     cuda = torch.cuda.is_available()
     precision = best_precision() if settings.precision == "auto" else settings.precision
@@ -308,7 +321,6 @@ def _trainer(
         learning_rate=settings.learning_rate,
         per_device_train_batch_size=settings.batch_size,
         per_device_eval_batch_size=settings.batch_size,
-        gradient_accumulation_steps=settings.accumulate,
         warmup_steps=settings.warmup,
         weight_decay=settings.weight_decay,
         use_cpu=not cuda,
@@ -323,6 +335,7 @@ def _trainer(
         load_best_model_at_end=dev is not None,
         metric_for_best_model="eval_loss" if dev is not None else None,
         greater_is_better=False if dev is not None else None,
+        restore_callback_states_from_checkpoint=True,  # else a resumed run forgets how long it has waited
         remove_unused_columns=False,
         label_names=["labels"],
         report_to=[],
@@ -333,11 +346,7 @@ def _trainer(
     )
     model = recogniser.model
     model.config.use_cache = False
-    if settings.gradient_checkpointing:
-        model.gradient_checkpointing_enable()
-    if settings.freeze_encoder:
-        model.model.encoder.requires_grad_(False)
-    callbacks: list[TrainerCallback] = [_Progress(title)]
+    callbacks: list[TrainerCallback] = [progress]
     if dev is not None:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=settings.patience))
     trainer = WindowTrainer(

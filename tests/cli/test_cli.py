@@ -254,7 +254,7 @@ class TestAdapt:
         assert json.loads((output / "results.json").read_text()) == record
         page = (output / "report.html").read_text()
         assert "data:audio/flac;base64," in page
-        assert "http" not in page.replace("http://www.w3.org", "")
+        assert "://" not in page
         assert (output / "lambda.png").read_bytes().startswith(b"\x89PNG")
         assert "λ" in (output / "model" / "README.md").read_text()
         from transformers import WhisperForConditionalGeneration
@@ -268,6 +268,9 @@ class TestAdapt:
         done = syn2real(*command, "-o", output)
         assert "training" not in done.stderr
         assert json.loads(done.stdout) == record
+
+
+BEGUN = {"speech": "audio/*.flac", "real": "trainer/checkpoint-*/complete", "merged": "*"}  # what a stage writes first
 
 
 class TestKilled:
@@ -297,7 +300,7 @@ class TestKilled:
         deadline = time.monotonic() + 300
         while process.poll() is None and time.monotonic() < deadline:
             begun = [path for path in output.glob("stages/.*.partial") if stage in path.name]
-            if any(entry for path in begun for entry in path.glob("*/*")):
+            if any(entry for path in begun for entry in path.glob(BEGUN[stage])):
                 break
             time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
@@ -307,4 +310,6 @@ class TestKilled:
         syn2real("run", recipe, "-o", output)
         for name in ("model/model.safetensors", "vector.safetensors"):
             assert (output / name).read_bytes() == (uninterrupted / name).read_bytes()
-        assert json.loads((output / "results.json").read_text())["systems"]
+        resumed, whole = (json.loads((path / "results.json").read_text()) for path in (output, uninterrupted))
+        assert resumed["systems"] == whole["systems"]
+        assert resumed["lambda"] == whole["lambda"]

@@ -59,6 +59,8 @@ def test_a_missing_recipe_is_one_line(tmp_path):
         load_recipe(tmp_path / "no-such.yaml")
 
 
-@pytest.mark.parametrize("path", sorted(Path("recipes").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml")), ids=lambda path: path.stem
+)
 def test_shipped_recipes_are_valid(path):
     assert load_recipe(path).target

@@ -97,6 +97,7 @@ def test_a_killed_run_ends_in_the_same_bytes(tuned, tiny_en, recordings, tmp_pat
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (output / "model.safetensors").exists()
+    assert list(output.glob("trainer/checkpoint-*/complete")), "killed before the first checkpoint"
     if torn:  # as if killed while writing the next checkpoint
         (output / "trainer" / "checkpoint-99").mkdir()
         (output / "trainer" / "checkpoint-99" / "model.safetensors").write_bytes(b"half")

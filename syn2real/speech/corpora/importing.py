@@ -46,7 +46,12 @@ IMPORTERS: Registry[Callable[..., ImportReport]] = Registry("corpus")
 
 
 def import_clips(
-    output: Path, clips: Iterable[Clip], *, skipped: Iterable[tuple[str, str]] = (), densest: float | None = None
+    output: Path,
+    clips: Iterable[Clip],
+    *,
+    skipped: Iterable[tuple[str, str]] = (),
+    densest: float | None = None,
+    overwrite: bool = False,
 ) -> ImportReport:
     """Write ``output`` with ``audio/`` and ``manifest.jsonl``.
 
@@ -58,7 +63,7 @@ def import_clips(
     taken: set[str] = set()
     utterances = []
     clips = list(clips)
-    with sealed_directory(output) as partial:
+    with sealed_directory(output, overwrite=overwrite) as partial:
         recordings = _Recordings()
         for clip in track(clips, "importing"):
             try:

@@ -14,7 +14,9 @@ _PLACE = {"audio_filepath", "duration", "offset", "id", "text"}
 
 
 @IMPORTERS.register("manifest")
-def import_manifest(output: Path, source: Path, audio_root: Path | None = None) -> ImportReport:
+def import_manifest(
+    output: Path, source: Path, audio_root: Path | None = None, *, overwrite: bool = False
+) -> ImportReport:
     """Import a JSONL manifest; paths are absolute, or relative to it or to ``audio_root``.
 
     Lines with an ``offset`` are cut from the longer recording (``duration`` seconds of it); all other fields are
@@ -36,7 +38,7 @@ def import_manifest(output: Path, source: Path, audio_root: Path | None = None) 
             if clips[-1].id in given:
                 raise UserError(at(source, number, f"duplicate id {row['id']!r} (first on line {given[row['id']]})"))
             given[clips[-1].id] = number
-    return import_clips(output, clips)
+    return import_clips(output, clips, overwrite=overwrite)
 
 
 def _clip(row: dict[str, Any], base: Path) -> Clip:

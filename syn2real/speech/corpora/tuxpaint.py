@@ -37,18 +37,20 @@ DENSEST = 30.0  # characters per second; the volunteers speak 10 to 17, and what
 
 
 @IMPORTERS.register("tuxpaint")
-def import_tuxpaint(output: Path, language: str, source: Path | None = None) -> ImportReport:
+def import_tuxpaint(
+    output: Path, language: str, source: Path | None = None, *, overwrite: bool = False
+) -> ImportReport:
     """Import the stamps spoken in ``language`` (``es``, ``fr``, ``en`` …) from ``source``, fetched when not given.
 
     Left out and reported: recordings without a transcript, copies of another, those silent, damaged or over 30 s,
     and those whose text cannot be spoken in their time. Raises `UserError` for a language nobody recorded.
     """
-    require_absent(output)  # before a long download
+    require_absent(output, overwrite=overwrite)  # before a long download
     source = source or fetch()
     with tempfile.TemporaryDirectory(prefix="syn2real-stamps-") as place:
         stamps = _unpack(source, language, Path(place))
         clips, skipped = _pair(stamps, language)
-        return import_clips(output, clips, skipped=skipped, densest=DENSEST)
+        return import_clips(output, clips, skipped=skipped, densest=DENSEST, overwrite=overwrite)
 
 
 def fetch() -> Path:

@@ -1,0 +1,40 @@
+"""The sentence that says what the vector did, whichever way it fell."""
+
+import pytest
+
+from syn2real.reports.wording import choice, headlines
+
+
+def system(name: str, wer: float, **changes) -> dict:
+    none = dict.fromkeys(("relative", "relative_low", "relative_high", "p", "scale"))
+    return none | {"name": name, "window": "short", "wer": wer, "ci_level": 0.95} | changes
+
+
+def after(wer: float, relative: float | None, low: float | None, high: float | None) -> dict:
+    return system("syn2real", wer, scale=0.5, relative=relative, relative_low=low, relative_high=high, p=0.02)
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (
+            after(0.15, 0.25, 0.1, 0.4),
+            "25 % fewer errors than tuning on synthetic speech alone (95 % interval 10 to 40 %",
+        ),
+        (
+            after(0.25, -0.25, -0.4, -0.1),
+            "25 % more errors than tuning on synthetic speech alone (95 % interval 10 to 40",
+        ),
+        (after(0.2, 0.0, 0.0, 0.0), "changed nothing"),
+        (after(0.1, 0.5, None, None), "too few errors for an interval"),
+        (after(0.2, None, None, None), "no errors to mend"),
+    ],
+)
+def test_headline(result, words):
+    (line,) = headlines([system("target-synthetic", 0.2), result])
+    assert words in line
+
+
+def test_a_given_scale_is_not_said_to_be_chosen():
+    assert choice({"chosen": 1, "chosen_by": []}) == "λ = 1, as given"
+    assert "chosen on food" in choice({"chosen": 1, "chosen_by": ["food"]})
