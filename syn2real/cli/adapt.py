@@ -102,12 +102,13 @@ def adapt(
     """
     from syn2real.experiments.adaptation import adaptation_material
     from syn2real.experiments.recipe import parse_recipe
+    from syn2real.speech.pretrained import only_language, resolve_model
 
     material = adaptation_material(source, text, held_out or [], test)
     recipe = parse_recipe(
         title=f"{Path(model).name} adapted to {text.stem}",
         model=model,
-        language=language or _only_language(model),
+        language=language or only_language(resolve_model(model)),
         corpus={"manifest": source},
         target=[text.stem],
         held_out=held_out or [],
@@ -117,13 +118,6 @@ def adapt(
         training={"epochs": epochs, "learning_rate": learning_rate},
     )
     _study(recipe, output, as_json, material)
-
-
-def _only_language(model: str) -> str:
-    """English for the English-only models; a multilingual one needs to be told."""
-    if not model.rstrip("/").endswith(".en"):
-        raise UserError("a multilingual model needs a language; pass --language, for instance es")
-    return "en"
 
 
 def _study(recipe: Any, output: Path, as_json: bool, material: Any = None) -> None:

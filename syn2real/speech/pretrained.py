@@ -72,6 +72,14 @@ def resolve_model(name: str | Path) -> Path:
     raise UserError(f"{text}: no such model directory or packaged model{did_you_mean(text, PACKAGES)}")
 
 
+def only_language(directory: Path) -> str:
+    """English, for an English-only model. Raises `UserError` for a multilingual one, which needs to be told."""
+    settings = directory / "generation_config.json"
+    if settings.is_file() and json.loads(settings.read_text(encoding="utf-8")).get("lang_to_id"):
+        raise UserError(f"{directory}: a multilingual model needs a language; pass --language, for instance es")
+    return "en"
+
+
 def _packaged(name: str) -> Path:
     package = PACKAGES[name]
     located: dict[str, Path] = {}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +16,12 @@ from syn2real import __version__
 pytest.importorskip("transformers")
 
 
-def syn2real(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+def syn2real(
+    *arguments: object, check: bool = True, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "syn2real.cli.main", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "200"})
+    variables = os.environ | {"COLUMNS": "200"} | (environment or {})
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
     assert not check or done.returncode == 0, done.stderr
     return done
 
@@ -77,7 +81,7 @@ class TestCommands:
         scored = json.loads(syn2real("score", output, "-n", "english", "--json").stdout)
         assert 0 < scored["wer"] < 0.8
         assert scored["ci_low"] < scored["wer"] < scored["ci_high"]
-        assert set(scored["domains"]) == {"topic0", "topic3"}
+        assert set(scored["domains"]) == {"first", "second"}
         heard = json.loads(syn2real("evaluate", recordings, "-m", tiny_en, "-n", "english", "--json").stdout)
         assert heard["counts"] == scored["counts"]
         paired = syn2real("score", recordings, output, "--against", output, "--json")
@@ -197,7 +201,7 @@ class TestBadInput:
         (tmp_path / "mine").write_text("x")
         assert "already exists" in refused("finetune", recordings, "-m", tiny_en, "-o", tmp_path)
         recipe = tmp_path / "r.yaml"
-        recipe.write_text(f"model: {tiny_en}\ncorpus: {{manifest: {recordings}}}\ntarget: [topic0]\n")
+        recipe.write_text(f"model: {tiny_en}\ncorpus: {{manifest: {recordings}}}\ntarget: [first]\n")
         assert "already holds something else" in refused("run", recipe, "-o", tmp_path)
         assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "r.yaml"]
 
@@ -225,11 +229,11 @@ class TestAdapt:
         folder = tmp_path_factory.mktemp("adapt")
         rows = [json.loads(line) for line in recordings.read_text().splitlines()]
         text, test = folder / "domain.txt", recordings.with_name("test.jsonl")
-        target = [row for row in rows if row["domain"] == "topic3"]
+        target = [row for row in rows if row["domain"] == "second"]
         text.write_text("\n".join(row["text"] for row in target) + "\n")
         test.write_text("".join(json.dumps(row) + "\n" for row in target))
         source = recordings.with_name("source.jsonl")
-        source.write_text("".join(json.dumps(row) + "\n" for row in rows if row["domain"] == "topic0"))
+        source.write_text("".join(json.dumps(row) + "\n" for row in rows if row["domain"] == "first"))
         return [
             "adapt", "-m", tiny_en, "-t", text, "-s", source, "--test", test,
             "--epochs", 1, "--renditions", 1, "--json",
@@ -270,6 +274,28 @@ class TestAdapt:
         assert json.loads(done.stdout) == record
 
 
+class TestDemo:
+    """`syn2real demo` on a small corpus in its cache: what it writes, with λ from the food and the animals unheard."""
+
+    def test_quick(self, tiny_en, recordings, tmp_path):
+        pytest.importorskip("espeakng_loader")
+        folder = tmp_path / "cache" / "corpora" / "tuxpaint-en"
+        shutil.copytree(recordings.parent / "audio", folder / "audio")
+        rows = [json.loads(line) for line in recordings.read_text().splitlines()]
+        for place, row in enumerate(rows):
+            row["domain"] = ("animals", "food", "household", "town")[place % 4]
+        (folder / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        output = tmp_path / "demo"
+        command = ["demo", "--quick", "-l", "en", "-m", tiny_en, "-o", output]
+        shown = syn2real(*command, environment={"SYN2REAL_CACHE": str(tmp_path / "cache")}).stdout
+        assert "SYN2REAL, λ" in shown
+        record = json.loads((output / "results.json").read_text())
+        assert record["lambda"]["chosen_by"] == ["food"]
+        assert record["data"]["source_domains"] == ["household", "town"]
+        assert record["data"]["test_clips"] == 6
+        assert (output / "model" / "model.safetensors").is_file()
+
+
 BEGUN = {"speech": "audio/*.flac", "real": "trainer/checkpoint-*/complete", "merged": "*"}  # what a stage writes first
 
 
@@ -281,7 +307,7 @@ class TestKilled:
         pytest.importorskip("espeakng_loader")
         path = tmp_path_factory.mktemp("recipe") / "small.yaml"
         path.write_text(
-            f"model: {tiny_en}\ncorpus: {{manifest: {recordings}}}\ntarget: [topic3]\nlambdas: [0, 1]\n"
+            f"model: {tiny_en}\ncorpus: {{manifest: {recordings}}}\ntarget: [second]\nlambdas: [0, 1]\n"
             "training: {epochs: 1, batch_size: 4, checkpoint_steps: 1}\nevaluation: {full_window: []}\n"
         )
         return path
