@@ -4,11 +4,32 @@
 >>> write(Checkpoint.open("target-synthetic") + 0.3 * vector, "adapted")  # doctest: +SKIP
 """
 
+
+from syn2real.merge import methods
 from syn2real.merge.checkpoint import Checkpoint
 from syn2real.merge.measures import cosine
 from syn2real.merge.merged import Merged
+from syn2real.merge.method import METHODS, Method, PerModel, method
 from syn2real.merge.output import apply, write
+from syn2real.merge.stack import Block, Stack
 from syn2real.merge.tensors import TensorInfo, TensorSource
 from syn2real.merge.vector import TaskVector, Term
 
-__all__ = ["Checkpoint", "Merged", "TaskVector", "TensorInfo", "TensorSource", "Term", "apply", "cosine", "write"]
+__all__ = [
+    "METHODS",
+    "Block",
+    "Checkpoint",
+    "Merged",
+    "Method",
+    "PerModel",
+    "Stack",
+    "TaskVector",
+    "TensorInfo",
+    "TensorSource",
+    "Term",
+    "apply",
+    "cosine",
+    "method",
+    "methods",
+    "write",
+]

@@ -1,0 +1,73 @@
+"""Sparse task vectors without their outliers."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from torch import Tensor
+
+from syn2real.errors import UserError
+from syn2real.merge.method import PerModel, method
+from syn2real.merge.stack import Block, Stack
+from syn2real.merge.trimming import cuts, kept, require_share
+from syn2real.merge.weighting import elected_mean, weighted_sum
+
+
+@method("breadcrumbs", base="required")
+def breadcrumbs(
+    stack: Stack,
+    *,
+    weight: PerModel = (1.0,),
+    density: PerModel = (0.9,),
+    gamma: PerModel = (0.01,),
+    scale: float = 1.0,
+) -> Iterator[Tensor]:
+    """Model breadcrumbs: drop the largest ``gamma`` of each δᵢ and the smallest, keep ``density``; sum; θ₀ + λ·that.
+
+    ⌊gamma·n⌋ outliers go, so that a small tensor loses none; the next ⌊density·n⌋ (one at least) stay.
+    Source: Davari and Belilovsky 2023 (arXiv 2312.06795).
+    """
+
+    def merged() -> Iterator[Tensor]:
+        for block, deltas in _band(stack, density, gamma):
+            yield block.on_base(weighted_sum(deltas, weight).mul_(scale))
+
+    return merged()
+
+
+@method("breadcrumbs_ties", base="required")
+def breadcrumbs_ties(
+    stack: Stack,
+    *,
+    weight: PerModel = (1.0,),
+    density: PerModel = (0.9,),
+    gamma: PerModel = (0.01,),
+    scale: float = 1.0,
+    election: Literal["mergekit", "peft"] = "mergekit",
+) -> Iterator[Tensor]:
+    """Breadcrumbs' band of magnitudes with TIES' election of signs instead of a plain sum."""
+
+    def merged() -> Iterator[Tensor]:
+        for block, deltas in _band(stack, density, gamma):
+            yield block.on_base(elected_mean(deltas, weight, election).mul_(scale))
+
+    return merged()
+
+
+def _band(stack: Stack, density: Sequence[float], gamma: Sequence[float]) -> Iterator[tuple[Block, list[Tensor]]]:
+    require_share("density", density)
+    require_share("gamma", gamma)
+    for share, outliers in zip(density, gamma, strict=True):
+        if share + outliers > 1 + 1e-9:
+            raise UserError(f"breadcrumbs: density {share} and gamma {outliers} sum to more than 1")
+    tops = [int(outliers * stack.numel) for outliers in gamma]
+    both = [min(stack.numel, top + kept(share, stack.numel)) for top, share in zip(tops, density, strict=True)]
+    without, within = cuts(stack, tops), cuts(stack, both)
+    left = [[cut.ties for cut in without], [cut.ties for cut in within]]
+    for block in stack.blocks():
+        deltas = block.deltas()
+        for i, delta in enumerate(deltas):
+            size = delta.abs()
+            out, left[0][i] = without[i].mask(size, left[0][i])
+            keep, left[1][i] = within[i].mask(size, left[1][i])
+            delta.mul_(keep & ~out)
+        yield block, deltas

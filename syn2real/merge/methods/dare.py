@@ -1,0 +1,78 @@
+"""Random sparsification of task vectors."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from syn2real.merge.method import PerModel, method
+from syn2real.merge.stack import Block, Stack
+from syn2real.merge.trimming import random_share, require_share
+from syn2real.merge.weighting import elected_mean, weighted_sum
+
+Rescale = Literal["paper", "mergekit"]
+
+
+@method("dare_linear", base="required")
+def dare_linear(
+    stack: Stack,
+    *,
+    weight: PerModel = (1.0,),
+    density: PerModel = (0.5,),
+    scale: float = 1.0,
+    variant: Rescale = "paper",
+) -> Iterator[Tensor]:
+    """DARE: drop each element of δᵢ with probability p = 1 − density, rescale the rest by 1/(1 − p), sum; θ₀ + λ·that.
+
+    ``variant: mergekit`` rescales so that the tensor keeps its L1 norm instead. Source: Yu et al. 2024
+    (arXiv 2311.03099).
+    """
+    factors = _rescale(stack, density, variant)
+
+    def merged(block: Block) -> Tensor:
+        return block.on_base(weighted_sum(_dropped(stack, block, density, factors), weight).mul_(scale))
+
+    return stack.map(merged)
+
+
+@method("dare_ties", base="required")
+def dare_ties(
+    stack: Stack,
+    *,
+    weight: PerModel = (1.0,),
+    density: PerModel = (0.5,),
+    scale: float = 1.0,
+    variant: Rescale = "paper",
+    election: Literal["mergekit", "peft"] = "mergekit",
+) -> Iterator[Tensor]:
+    """DARE's dropping with TIES' election of signs instead of a plain sum; see ``dare_linear`` and ``ties``."""
+    factors = _rescale(stack, density, variant)
+
+    def merged(block: Block) -> Tensor:
+        deltas = _dropped(stack, block, density, factors)
+        return block.on_base(elected_mean(deltas, weight, election).mul_(scale))
+
+    return stack.map(merged)
+
+
+def _dropped(stack: Stack, block: Block, density: Sequence[float], factors: Sequence[float]) -> list[Tensor]:
+    deltas = block.deltas()
+    for i, (share, factor) in enumerate(zip(density, factors, strict=True)):
+        if share < 1:
+            deltas[i].mul_(random_share(stack, block, i, share)).mul_(factor)
+    return deltas
+
+
+def _rescale(stack: Stack, density: Sequence[float], variant: Rescale) -> Sequence[float]:
+    require_share("density", density)
+    if variant == "paper" or not stack.numel:
+        return [1 / share if share else 0.0 for share in density]
+
+    def norms(block: Block) -> Tensor:
+        deltas = block.deltas()
+        kept = [(d * random_share(stack, block, i, density[i])).abs().sum() for i, d in enumerate(deltas)]
+        return torch.stack([torch.stack([d.abs().sum() for d in deltas]), torch.stack(kept)])
+
+    whole, kept = stack.sum(norms).tolist()
+    return [a / b if b else 0.0 for a, b in zip(whole, kept, strict=True)]

@@ -1,0 +1,95 @@
+"""Random sparsification that spares large elements."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from syn2real.errors import UserError
+from syn2real.merge.method import PerModel, method
+from syn2real.merge.stack import Block, Stack
+from syn2real.merge.trimming import random_share, require_share
+from syn2real.merge.weighting import elected_mean, weighted_sum
+
+Window = Literal["paper", "mergekit"]
+
+
+@method("della_linear", base="required")
+def della_linear(
+    stack: Stack,
+    *,
+    weight: PerModel = (1.0,),
+    density: PerModel = (0.5,),
+    epsilon: PerModel = (0.1,),
+    scale: float = 1.0,
+    variant: Window = "paper",
+) -> Iterator[Tensor]:
+    """DELLA's dropping (see ``della``) with a plain weighted sum instead of an election of signs."""
+    _check(density, epsilon, variant)
+
+    def merged(block: Block) -> Tensor:
+        deltas = _dropped(stack, block, density, epsilon, variant)
+        return block.on_base(weighted_sum(deltas, weight).mul_(scale))
+
+    return stack.map(merged, rows=True)
+
+
+@method("della", base="required")
+def della(
+    stack: Stack,
+    *,
+    weight: PerModel = (1.0,),
+    density: PerModel = (0.5,),
+    epsilon: PerModel = (0.1,),
+    scale: float = 1.0,
+    variant: Window = "paper",
+    election: Literal["mergekit", "peft"] = "mergekit",
+) -> Iterator[Tensor]:
+    """DELLA: within each row, drop elements with a probability that falls with their rank by magnitude; then TIES.
+
+    pₖ rises linearly over the n ranks of a row from the largest element to the smallest, around 1 − density: from −ε/2
+    to +ε/2 (``paper``), or from −ε to +ε (``mergekit``). Kept elements are rescaled by 1/(1 − pₖ). A tensor with one
+    dimension is one row. Source: Deep et al. 2024 (arXiv 2406.11617).
+    """
+    _check(density, epsilon, variant)
+
+    def merged(block: Block) -> Tensor:
+        deltas = _dropped(stack, block, density, epsilon, variant)
+        return block.on_base(elected_mean(deltas, weight, election).mul_(scale))
+
+    return stack.map(merged, rows=True)
+
+
+def _check(density: Sequence[float], epsilon: Sequence[float], variant: Window) -> None:
+    require_share("density", density)
+    for share, width in zip(density, epsilon, strict=True):
+        half = width / 2 if variant == "paper" else width
+        if 0 < share < 1 and not (share - half > 0 and share + half <= 1):
+            raise UserError(f"della: epsilon {width} takes density {share} out of (0, 1]; choose a smaller epsilon")
+
+
+def _dropped(
+    stack: Stack, block: Block, density: Sequence[float], epsilon: Sequence[float], variant: Window
+) -> list[Tensor]:
+    deltas = block.deltas()
+    for i, (share, width) in enumerate(zip(density, epsilon, strict=True)):
+        if share == 0:
+            deltas[i].zero_()
+        elif share < 1:
+            half = width / 2 if variant == "paper" else width
+            keep = _ranks(deltas[i].view(-1, stack.row)).view(-1).mul_(2 * half).add_(share - half)
+            deltas[i].mul_(random_share(stack, block, i, keep)).div_(keep)
+    return deltas
+
+
+def _ranks(rows: Tensor) -> Tensor:
+    """Each element's rank by magnitude within its row, from 0 (smallest) to 1; of equals the earlier is lower."""
+    count = rows.shape[1]
+    if count == 1:
+        return torch.full_like(rows, 0.5)
+    order = np.argsort(rows.abs().cpu().numpy(), axis=1, kind="stable")
+    ranks = np.empty(order.shape, dtype=np.float64)
+    np.put_along_axis(ranks, order, np.linspace(0.0, 1.0, count)[None, :], axis=1)
+    return torch.from_numpy(ranks).to(rows.device)

@@ -1,0 +1,19 @@
+"""Spherical averages of several models in one step."""
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from syn2real.merge.method import PerModel, method
+from syn2real.merge.methods.karcher import spherical_mean
+from syn2real.merge.stack import Stack
+
+
+@method("multislerp", base="optional", models=(2, None))
+def multislerp(stack: Stack, *, weight: PerModel = (1.0,)) -> Iterator[Tensor]:
+    """Barycentre on the sphere: directions are averaged in the tangent space at their normalised mean, and mapped back.
+
+    θ = ‖θ‖̄ · exp_m(Σ wᵢ log_m(uᵢ)), uᵢ = θᵢ/‖θᵢ‖, ‖θ‖̄ = Σ wᵢ‖θᵢ‖, Σ wᵢ = 1; of task vectors where there is a base.
+    Source: mergekit's multi-SLERP; it is the first step of ``karcher``.
+    """
+    return spherical_mean(stack, weight, steps=1, tolerance=0.0)

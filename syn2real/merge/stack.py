@@ -1,0 +1,172 @@
+"""What a merge method sees: one tensor of every model, as float64, a block at a time."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from syn2real.errors import UserError
+from syn2real.hashing import seed_from
+
+# Elements of a block. Sums are taken within blocks and then exactly over them, and random numbers are drawn for each
+# block of its own, so that no result depends on how much is read at once. 256 kB in float64: several stay in a core's
+# cache, and torch does not split so few among threads.
+UNIT = 1 << 15
+
+
+class Slot(Protocol):
+    """Where a stack reads one model's tensor from."""
+
+    def read(self, start: int, stop: int) -> Tensor:
+        """Elements ``start`` to ``stop`` of the flattened tensor: shape (stop − start,), any floating-point dtype."""
+        ...
+
+
+@dataclass
+class Block:
+    """A stretch of one tensor. Its tensors are float64 of shape (n,), and the method's own to overwrite."""
+
+    start: int
+    models: list[Tensor]
+    base: Tensor | None
+
+    def deltas(self) -> list[Tensor]:
+        """θᵢ − θ₀ for every model, computed in place: use instead of ``models``, once."""
+        if self.base is None:
+            raise UserError("this method needs a base model; name one in the recipe")
+        return [model.sub_(self.base) for model in self.models]
+
+    def vectors(self) -> list[Tensor]:
+        """`deltas` where there is a base, the models' own values elsewhere."""
+        return self.models if self.base is None else self.deltas()
+
+    def on_base(self, delta: Tensor) -> Tensor:
+        """θ₀ + ``delta``, in place; ``delta`` itself where there is no base."""
+        return delta if self.base is None else delta.add_(self.base)
+
+
+class Stack:
+    """One tensor of ``n`` models and, for methods that need it, of their base.
+
+    >>> stack = Stack.of([torch.tensor([1.0, 3.0]), torch.tensor([3.0, 5.0])])
+    >>> stack.collect(stack.map(lambda block: sum(block.models) / 2))
+    tensor([2., 4.], dtype=torch.float64)
+
+    ``seed`` is the recipe's; with the tensor's name it fixes every random number. ``device`` is where blocks live.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        shape: Sequence[int],
+        slots: Sequence[Slot],
+        base: Slot | None = None,
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        self.name = name
+        self.shape = tuple(shape)
+        self.numel = prod(self.shape)
+        self.seed = seed
+        self.device = device
+        self._slots = tuple(slots)
+        self._base = base
+        # A GPU wants far larger blocks than a cache; there a sum's last bit may differ from the processor's.
+        self._unit = UNIT if device == "cpu" else UNIT * 256
+
+    @classmethod
+    def of(
+        cls, models: Sequence[Tensor], base: Tensor | None = None, *, name: str = "tensor", seed: int = 0
+    ) -> "Stack":
+        """A stack over tensors in memory, all of one shape."""
+        slots = [InMemory(tensor) for tensor in models]
+        return cls(name, models[0].shape, slots, None if base is None else InMemory(base), seed=seed)
+
+    def only(self, model: int) -> "Stack":
+        """A stack of one model and the base, so that the others need not be read."""
+        alone = [self._slots[model]]
+        return Stack(self.name, self.shape, alone, self._base, seed=self.seed, device=self.device)
+
+    def __len__(self) -> int:
+        """The number of models, without the base."""
+        return len(self._slots)
+
+    @property
+    def has_base(self) -> bool:
+        """Whether there is a base model."""
+        return self._base is not None
+
+    @property
+    def row(self) -> int:
+        """Elements of a row: the last dimension; the whole of a tensor with fewer than two."""
+        return max(1, self.shape[-1] if len(self.shape) > 1 else self.numel)
+
+    def blocks(self, *, rows: bool = False) -> Iterator[Block]:
+        """The tensor from start to end. With ``rows`` no row is split, however long it is."""
+        size = self._unit if not rows else max(1, self._unit // self.row) * self.row
+        for start in range(0, self.numel, size):
+            stop = min(start + size, self.numel)
+            base = None if self._base is None else self._wide(self._base, start, stop)
+            yield Block(start, [self._wide(slot, start, stop) for slot in self._slots], base)
+
+    def map(self, function: Callable[[Block], Tensor], *, rows: bool = False) -> Iterator[Tensor]:
+        """``function`` of every block, in order: what a method returns."""
+        return (function(block) for block in self.blocks(rows=rows))
+
+    def sum(self, function: Callable[[Block], Tensor]) -> Tensor:
+        """Σ over blocks of ``function(block)``, of any one shape, float64; no order of adding up is involved."""
+        parts = [function(block).cpu() for block in self.blocks()]
+        if not parts:
+            raise UserError(f"{self.name}: an empty tensor has no statistics")
+        flat = torch.stack([part.reshape(-1) for part in parts]).T.tolist()
+        return torch.tensor([math.fsum(column) for column in flat], dtype=torch.float64).view(parts[0].shape)
+
+    def gram(self, *, deltas: bool = False) -> Tensor:
+        """⟨θᵢ, θⱼ⟩ (of the differences to the base with ``deltas``): shape (n, n), float64."""
+
+        def products(block: Block) -> Tensor:
+            values = torch.stack(block.deltas() if deltas else block.models)
+            return values @ values.T
+
+        return self.sum(products) if self.numel else torch.zeros(len(self), len(self), dtype=torch.float64)
+
+    def uniform(self, model: int, start: int, stop: int) -> Tensor:
+        """Random numbers in [0, 1) for elements ``start`` to ``stop``: float32, shape (stop − start,).
+
+        They depend on the seed, the tensor's name, the model and the element, and on nothing else.
+        """
+        parts = []
+        for unit in range(start // UNIT, -(-stop // UNIT)):
+            begin = unit * UNIT
+            generator = np.random.Generator(np.random.SFC64(seed_from(self.seed, self.name, model, unit)))
+            drawn = generator.random(min(stop - begin, UNIT), dtype=np.float32)
+            parts.append(torch.from_numpy(drawn[max(0, start - begin) :]))
+        return (torch.cat(parts) if len(parts) != 1 else parts[0]).to(self.device)
+
+    def collect(self, result: Iterator[Tensor]) -> Tensor:
+        """A method's result as one float64 tensor of the stack's shape; for tests and small tensors."""
+        parts = list(result)
+        return (torch.cat(parts) if parts else torch.empty(0, dtype=torch.float64)).view(self.shape)
+
+    def _wide(self, slot: Slot, start: int, stop: int) -> Tensor:
+        values = slot.read(start, stop)
+        if values.dtype == torch.float64 and values.device.type == self.device:
+            return values.clone()
+        return values.to(self.device).to(torch.float64)
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """A tensor as a `Slot`."""
+
+    tensor: Tensor
+
+    def read(self, start: int, stop: int) -> Tensor:
+        """See `Slot.read`."""
+        return self.tensor.reshape(-1)[start:stop]
