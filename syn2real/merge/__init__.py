@@ -4,7 +4,6 @@
 >>> write(Checkpoint.open("target-synthetic") + 0.3 * vector, "adapted")  # doctest: +SKIP
 """
 
-
 from syn2real.merge import methods
 from syn2real.merge.checkpoint import Checkpoint
 from syn2real.merge.measures import cosine

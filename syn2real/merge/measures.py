@@ -2,24 +2,17 @@
 
 import math
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 
 from syn2real.errors import UserError
 from syn2real.hashing import sha256_json
-from syn2real.merge.tensors import dtype_name
+from syn2real.merge.tensors import dtype_name, ranges
 from syn2real.merge.vector import TaskVector, check_sources
 
 SLICE = 1 << 22  # elements read at a time: 32 MB in float64
 LARGEST = 10  # groups that `describe` lists
-
-
-def ranges(count: int, size: int) -> Iterator[tuple[int, int]]:
-    """``count`` elements as consecutive (start, stop) of at most ``size``."""
-    for start in range(0, count, size):
-        yield start, min(start + size, count)
 
 
 def norms(vector: TaskVector) -> dict[str, float]:

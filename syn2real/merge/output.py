@@ -1,7 +1,9 @@
 """Writing a merged model: a complete Hugging Face directory, tensor by tensor, whole or not at all."""
 
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,64 +11,84 @@ import torch
 
 import syn2real
 from syn2real.errors import UserError
+from syn2real.hashing import sha256_json
 from syn2real.merge.checkpoint import SINGLE, Checkpoint
-from syn2real.merge.formats.safetensors_writer import SafetensorsWriter, file_size
-from syn2real.merge.measures import SLICE, ranges
+from syn2real.merge.engine import METADATA, Layout, default_threads, execute
+from syn2real.merge.formats.safetensors_writer import file_size
+from syn2real.merge.journal import Journal
 from syn2real.merge.merged import Merged
+from syn2real.merge.plan import Plan, plan_merged
 from syn2real.merge.sidecars import copy_sidecars, sidecars
-from syn2real.merge.tensors import TensorInfo, dtype_name
-from syn2real.merge.vector import TaskVector, Term, check_carried, provenance_of
-from syn2real.sealing import require_absent, require_space, sealed_directory
+from syn2real.merge.tensors import dtype_name
+from syn2real.merge.vector import Source, TaskVector
+from syn2real.sealing import partial_path, require_absent, require_space, sealed_directory
 
 RECORD = "merge.json"
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-METADATA = {"format": "pt"}  # transformers refuses safetensors that do not say so
 SLACK = 1 << 20  # bytes for the record and what a file system rounds up
 
 
+@dataclass(frozen=True)
+class WriteSettings:
+    """How to write; none of it changes a weight, and only ``shard_size`` (bytes) changes which file holds it."""
+
+    template: Path | str | None = None  # a directory for configuration and tokenizer, where the anchor has none
+    overwrite: bool = False
+    threads: int | None = None  # None: one for each processor
+    shard_size: int | None = None  # None: the anchor's shards
+    max_memory: int | None = None  # bytes of working memory at most; fewer threads are used to keep to it
+    on_tensor: Callable[[str], None] | None = None  # called with each name once it is computed
+    on_start: Callable[[int, int], None] | None = None  # called with the number of tensors, and of those done before
+
+
 def write(
-    merged: Merged,
+    merged: Merged | Plan,
     output: Path | str,
     *,
     out_dtype: torch.dtype | None = None,
-    template: Path | str | None = None,
-    overwrite: bool = False,
-    on_tensor: Callable[[str], None] | None = None,
-    recipe: Mapping[str, Any] | None = None,
+    **settings: Any,
 ) -> Path:
-    """Write ``merged`` as a Hugging Face directory, in the anchor's shards, and return its path.
+    """Write a model as a Hugging Face directory and return its path.
 
-    ``template`` is a directory of the same model for configuration and tokenizer, needed when the anchor is a lone
-    file. ``on_tensor`` is called with each name once it is written. ``recipe`` is kept in ``merge.json``, which also
-    names every input with hash and coefficient. The same inputs give the same bytes.
+    ``settings`` are those of `WriteSettings`; ``out_dtype`` is an expression's (a recipe has its own). ``merge.json``
+    beside the weights says what was merged, with every input's hash. The same inputs give the same bytes, whatever the
+    settings but ``shard_size``. A killed run is taken up by the same call and ends in the same bytes.
 
-    Raises `UserError` for an output that exists or is an input, a missing configuration, a full disk, and weights that
-    are not finite in the output's dtype; `CheckpointMismatch` for integer tensors that differ.
+    Raises one `UserError` that lists everything wrong before anything is written: an output that exists or is an input,
+    models that do not fit, a missing configuration, a full disk, too little memory; later only for weights that are not
+    finite in the output's dtype.
     """
+    chosen = WriteSettings(**settings)
     output = Path(output)
-    _check_output(merged, output, out_dtype, overwrite)
-    beside = Path(template) if template is not None else merged.anchor.directory
-    if beside is None:
-        raise UserError(
-            f"{merged.anchor.path}: no Hugging Face configuration lies beside these weights; "
-            "pass as template a directory of the same model"
-        )
-    companions = sidecars(beside)
-    infos = merged.output_infos(out_dtype)
-    layout = {shard: {name: infos[name] for name in names} for shard, names in merged.anchor.layout.items()}
-    needed = sum(file_size(part, METADATA) for part in layout.values())
-    require_space(output, needed + sum(file.stat().st_size for file in companions) + SLACK)
-    for name, info in infos.items():
-        if not info.is_float:
-            check_carried([Term(1.0, merged.anchor), *merged.terms], name)
-    record = _record(merged, out_dtype, recipe or {})
-    with sealed_directory(output, overwrite=overwrite) as partial:
-        for shard, part in layout.items():
-            _write_shard(merged, partial / shard, part, on_tensor)
-        if list(layout) != [SINGLE]:
-            _write_json(partial / f"{SINGLE}.index.json", _index(layout))
-        copy_sidecars(beside, partial, out_dtype)
-        _write_json(partial / RECORD, record)
+    if isinstance(merged, Merged):
+        if out_dtype is not None and out_dtype not in DTYPES:
+            raise UserError(f"{dtype_name(out_dtype)}: choose from {', '.join(map(dtype_name, DTYPES))}")
+        plan = plan_merged(merged, out_dtype)
+    elif out_dtype is not None:
+        raise UserError("out_dtype: write it in the recipe")
+    else:
+        plan = merged
+    threads = preflight(plan, output, chosen)
+    layout = plan.layout(chosen.shard_size)
+    plan.prepare()
+    try:
+        with sealed_directory(output, resume=True, overwrite=chosen.overwrite) as partial:
+            journal = Journal(partial, _identity(plan, layout))
+            if chosen.on_start is not None:
+                chosen.on_start(len(plan.pieces), len(journal.done))
+            try:
+                execute(layout, partial, journal, threads=threads, on_tensor=chosen.on_tensor)
+                if list(layout) != [SINGLE]:
+                    _write_json(partial / f"{SINGLE}.index.json", _index(layout))
+                copy_sidecars(_beside(plan, chosen), partial, plan.out_dtype, plan.configuration)
+                _write_json(partial / RECORD, record(plan, output))
+            except BaseException:
+                journal.close()
+                raise
+            journal.close(remove=True)
+    except Exception:  # but an interrupted merge is kept, to be gone on with
+        _discard(partial_path(output))
+        raise
     return output
 
 
@@ -77,77 +99,120 @@ def apply(
     output: Path | str,
     *,
     out_dtype: torch.dtype | None = None,
-    template: Path | str | None = None,
-    overwrite: bool = False,
     allow_dtypes: bool = False,
-    on_tensor: Callable[[str], None] | None = None,
+    **settings: Any,
 ) -> Path:
-    """Write θ + λτ for ``scale`` λ, which ``merge.json`` records; see `write`."""
-    return write(
-        Merged(checkpoint, vector * scale, allow_dtypes=allow_dtypes),
-        output,
-        out_dtype=out_dtype,
-        template=template,
-        overwrite=overwrite,
-        on_tensor=on_tensor,
-        recipe={"method": "task_arithmetic", "scale": float(scale)},
-    )
+    """Write θ + λτ for ``scale`` λ; see `write`."""
+    merged = Merged(checkpoint, vector * scale, allow_dtypes=allow_dtypes)
+    return write(merged, output, out_dtype=out_dtype, **settings)
 
 
-def _check_output(merged: Merged, output: Path, out_dtype: torch.dtype | None, overwrite: bool) -> None:
-    if out_dtype is not None and out_dtype not in DTYPES:
-        raise UserError(f"{dtype_name(out_dtype)}: choose from {', '.join(map(dtype_name, DTYPES))}")
+def preflight(plan: Plan, output: Path, settings: WriteSettings) -> int:
+    """Find everything that speaks against a merge, and return the number of threads to use.
+
+    Raises one `UserError` with all of it. Reads no weights but tensors of integers, which must agree.
+    """
+    problems = {str(problem): problem for problem in plan.problems}
+    threads = settings.threads or default_threads()
+
+    def attempt(check: Callable[[], Any]) -> Any:
+        try:
+            return check()
+        except UserError as error:
+            problems.setdefault(str(error), error)
+            return None
+
+    attempt(lambda: require_distinct(plan.inputs, output))
+    attempt(lambda: require_absent(output, overwrite=settings.overwrite))
+    companions = attempt(lambda: sidecars(_beside(plan, settings))) or []
+    for piece in plan.pieces.values():
+        attempt(piece.check)
+    if plan.pieces:
+        layout = plan.layout(settings.shard_size)
+        needed = sum(file_size({n: p.info for n, p in part.items()}, METADATA) for part in layout.values())
+        attempt(lambda: require_space(output, needed + sum(file.stat().st_size for file in companions) + SLACK))
+    if settings.max_memory is not None:
+        while threads > 1 and plan.peak_memory(threads) > settings.max_memory:
+            threads -= 1
+        attempt(lambda: require_memory(plan.peak_memory(threads), settings.max_memory or 0))
+    if len(problems) > 1:
+        raise UserError(f"{len(problems)} problems, nothing was written:" + "".join(f"\n  - {p}" for p in problems))
+    for problem in problems.values():
+        raise problem
+    return threads
+
+
+def require_memory(needed: int, allowed: int) -> None:
+    """Raise `UserError` when ``needed`` bytes are more than ``allowed``."""
+    if needed > allowed:
+        raise UserError(f"max_memory: one thread needs {needed / 1e6:.0f} MB, {allowed / 1e6:.0f} MB are allowed")
+
+
+def require_distinct(inputs: tuple[Source, ...], output: Path) -> None:
+    """Raise `UserError` when ``output`` is, or holds, one of the inputs."""
     place = output.resolve()
-    for term in merged.terms:
-        source = term.source.path.resolve()
+    for item in inputs:
+        source = item.path.resolve()
         if place == source or place in source.parents:
-            raise UserError(f"{output}: holds {term.source.name}, an input of the merge; choose another output")
-    require_absent(output, overwrite=overwrite)
+            raise UserError(f"{output}: holds {item.name}, an input of the merge; choose another output")
 
 
-def _write_shard(
-    merged: Merged, path: Path, infos: Mapping[str, TensorInfo], on_tensor: Callable[[str], None] | None
-) -> None:
-    with SafetensorsWriter(path, infos, METADATA) as writer:
-        for name, info in writer.infos.items():
-            for start, stop in ranges(info.numel, SLICE):
-                if not info.is_float:
-                    values = merged.anchor.read_range(name, start, stop)
-                else:
-                    values = merged.range(name, start, stop, info.dtype)
-                    _check_finite(merged, name, values)
-                writer.write(name, start, values)
-            if on_tensor is not None:
-                on_tensor(name)
+def record(plan: Plan, output: Path) -> dict[str, Any]:
+    """What was merged, from what. No times, and paths from ``output``: the same merge elsewhere is the same bytes."""
+    beside = {str(source.path): os.path.relpath(source.path.resolve(), output.resolve()) for source in plan.inputs}
+    return {
+        "format": "syn2real.merge",
+        "version": 2,
+        "anchor": plan.anchor.name,
+        "inputs": [
+            {"name": source.name, "path": beside[str(source.path)], "sha256": source.sha256}
+            | ({"parents": source.parents} if source.parents else {})
+            for source in plan.inputs
+        ],
+        "recipe": plan.recipe.with_paths(beside).model_dump(mode="json", exclude_defaults=True),
+        "tensors": len(plan.pieces),
+        "parameters": sum(piece.info.numel for piece in plan.pieces.values()),
+        "versions": {"syn2real": syn2real.__version__, "torch": torch.__version__},
+    }
 
 
-def _check_finite(merged: Merged, name: str, values: torch.Tensor) -> None:
-    """An overflow would be found only as a model that says nothing; a plain copy keeps what its source has."""
-    unchanged = merged.is_copy and values.dtype == merged.infos[name].dtype
-    if not unchanged and not torch.isfinite(values).all():
-        kind = dtype_name(values.dtype)
-        raise UserError(f"{name} is not finite in {kind}; lower the scale, use out_dtype float32, or check the inputs")
+def _beside(plan: Plan, settings: WriteSettings) -> Path:
+    template = settings.template or plan.recipe.template
+    beside = Path(template) if template is not None else plan.anchor.directory
+    if beside is None:
+        raise UserError(
+            f"{plan.anchor.path}: no Hugging Face configuration lies beside these weights; "
+            "pass as template a directory of the same model"
+        )
+    return beside
 
 
-def _index(layout: Mapping[str, Mapping[str, TensorInfo]]) -> dict[str, Any]:
+def _identity(plan: Plan, layout: Layout) -> Any:
+    """What the bytes depend on, without reading them."""
+    return {
+        "inputs": [repr(source.identity) for source in plan.inputs],
+        "recipe": plan.recipe.model_dump(mode="json"),
+        "layout": sha256_json(
+            {
+                shard: [[name, list(piece.info.shape), dtype_name(piece.info.dtype)] for name, piece in part.items()]
+                for shard, part in layout.items()
+            }
+        ),
+        "versions": [syn2real.__version__, torch.__version__],
+    }
+
+
+def _index(layout: Layout) -> dict[str, Any]:
     placed = {name: shard for shard, part in layout.items() for name in part}
-    size = sum(info.nbytes for part in layout.values() for info in part.values())
+    size = sum(piece.info.nbytes for part in layout.values() for piece in part.values())
     return {"metadata": {"total_size": size}, "weight_map": dict(sorted(placed.items()))}
 
 
-def _record(merged: Merged, out_dtype: torch.dtype | None, recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """What was merged. No times and no directories: the same merge elsewhere is the same bytes."""
-    return {
-        "format": "syn2real.merge",
-        "version": 1,
-        "anchor": {"name": merged.anchor.name, "sha256": merged.anchor.sha256},
-        "terms": [provenance_of(term) for term in merged.terms],
-        "recipe": dict(recipe),
-        "out_dtype": merged.describe_dtype(out_dtype),
-        "tensors": len(merged.infos),
-        "parameters": merged.anchor.parameters,
-        "versions": {"syn2real": syn2real.__version__, "torch": torch.__version__},
-    }
+def _discard(partial: Path) -> None:
+    if partial.is_dir():
+        for file in partial.iterdir():
+            file.unlink()
+        partial.rmdir()
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,10 @@ def sidecars(directory: Path) -> list[Path]:
     return sorted(file for file in files if any(fnmatch(file.name, pattern) for pattern in PATTERNS))
 
 
-def copy_sidecars(source: Path, target: Path, out_dtype: dtype | None) -> None:
-    """Copy the sidecars; ``config.json`` gets ``out_dtype`` and loses the quantisation that GGUF left in it.
+def copy_sidecars(
+    source: Path, target: Path, out_dtype: dtype | None, changes: Mapping[str, Any] | None = None
+) -> None:
+    """Copy the sidecars; ``config.json`` gets ``out_dtype`` and ``changes``, and loses what GGUF left in it.
 
     Code files go along only where the configuration names them (``auto_map``).
     """
@@ -58,7 +61,7 @@ def copy_sidecars(source: Path, target: Path, out_dtype: dtype | None) -> None:
     if "auto_map" in config:
         for file in sorted(source.glob("*.py")):
             shutil.copyfile(file, target / file.name)
-    changed = adapted(config, out_dtype)
+    changed = adapted(config, out_dtype) | dict(changes or {})
     if changed != config:
         # Only then: a configuration that needs no change keeps its bytes.
         (target / "config.json").write_text(json.dumps(changed, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -57,7 +57,8 @@ class Stack:
     >>> stack.collect(stack.map(lambda block: sum(block.models) / 2))
     tensor([2., 4.], dtype=torch.float64)
 
-    ``seed`` is the recipe's; with the tensor's name it fixes every random number. ``device`` is where blocks live.
+    ``seed`` is the recipe's; with the tensor's name it fixes every random number. ``device`` is where blocks live,
+    ``dtype`` what they hold: float32 is for speed on a GPU and gives up the last digits.
     """
 
     def __init__(
@@ -69,12 +70,14 @@ class Stack:
         *,
         seed: int = 0,
         device: str = "cpu",
+        dtype: torch.dtype = torch.float64,
     ) -> None:
         self.name = name
         self.shape = tuple(shape)
         self.numel = prod(self.shape)
         self.seed = seed
         self.device = device
+        self.dtype = dtype
         self._slots = tuple(slots)
         self._base = base
         # A GPU wants far larger blocks than a cache; there a sum's last bit may differ from the processor's.
@@ -91,7 +94,7 @@ class Stack:
     def only(self, model: int) -> "Stack":
         """A stack of one model and the base, so that the others need not be read."""
         alone = [self._slots[model]]
-        return Stack(self.name, self.shape, alone, self._base, seed=self.seed, device=self.device)
+        return Stack(self.name, self.shape, alone, self._base, seed=self.seed, device=self.device, dtype=self.dtype)
 
     def __len__(self) -> int:
         """The number of models, without the base."""
@@ -156,9 +159,9 @@ class Stack:
 
     def _wide(self, slot: Slot, start: int, stop: int) -> Tensor:
         values = slot.read(start, stop)
-        if values.dtype == torch.float64 and values.device.type == self.device:
+        if values.dtype == self.dtype and values.device.type == self.device:
             return values.clone()
-        return values.to(self.device).to(torch.float64)
+        return values.to(self.device).to(self.dtype)
 
 
 @dataclass(frozen=True)

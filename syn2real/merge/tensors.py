@@ -1,6 +1,6 @@
 """What every weight file offers: tensors by name, whole or by a flat range of elements, read only when asked."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -53,6 +53,12 @@ def check_range(info: TensorInfo, start: int, stop: int) -> None:
     """Raise `IndexError` unless ``0 <= start <= stop <= numel``; a range is never clipped in silence."""
     if not 0 <= start <= stop <= info.numel:
         raise IndexError(f"range {start}:{stop} is outside of {info.numel} elements")
+
+
+def ranges(count: int, size: int) -> Iterator[tuple[int, int]]:
+    """``count`` elements as consecutive (start, stop) of at most ``size``."""
+    for start in range(0, count, size):
+        yield start, min(start + size, count)
 
 
 def dtype_name(kind: dtype) -> str:

@@ -14,11 +14,11 @@ from syn2real.errors import UserError
 from syn2real.hashing import sha256_file
 from syn2real.merge.formats.safetensors_file import SafetensorsFile
 from syn2real.merge.formats.safetensors_writer import SafetensorsWriter, file_size
-from syn2real.merge.measures import SLICE, ranges
-from syn2real.merge.tensors import TensorInfo, dtype_name
+from syn2real.merge.tensors import TensorInfo, dtype_name, ranges
 from syn2real.merge.vector import TASK_VECTOR, TaskVector, check_carried
 from syn2real.sealing import require_space, sealed_file
 
+SLICE = 1 << 20  # elements written at a time
 VERSION = "1"  # of the metadata
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 

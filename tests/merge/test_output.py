@@ -47,8 +47,11 @@ def test_a_complete_directory(models, tmp_path):
     with safe_open(out / "model.safetensors", "pt") as file:
         assert file.metadata() == {"format": "pt"}
     record = json.loads((out / "merge.json").read_text())
-    assert record["anchor"] == {"name": "t", "sha256": t.sha256} and record["recipe"]["scale"] == 0.3
-    assert [(term["name"], term["coefficient"]) for term in record["terms"]] == [("t", 1.0), ("r", 0.3), ("s", -0.3)]
+    assert record["anchor"] == "t" and record["recipe"]["expression"] == "1.0 * m0 + 0.3 * m1 + -0.3 * m2"
+    assert record["recipe"]["models"] == {"m0": "../t", "m1": "../r", "m2": "../s"}
+    assert [(entry["name"], entry["sha256"]) for entry in record["inputs"]] == [
+        (model.name, model.sha256) for model in (t, r, s)
+    ]
     assert str(tmp_path) not in (out / "merge.json").read_text()
     assert (out / "config.json").read_bytes() == (t.directory / "config.json").read_bytes()
 

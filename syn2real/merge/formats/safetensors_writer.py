@@ -20,13 +20,17 @@ class SafetensorsWriter:
     """A preallocated safetensors file. Use as a context manager and write every range exactly once.
 
     Tensors keep the order of ``infos`` except that wider dtypes come first, so that each stays aligned; the reference
-    implementation orders them likewise. The bytes depend on the arguments alone. The file is not flushed to disk here.
+    implementation orders them likewise. The bytes depend on the arguments alone. With ``keep`` the data of a file that
+    is there already is kept, to be filled further. Several threads may write at once, each its own ranges.
     """
 
-    def __init__(self, path: Path, infos: Mapping[str, TensorInfo], metadata: Mapping[str, str]) -> None:
+    def __init__(
+        self, path: Path, infos: Mapping[str, TensorInfo], metadata: Mapping[str, str], *, keep: bool = False
+    ) -> None:
         self.infos = dict(sorted(infos.items(), key=lambda item: -item[1].dtype.itemsize))
         header, self._offsets, size = _layout(self.infos, metadata)
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+        fresh = 0 if keep else os.O_TRUNC
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | fresh | getattr(os, "O_BINARY", 0), 0o666)
         try:
             _allocate(self._descriptor, size)
             _write_all(self._descriptor, memoryview(header), 0)
@@ -43,6 +47,10 @@ class SafetensorsWriter:
         if values.numel():
             raw = values.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
             _write_all(self._descriptor, raw, self._offsets[name] + start * info.dtype.itemsize)
+
+    def flush(self) -> None:
+        """Force what has been written to disk."""
+        getattr(os, "fdatasync", os.fsync)(self._descriptor)
 
     def __enter__(self) -> "SafetensorsWriter":
         return self

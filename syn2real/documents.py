@@ -1,0 +1,115 @@
+"""YAML files checked by a pydantic model: every mistake is one line with file, line and remedy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from syn2real.errors import UserError, at, did_you_mean
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A YAML mapping, and where in its file each key stands."""
+
+    path: Path
+    content: dict[str, Any]
+    node: yaml.Node | None
+
+    @classmethod
+    def load(cls, path: Path, overrides: Mapping[str, Any] | None = None) -> "Document":
+        """Read a YAML file. ``overrides`` maps dotted keys to YAML text (``{"training.epochs": "1"}``).
+
+        Raises `UserError` with file and line.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}; give the path of a recipe") from error
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: is not UTF-8; re-save the file as UTF-8") from error
+        try:
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            content = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            problem = getattr(error, "problem", None) or "not YAML"
+            raise UserError(at(path, mark.line + 1 if mark else None, str(problem))) from error
+        if not isinstance(content, dict):
+            raise UserError(f"{path}: a recipe is a mapping of keys to values")
+        for key, value in (overrides or {}).items():
+            try:
+                _override(content, key, yaml.safe_load(value) if isinstance(value, str) else value)
+            except yaml.YAMLError as error:
+                raise UserError(f"--set {key}={value}: the value is not YAML") from error
+        return cls(path, content, node)
+
+    def parse(self, model: type[Model]) -> Model:
+        """The content as ``model``. Raises `UserError` with file and line."""
+        try:
+            return model.model_validate(self.content)
+        except ValidationError as error:
+            keys, problem = first_problem(error, model)
+            raise self.error(keys, problem) from error
+
+    def error(self, keys: list[str], problem: str) -> UserError:
+        """A `UserError` that points at a key."""
+        return UserError(at(self.path, _line(self.node, keys), problem))
+
+
+def parse_values(model: type[Model], values: Mapping[str, Any]) -> Model:
+    """A model from values given in Python or by options. Raises `UserError` for one that is out of bounds."""
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        raise UserError(first_problem(error, model)[1]) from error
+
+
+def first_problem(invalid: ValidationError, model: type[BaseModel]) -> tuple[list[str], str]:
+    """Where the first problem is, and what."""
+    # An unknown key first: a misspelt one also leaves the right one missing.
+    error = min(invalid.errors(), key=lambda found: found["type"] != "extra_forbidden")
+    keys = [str(part) for part in error["loc"]]
+    where = ".".join(keys)
+    if error["type"] == "extra_forbidden":
+        for key in keys[:-1]:
+            field = model.model_fields.get(key)
+            inner = field.annotation if field else None
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                model = inner
+        return keys, f"unknown key {where!r}{did_you_mean(keys[-1], model.model_fields)}"
+    message = error["msg"].removeprefix("Value error, ")
+    return keys, f"{where}: {message}" if where else message
+
+
+def _override(content: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        content = content.setdefault(parent, {})
+        if not isinstance(content, dict):
+            raise UserError(f"--set {key}: {parent!r} is no mapping")
+    content[last] = value
+
+
+def _line(node: yaml.Node | None, keys: list[str]) -> int | None:
+    """The line on which the last key found along ``keys`` stands; for keys that are missing, their parent's."""
+    line = None
+    for key in keys:
+        if isinstance(node, yaml.MappingNode):
+            for name, value in node.value:
+                if name.value == key:
+                    line, node = name.start_mark.line + 1, value
+                    break
+            else:
+                break
+        elif isinstance(node, yaml.SequenceNode) and key.isdigit() and int(key) < len(node.value):
+            node = node.value[int(key)]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line

@@ -1,0 +1,317 @@
+"""A merge laid out tensor by tensor: what each is computed from, where it is stored, and what could go wrong."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from syn2real.errors import CheckpointMismatch, UserError
+from syn2real.merge.checkpoint import SINGLE, Checkpoint
+from syn2real.merge.expression import Expression
+from syn2real.merge.groups import positions
+from syn2real.merge.merged import Merged
+from syn2real.merge.method import METHODS, Method
+from syn2real.merge.parameters import Resolver
+from syn2real.merge.pieces import Carried, Computed, Piece, Sum
+from syn2real.merge.recipe import MergeRecipe
+from syn2real.merge.stack import UNIT, Stack
+from syn2real.merge.targets import Target, sliced, whole
+from syn2real.merge.tensors import TensorInfo
+from syn2real.merge.vector import Source, Term, check_sources
+from syn2real.merge.vector_file import StoredVector
+
+
+@dataclass
+class Plan:
+    """Everything about a merge but its output directory. ``problems`` is what speaks against it."""
+
+    anchor: Checkpoint
+    pieces: dict[str, Piece]
+    inputs: tuple[Source, ...]
+    recipe: MergeRecipe
+    configuration: dict[str, Any] = field(default_factory=dict)  # entries of config.json that the merge changes
+    notes: list[str] = field(default_factory=list)
+    problems: list[UserError] = field(default_factory=list)
+    prepare: Callable[[], None] = lambda: None  # what must be known of all tensors before the first is computed
+
+    @property
+    def out_dtype(self) -> torch.dtype | None:
+        """The result's floating-point dtype; None where tensors keep the anchor's."""
+        return self.recipe.torch_out_dtype
+
+    def layout(self, shard_size: int | None = None) -> dict[str, dict[str, Piece]]:
+        """Shards with their tensors: the anchor's own, or filled up to ``shard_size`` bytes in the anchor's order."""
+        order = [name for names in self.anchor.layout.values() for name in names if name in self.pieces]
+        order += [name for name in self.pieces if name not in set(order)]
+        if shard_size is None and set(order) == set(self.anchor):
+            return {shard: {n: self.pieces[n] for n in names} for shard, names in self.anchor.layout.items()}
+        limit = shard_size or max(sum(self.anchor[n].nbytes for n in names) for names in self.anchor.layout.values())
+        shards: list[dict[str, Piece]] = [{}]
+        size = 0
+        for name in order:
+            needed = self.pieces[name].info.nbytes
+            if shards[-1] and size + needed > limit:
+                shards.append({})
+                size = 0
+            shards[-1][name] = self.pieces[name]
+            size += needed
+        if len(shards) == 1:
+            return {SINGLE: shards[0]}
+        return {f"model-{i:05}-of-{len(shards):05}.safetensors": part for i, part in enumerate(shards, 1)}
+
+    @property
+    def bytes_out(self) -> int:
+        """Size of all tensors of the result."""
+        return sum(piece.info.nbytes for piece in self.pieces.values())
+
+    @property
+    def bytes_in(self) -> int:
+        """Size of all tensors of the inputs."""
+        return sum(info.nbytes for source in self.inputs for info in source.infos.values())
+
+    def peak_memory(self, threads: int) -> int:
+        """Bytes of working memory at most, beside the interpreter: an estimate on the safe side."""
+        return threads * max((_working_bytes(piece) for piece in self.pieces.values()), default=0)
+
+
+def plan_merged(merged: Merged, out_dtype: torch.dtype | None = None) -> Plan:
+    """The plan of an expression built in Python."""
+    terms = {f"m{i}": term for i, term in enumerate(merged.terms)}
+    text = " + ".join(f"{term.coefficient!r} * {name}" for name, term in terms.items())
+    models = {name: str(term.source.path) for name, term in terms.items()}
+    anchored = [name for name, term in terms.items() if term.source is merged.anchor]
+    if not anchored:
+        models["anchor"] = str(merged.anchor.path)
+    recipe = MergeRecipe(
+        expression=text,
+        models=models,
+        anchor=anchored[0] if anchored else "anchor",
+        out_dtype=str(out_dtype).removeprefix("torch.") if out_dtype else None,  # type: ignore[arg-type]
+        allow_dtypes=merged.allow_dtypes,
+    )
+    inputs = tuple(term.source for term in merged.terms)
+    inputs += () if anchored else (merged.anchor,)
+    return Plan(merged.anchor, _sums(merged.anchor, lambda _: merged.terms, recipe, inputs), inputs, recipe)
+
+
+def plan_recipe(recipe: MergeRecipe, *, device: str = "cpu") -> Plan:
+    """The plan of a recipe. Opens every model and reads no weight.
+
+    Raises `UserError` for what cannot be understood; what does not fit is listed in ``problems``.
+    """
+    sources: dict[str, Source] = {path: open_source(path) for path in recipe.paths}
+    if recipe.expression is not None:
+        return _plan_expression(recipe, sources)
+    return _plan_method(recipe, sources, device)
+
+
+def open_source(path: str) -> Source:
+    """A model, or a stored task vector."""
+    file = Path(path)
+    if file.is_file() and file.suffix == ".safetensors":
+        try:
+            return StoredVector(file)
+        except UserError as error:
+            if "not a task vector" not in str(error):
+                raise
+    return Checkpoint.open(file)
+
+
+def _plan_expression(recipe: MergeRecipe, sources: Mapping[str, Source]) -> Plan:
+    assert recipe.expression is not None and isinstance(recipe.models, dict)
+    expression = Expression.parse(recipe.expression, recipe.models, recipe.parameters)
+    anchor_name = recipe.anchor or expression.models[0]
+    if anchor_name not in recipe.models:
+        raise UserError(f"anchor: {anchor_name!r} is not one of the models ({', '.join(recipe.models)})")
+    used = {name: sources[recipe.models[name]] for name in dict.fromkeys([anchor_name, *expression.models])}
+    anchor = used[anchor_name]
+    if not isinstance(anchor, Checkpoint):
+        raise UserError(f"anchor: {recipe.models[anchor_name]} is a task vector; name a model as the anchor")
+    problems = _mismatches(anchor, list(used.values()), recipe.allow_dtypes)
+    resolver = Resolver(positions(anchor))
+
+    def terms(name: str) -> list[Term]:
+        values = {
+            parameter: _number(resolver.value(recipe.parameters[parameter], name, parameter, None), parameter, name)
+            for parameter in expression.parameters
+        }
+        return [Term(factor, used[model]) for model, factor in expression.coefficients(values).items()]
+
+    pieces = {} if problems else _sums(anchor, terms, recipe, tuple(used.values()))
+    return Plan(anchor, pieces, tuple(used.values()), recipe, notes=_unused(resolver), problems=problems)
+
+
+def _sums(
+    anchor: Checkpoint, terms: Callable[[str], Sequence[Term]], recipe: MergeRecipe, inputs: Sequence[Source]
+) -> dict[str, Piece]:
+    pieces: dict[str, Piece] = {}
+    for name, info in anchor.infos.items():
+        if info.is_float:
+            reads = [(term.coefficient, _Slot(term.source, name).read) for term in terms(name)]
+            pieces[name] = Sum(name, reads, TensorInfo(info.shape, recipe.torch_out_dtype or info.dtype))
+        else:
+            pieces[name] = _carried(name, info, anchor, inputs, recipe)
+    return pieces
+
+
+def _carried(name: str, info: TensorInfo, anchor: Checkpoint, inputs: Sequence[Source], recipe: MergeRecipe) -> Carried:
+    others = [(source.name, source) for source in inputs if source is not anchor and name in source.infos]
+    return Carried(name, anchor, info, others if recipe.carried == "equal" else (), anchor.name)
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """One model's tensor, as a `Slot` of a stack."""
+
+    source: Source
+    name: str
+
+    def read(self, start: int, stop: int) -> Tensor:
+        return self.source.read_range(self.name, start, stop)
+
+
+def _plan_method(recipe: MergeRecipe, sources: Mapping[str, Source], device: str) -> Plan:
+    assert recipe.method is not None
+    method = METHODS.get(recipe.method)
+    models: dict[str, Checkpoint] = {}
+    for path, source in sources.items():
+        if not isinstance(source, Checkpoint):
+            raise UserError(f"{path}: a task vector; methods merge whole models (an expression takes vectors)")
+        models[path] = source
+    if method.base == "required" and recipe.base is None:
+        raise UserError(f"{method.name} works on differences to a base model: name one with 'base'")
+    _check_parameters(method, recipe)
+    anchor = models[recipe.anchor or recipe.paths[0]]
+    inputs = tuple(models.values())
+    configuration: dict[str, Any] = {}
+    if recipe.slices:
+        targets, configuration = sliced(recipe, method, models, anchor)
+        problems: list[UserError] = []
+    else:
+        targets = whole(recipe, method, models, anchor)
+        problems = _mismatches(anchor, inputs, recipe.allow_dtypes)
+    resolver = Resolver({target.name: target.depth for target in targets})
+    pieces: dict[str, Piece] = {}
+    computed: list[Computed] = []
+    shared: list[Any] = []
+    for target in targets if not problems else []:
+        info = target.first.checkpoint[target.first.name]
+        if info.is_float:
+            made = _computed(recipe, method, target, resolver, device, shared)
+            computed.append(made)
+            pieces[target.name] = made
+        else:
+            places = target.models if recipe.carried == "equal" else ()
+            others = [(place.checkpoint.name, _Renamed(place.checkpoint, target.name, place.name)) for place in places]
+            first = _Renamed(target.first.checkpoint, target.name, target.first.name)
+            pieces[target.name] = Carried(target.name, first, info, others, target.first.checkpoint.name)
+
+    def prepare() -> None:
+        if method.shared and computed and not shared:
+            for name in method.parameters:
+                if len({repr(piece.parameters[name]) for piece in computed}) > 1:
+                    raise UserError(f"{method.name}: {name} must be the same for all tensors here")
+            first = computed[0]
+            parameters = method.complete(first.parameters, len(first.stack))
+            shared.append(method.prepare([piece.stack for piece in computed], parameters))
+
+    return Plan(anchor, pieces, inputs, recipe, configuration, _unused(resolver), problems, prepare)
+
+
+def _computed(
+    recipe: MergeRecipe, method: Method, target: Target, resolver: Resolver, device: str, shared: list[Any]
+) -> Computed:
+    info = target.first.checkpoint[target.first.name]
+    slots = [_Slot(place.checkpoint, place.name) for place in target.models]
+    base = _Slot(target.base.checkpoint, target.base.name) if target.base else None
+    dtype = getattr(torch, recipe.dtype)
+    stack = Stack(target.name, info.shape, slots, base, seed=recipe.seed, device=device, dtype=dtype)
+    out = TensorInfo(info.shape, recipe.torch_out_dtype or info.dtype)
+    return Computed(target.name, method, stack, _values(recipe, method, target, resolver), out, shared)
+
+
+def _check_parameters(method: Method, recipe: MergeRecipe) -> None:
+    """Raise `UserError` for a parameter that the method does not know, wherever it stands."""
+    scopes = [recipe.parameters]
+    if isinstance(recipe.models, list):
+        scopes += [entry.parameters for entry in recipe.models]
+    for part in recipe.slices or []:
+        scopes += [part.parameters, *(source.parameters for source in part.sources)]
+    for scope in scopes:
+        method.complete({name: method.parameters[name].default for name in scope if name in method.parameters}, 1)
+        for name in scope:
+            if name not in method.parameters:
+                method.complete({name: None}, 1)  # raises, with the nearest name
+
+
+def _values(recipe: MergeRecipe, method: Method, target: Target, resolver: Resolver) -> dict[str, Any]:
+    """The method's parameters for one tensor: a model's own before a slice's before the recipe's."""
+    values: dict[str, Any] = {}
+    for name, parameter in method.parameters.items():
+        everywhere = target.parameters.get(name, recipe.parameters.get(name))
+        shared = resolver.value(everywhere, target.name, name, None)
+        if parameter.per_model:
+            default = parameter.default[0] if shared is None else shared
+            values[name] = [resolver.value(own.get(name), target.name, name, default) for own in target.own]
+        elif shared is not None:
+            values[name] = shared
+        else:
+            values[name] = parameter.default
+            for own in target.own:
+                if name in own:
+                    raise UserError(f"{name}: holds for the whole merge; write it under 'parameters'")
+    return values
+
+
+@dataclass(frozen=True)
+class _Renamed:
+    """A source in which one tensor goes by another name."""
+
+    source: Source
+    alias: str
+    name: str
+
+    @property
+    def infos(self) -> Mapping[str, TensorInfo]:
+        return {self.alias: self.source.infos[self.name]}
+
+    def read(self, name: str) -> Tensor:
+        return self.source.read(self.name)
+
+    def read_range(self, name: str, start: int, stop: int) -> Tensor:
+        return self.source.read_range(self.name, start, stop)
+
+
+def _mismatches(anchor: Checkpoint, sources: Sequence[Source], allow_dtypes: bool) -> list[UserError]:
+    found: list[UserError] = []
+    for source in dict.fromkeys(sources):
+        if source is not anchor:
+            try:
+                check_sources(anchor, source, allow_dtypes=allow_dtypes)
+            except CheckpointMismatch as error:
+                found.append(error)
+    return found
+
+
+def _number(value: Any, parameter: str, name: str) -> float:
+    if value is None:
+        raise UserError(f"{parameter}: no value for {name}; end its filters with '*'")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(f"{parameter}: {value!r} is not a number")
+    return float(value)
+
+
+def _unused(resolver: Resolver) -> list[str]:
+    return [f"filter {key!r} matches no tensor" for key in resolver.unused]
+
+
+def _working_bytes(piece: Piece) -> int:
+    """Memory that computing a piece takes."""
+    if isinstance(piece, Computed):
+        width = 8 * (2 * len(piece.stack) + 6)
+        row = piece.stack.row * width
+        return max(UNIT * width, row) + len(piece.stack) * (32 << 20)
+    return 48 << 20

@@ -1,0 +1,166 @@
+"""What to merge, as a YAML file or Python values, validated before any weight is read.
+
+    expression: T + scale * (R - S)          # or: method: ties, base: …, models: [{model: …, weight: …}, …]
+    models: {T: tuned-menu, R: tuned-real, S: tuned-synthetic}
+    parameters: {scale: {encoder: 0.7, "*": 1.0}}
+
+Paths are relative to the recipe's file. mergekit's own recipes are read as well: see `syn2real.merge.mergekit_dialect`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from syn2real.documents import Document, parse_values
+
+DType = Literal["float32", "float16", "bfloat16"]
+
+
+class ModelEntry(BaseModel):
+    """A model and its own parameters, such as ``weight``."""
+
+    model_config = ConfigDict(extra="forbid")
+    model: str
+    parameters: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, value: Any) -> Any:
+        """``{model: a, weight: 1}`` and ``{model: a, parameters: {weight: 1}}`` mean the same; so does ``a``."""
+        if isinstance(value, str):
+            return {"model": value}
+        if isinstance(value, Mapping) and "model" in value:
+            own = {key: item for key, item in value.items() if key not in ("model", "parameters")}
+            return {"model": value["model"], "parameters": {**(value.get("parameters") or {}), **own}}
+        return value
+
+
+class SliceSource(ModelEntry):
+    """Layers ``layer_range[0]`` up to, but without, ``layer_range[1]`` of a model."""
+
+    layer_range: tuple[int, int]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and "model" in value:
+            own = {key: item for key, item in value.items() if key not in ("model", "parameters", "layer_range")}
+            rest = {"parameters": {**(value.get("parameters") or {}), **own}}
+            return {"model": value["model"], **rest} | {k: value[k] for k in ("layer_range",) if k in value}
+        return value
+
+    @model_validator(mode="after")
+    def _order(self) -> "SliceSource":
+        if not 0 <= self.layer_range[0] < self.layer_range[1]:
+            raise ValueError("layer_range: write [first, one past the last], for instance [0, 12]")
+        return self
+
+
+class Slice(BaseModel):
+    """Layers of the result: made of equally many layers of each source."""
+
+    model_config = ConfigDict(extra="forbid")
+    sources: list[SliceSource] = Field(min_length=1)
+    parameters: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _lengths(self) -> "Slice":
+        if len({last - first for first, last in (source.layer_range for source in self.sources)}) > 1:
+            raise ValueError("sources: all must take equally many layers")
+        return self
+
+
+class MergeRecipe(BaseModel):
+    """A merge. Either ``expression`` with named models, or ``method`` with a list of them or with ``slices``."""
+
+    model_config = ConfigDict(extra="forbid")
+    expression: str | None = None
+    method: str | None = None
+    models: dict[str, str] | list[ModelEntry] = []
+    base: str | None = None
+    anchor: str | None = None  # whose names, other tensors, configuration and tokenizer the result takes
+    template: str | None = None  # a directory for configuration and tokenizer, where the anchor has none
+    slices: list[Slice] | None = None
+    stack: str | None = None  # which layers slices cut, in a model with several stacks: "model.decoder.layers."
+    parameters: dict[str, Any] = {}
+    vocabulary: Literal["same", "base", "union", "intersection"] = "same"
+    dtype: Literal["float64", "float32"] = "float64"  # of the arithmetic
+    out_dtype: DType | None = None  # of the result; None: the anchor's
+    seed: int = 0
+    allow_dtypes: bool = False  # accept models of different floating-point widths
+    carried: Literal["equal", "anchor"] = "equal"  # what tensors of integers must be, or whose are taken
+
+    @model_validator(mode="after")
+    def _shape(self) -> "MergeRecipe":
+        if (self.expression is None) == (self.method is None):
+            raise ValueError("write either 'expression' or 'method'")
+        if self.expression is not None:
+            if not isinstance(self.models, dict):
+                raise ValueError("models: an expression needs names, for instance {T: path, R: path}")
+            for key in ("base", "slices"):
+                if getattr(self, key):
+                    raise ValueError(f"{key}: not used with an expression")
+        elif isinstance(self.models, dict) and self.models:
+            raise ValueError("models: a method needs a list, for instance [{model: path, weight: 1}]")
+        elif bool(self.models) == bool(self.slices):
+            raise ValueError("write either 'models' or 'slices'")
+        return self
+
+    @property
+    def paths(self) -> list[str]:
+        """Every model named, once, in order."""
+        found = [self.base] if self.base else []
+        if isinstance(self.models, dict):
+            found += self.models.values()
+        else:
+            found += [entry.model for entry in self.models]
+        for part in self.slices or []:
+            found += [source.model for source in part.sources]
+        return list(dict.fromkeys(path for path in found if path))
+
+    def with_paths(self, paths: Mapping[str, str]) -> "MergeRecipe":
+        """The same recipe with every path replaced; those missing from ``paths`` stay."""
+
+        def moved(value: Any) -> Any:
+            if isinstance(value, str):
+                return paths.get(value, value)
+            return value
+
+        content = self.model_dump(mode="json")
+        for key in ("base", "template"):
+            content[key] = moved(content[key])
+        if isinstance(content["models"], dict):
+            content["models"] = {name: moved(path) for name, path in content["models"].items()}
+        else:
+            content["models"] = [{**entry, "model": moved(entry["model"])} for entry in content["models"]]
+            content["anchor"] = moved(content["anchor"])
+        for part in content["slices"] or []:
+            part["sources"] = [{**source, "model": moved(source["model"])} for source in part["sources"]]
+        return MergeRecipe.model_validate(content)
+
+    @property
+    def torch_out_dtype(self) -> torch.dtype | None:
+        """``out_dtype`` as torch's."""
+        return getattr(torch, self.out_dtype) if self.out_dtype else None
+
+
+def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> MergeRecipe:
+    """Read a recipe in our dialect or mergekit's. Raises `UserError` with file and line."""
+    document = Document.load(path, overrides)
+    if "merge_method" in document.content:
+        from syn2real.merge.mergekit_dialect import translate
+
+        recipe = translate(document)
+    else:
+        recipe = document.parse(MergeRecipe)
+    places = [*recipe.paths, *([recipe.template] if recipe.template else [])]
+    beside = {place: str(path.parent / place) for place in places if (path.parent / place).exists()}
+    return recipe.with_paths(beside)
+
+
+def parse_recipe(**values: Any) -> MergeRecipe:
+    """A recipe from Python values. Raises `UserError` for one that is out of bounds."""
+    return parse_values(MergeRecipe, values)
