@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,11 @@ def write(
             if chosen.on_start is not None:
                 chosen.on_start(len(plan.pieces), len(journal.done))
             try:
-                execute(layout, partial, journal, threads=threads, on_tensor=chosen.on_tensor)
+                with ThreadPoolExecutor(1, thread_name_prefix="hash") as hashing:  # reading for it warms the inputs
+                    hashed = [hashing.submit(lambda source=source: source.sha256) for source in plan.inputs]
+                    execute(layout, partial, journal, threads=threads, on_tensor=chosen.on_tensor)
+                    for each in hashed:
+                        each.result()
                 if list(layout) != [SINGLE]:
                     _write_json(partial / f"{SINGLE}.index.json", _index(layout))
                 copy_sidecars(_beside(plan, chosen), partial, plan.out_dtype, plan.configuration)
