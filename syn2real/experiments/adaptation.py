@@ -309,6 +309,7 @@ class Study:
         settings = self._synthesis_settings(renditions)
         stated = recipe.model_dump() | {"renditions": renditions, "language": self.recipe.language}
         stated = {key: value for key, value in stated.items() if not key.endswith("_renditions")}
+        stated["engines"] = list(recipe.engines.items())  # a list, for their order decides the draws
         text = sha256_json([[s.id, s.text, s.domain] for s in sentences])
 
         def speak(directory: Path) -> None:

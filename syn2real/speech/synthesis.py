@@ -319,7 +319,8 @@ def _keep_record(path: Path, settings: SynthesisSettings, sentences: Sequence[Se
     """Write what the clips depend on, or check that an unfinished run in this directory had the same."""
     used = {voice.engine: voice for voices in cast.voices.values() for voice in voices}
     record = {
-        "settings": asdict(settings) | {"engines": settings.weights},
+        # A list, for the order of the engines decides the draws.
+        "settings": asdict(settings) | {"engines": list(settings.weights.items())},
         "sentences": sha256_json(sorted([s.id, s.text] for s in sentences)),
         "voices": sha256_json(sorted(v.id for voices in cast.voices.values() for v in voices)),
         "licences": sorted({v.licence for voices in cast.voices.values() for v in voices}),

@@ -177,6 +177,16 @@ def test_other_settings_or_text_in_the_same_directory_are_refused(tmp_path):
     assert files(tmp_path) == before
 
 
+def test_engines_in_another_order_are_other_settings(tmp_path):
+    settings = mixed()
+    if len(settings.engines) < 2:
+        pytest.skip("needs a second engine")
+    synthesize(SENTENCES[:2], settings, tmp_path, workers=1)
+    turned = replace(settings, engines=dict(reversed(settings.engines.items())))
+    with pytest.raises(UserError, match="other settings"):
+        synthesize(SENTENCES[:2], turned, tmp_path, workers=1)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_unspeakable_sentence_is_named_and_leaves_no_manifest(tmp_path, workers):
     sentences = [*SENTENCES[:3], Sentence("bad one", "…"), *SENTENCES[3:]]
