@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench bench-merge clean
 
 demo: $(VENV)/.demo
 	$(BIN)/syn2real demo --output $(DEMO) $(ARGS)
@@ -21,6 +21,16 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.run $(ARGS)
+
+# The peer lives in an environment of its own: it pins older packages.
+bench-merge: $(VENV)/.dev $(VENV)-mergekit/.done
+	$(BIN)/python -m benchmarks.merge --mergekit $(VENV)-mergekit/bin/mergekit-yaml $(ARGS)
+
+$(VENV)-mergekit/.done:
+	$(PYTHON) -m venv $(VENV)-mergekit
+	$(VENV)-mergekit/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(VENV)-mergekit/bin/python -m pip install --quiet --disable-pip-version-check mergekit==0.1.5
+	touch $@
 
 # torch first and exactly: an open range would fetch several GB of CUDA packages.
 $(VENV)/.torch: constraints.txt
@@ -37,4 +47,4 @@ $(VENV)/.dev: $(VENV)/.demo
 	touch $@
 
 clean:
-	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-mergekit *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

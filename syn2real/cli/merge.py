@@ -1,5 +1,6 @@
 """`merge` and `methods`: merging models by recipe."""
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,12 +14,11 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("merge")(merge)
     app.command("methods")(show_methods)
+    app.command("search")(search)
 
 
 def merge(
-    recipe: Annotated[
-        Path | None, typer.Argument(help="A recipe: our YAML or mergekit's. Or use --expression.")
-    ] = None,
+    recipe: Annotated[Path | None, typer.Argument(help="A recipe, ours or mergekit's; or use --expression.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where the merged model goes.")] = None,
     expression: Annotated[
         str | None, typer.Option("--expression", "-e", help="A sum of models, for instance 'T + 0.7*(R - S)'.")
@@ -31,22 +31,18 @@ def merge(
     ] = None,
     out_dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16; default: the anchor's.")] = None,
     dtype: Annotated[str | None, typer.Option(help="Of the arithmetic: float64 (default) or float32.")] = None,
-    shard_size: Annotated[
-        str | None, typer.Option(help="Largest shard, for instance 5GB; default: as the anchor.")
-    ] = None,
+    shard_size: Annotated[str | None, typer.Option(help="Largest shard, such as 5GB; default: as the anchor.")] = None,
     device: Annotated[str, typer.Option(help="cpu, or cuda where there is one.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="Default: one for each processor.")] = None,
     max_memory: Annotated[str | None, typer.Option(help="Working memory at most, for instance 500MB.")] = None,
     template: Annotated[Path | None, typer.Option(help="Directory whose configuration and tokenizer to use.")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, print the plan, write nothing.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the plan, leave.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Recompute and compare after writing.")] = False,
     check: Annotated[Path | None, typer.Option("--check", help="Confirm an earlier merge from its merge.json.")] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Merge models: any sum of checkpoints and task vectors, or a method such as TIES, into one that transformers loads.
+    """Merge models by a sum of checkpoints and task vectors, or by a method such as TIES, for transformers to load.
 
     Everything is checked before a byte is written; a killed merge is taken up by the same command.
 
@@ -81,6 +77,7 @@ def merge(
         used = preflight(plan, output, WriteSettings(**chosen))
         _show_plan(plan, output, used, chosen["shard_size"], as_json)
         return
+    started = time.monotonic()
     bar = Bar(f"merging {len(plan.inputs)} models")
     chosen["on_start"] = bar.start
     chosen["on_tensor"] = lambda _: bar.advance()
@@ -88,6 +85,7 @@ def merge(
         write(plan, output, **chosen)
     finally:
         bar.stop()
+    seconds = round(time.monotonic() - started, 3)
     if verify:
         from syn2real.merge.verification import differing
 
@@ -97,7 +95,15 @@ def merge(
                 f"{output}: {len(wrong)} tensors are not what was computed, {wrong[0]} first; check the disk"
             )
     if as_json:
-        print_json({"model": str(output), "tensors": len(plan.pieces), "bytes": plan.bytes_out, "verified": verify})
+        print_json(
+            {
+                "model": str(output),
+                "tensors": len(plan.pieces),
+                "bytes": plan.bytes_out,
+                "seconds": seconds,
+                "verified": verify,
+            }
+        )
     else:
         typer.echo(
             f"{output}: {len(plan.pieces)} tensors, {plan.bytes_out / 1e6:.0f} MB{', verified' if verify else ''}"
@@ -139,6 +145,60 @@ def show_methods(
             each = ", for each model" if parameter.per_model else ""
             default = parameter.default[0] if parameter.per_model else parameter.default
             typer.echo(f"  {parameter.name}: {kind}{each}, default {default}")
+
+
+def search(
+    recipe: Annotated[Path, typer.Argument(help="A merge recipe.")],
+    spans: Annotated[
+        list[str], typer.Option("--range", "-r", help="KEY=LOW:HIGH or, for a grid, KEY=LOW:HIGH:POINTS; repeatable.")
+    ],
+    score: Annotated[str, typer.Option("--score", "-s", help="A command that prints a number; {model} is the merge.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the best model and the table of trials go.")],
+    sampler: Annotated[str, typer.Option(help="tpe, cmaes or grid.")] = "tpe",
+    trials: Annotated[int, typer.Option(min=1, help="Merges to try; a grid tries all of its points.")] = 20,
+    maximize: Annotated[bool, typer.Option("--maximize", help="The highest score is best, not the lowest.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the sampler.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Search a recipe's numbers for the merge with the best score. The same command goes on after an interruption.
+
+    The command's last number is the score, or `wer`, `score`, `loss` or `value` of a JSON object that it prints. Score
+    on data that is not the test's.
+
+    [bold]Example[/bold]
+
+      syn2real search adapt.yaml -r parameters.scale=0:1.5:7 --sampler grid -o best \\
+        --score "syn2real evaluate dev/manifest.jsonl -m {model} --json"
+    """
+    from typing import cast
+
+    from syn2real.merge.recipe import load_recipe
+    from syn2real.merge.search import Span, Trial, command_score
+    from syn2real.merge.search import search as run_search
+    from syn2real.progress import say
+
+    if sampler not in ("grid", "cmaes", "tpe"):
+        raise UserError(f"--sampler {sampler}: choose from cmaes, grid, tpe")
+
+    def told(trial: Trial, best: Trial | None) -> None:
+        values = ", ".join(f"{key} = {value:.4g}" for key, value in trial.values.items())
+        outcome = trial.problem if trial.score is None else f"{trial.score:.6g}"
+        leader = f" (best: {best.score:.6g}, trial {best.number})" if best else ""
+        say(f"trial {trial.number}: {values}: {outcome}{leader}")
+
+    parsed = [Span.parse(item) for item in spans]
+    found = run_search(
+        load_recipe(recipe), parsed, command_score(score), output,
+        sampler=cast(Any, sampler), trials=trials, maximize=maximize, seed=seed, on_trial=told,
+    )  # fmt: skip
+    if as_json:
+        from dataclasses import asdict
+
+        print_json([asdict(trial) for trial in found])
+        return
+    scored = [trial for trial in found if trial.score is not None]
+    best = (max if maximize else min)(scored, key=lambda trial: trial.score or 0.0)
+    typer.echo(f"{output / 'model'}: trial {best.number} of {len(found)}, score {best.score:.6g}, {best.values}")
 
 
 def parse_size(text: str | None, option: str) -> int | None:

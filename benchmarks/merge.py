@@ -1,0 +1,219 @@
+"""Merging beside mergekit, in one run: time, memory and rounding, on Llama-shaped models of random weights in bfloat16.
+
+    make bench-merge                                  # SmolLM2-135M's shapes: three models of 269 MB
+    make bench-merge ARGS="--size 1.5GB --rounds 1"
+
+Whole-process times include starting Python. The floor reads all inputs, writes as many bytes as one of them, and
+flushes them to the disk. Memory is the peak over the process: resident, and the anonymous part (what is not a view of
+a file). ``misrounded`` is the share of elements of the task-arithmetic merge that are not the float64 result rounded
+once. Peak figures and times are medians over the rounds; ratios are to mergekit in the same run.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from syn2real.cli.merge import parse_size
+
+METHODS: dict[str, dict[str, Any]] = {
+    "linear": {"base": False, "weights": True, "parameters": {}},
+    "task_arithmetic": {"base": True, "weights": True, "parameters": {"lambda": 0.7}},
+    "slerp": {"base": True, "weights": False, "parameters": {"t": 0.4}},
+    "ties": {"base": True, "weights": True, "parameters": {"density": 0.3}},
+    "dare_ties": {"base": True, "weights": True, "parameters": {"density": 0.5}},
+    "della": {"base": True, "weights": True, "parameters": {"density": 0.5, "epsilon": 0.1}},
+}
+WEIGHTS = (0.6, 0.4)
+HIDDEN, INTERMEDIATE, VOCABULARY, HEAD = 576, 1536, 49152, 64
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mergekit", type=Path, help="mergekit-yaml of an environment of its own; without: ours alone")
+    parser.add_argument("--size", default="269MB", help="bytes of each model, reached by adding layers")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--folder", type=Path, help="where to put the models; default: a temporary directory")
+    options = parser.parse_args()
+    size = parse_size(options.size, "--size") or 0
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        root = Path(folder)
+        models = [make(root / name, seed, size) for seed, name in enumerate(("base", "a", "b"))]
+        actual = (models[0] / "model.safetensors").stat().st_size
+        floors = [floor(models, root) for _ in range(options.rounds)]
+        show(what="floor", model_mb=round(actual / 1e6), seconds=statistics.median(floors))
+        for method in options.methods:
+            compare(method, root, models, options.rounds, options.mergekit, statistics.median(floors))
+
+
+def compare(method: str, root: Path, models: list[Path], rounds: int, mergekit: Path | None, floor_s: float) -> None:
+    recipe = root / f"{method}.yaml"
+    recipe.write_text(yaml.safe_dump(mergekit_recipe(method, models)))
+    ours = [
+        sys.executable, "-m", "syn2real.cli.main", "merge", str(recipe), "-o", str(root / "ours"), "--overwrite", "--json",
+    ]  # fmt: skip
+    runs = [measure(ours) for _ in range(rounds)]
+    row: dict[str, Any] = {"what": method, **summary(runs, "ours")}
+    row["ours_engine_s"] = round(statistics.median(json.loads(run["stdout"])["seconds"] for run in runs), 2)
+    row["engine_over_floor"] = round(row["ours_engine_s"] / floor_s, 2)
+    if mergekit is not None:
+        theirs = [str(mergekit), str(recipe), str(root / "theirs"), "--no-copy-tokenizer", "--no-write-model-card"]
+        runs = [measure(theirs) for _ in range(rounds)]
+        row |= summary(runs, "mergekit")
+        row["times_faster"] = round(row["mergekit_s"] / row["ours_s"], 2)
+    if method == "task_arithmetic":
+        row["ours_misrounded"] = misrounded(root / "ours", models)
+        if mergekit is not None:
+            row["mergekit_misrounded"] = misrounded(root / "theirs", models)
+    show(**row)
+
+
+def mergekit_recipe(method: str, models: list[Path]) -> dict[str, Any]:
+    """The dialect that both read."""
+    traits = METHODS[method]
+    base, *others = map(str, models)
+    parts: list[dict[str, Any]] = [
+        {"model": path} | ({"parameters": {"weight": weight}} if traits["weights"] else {})
+        for path, weight in zip(others, WEIGHTS, strict=True)
+    ]
+    recipe: dict[str, Any] = {"merge_method": method, "models": parts, "dtype": "bfloat16"}
+    if method == "slerp":
+        recipe["models"] = [{"model": base}, parts[0]]
+    if traits["base"]:
+        recipe["base_model"] = base
+    if traits["parameters"]:
+        recipe["parameters"] = traits["parameters"]
+    return recipe
+
+
+def make(directory: Path, seed: int, size: int) -> Path:
+    """A Llama-shaped model: the first one random, the others near it."""
+    directory.mkdir()
+    layer = 2 * (2 * HIDDEN**2 + 2 * HIDDEN * 3 * HEAD + 3 * HIDDEN * INTERMEDIATE + 2 * HIDDEN)
+    layers = max(1, round((size - 2 * VOCABULARY * HIDDEN) / layer))
+    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (VOCABULARY, HIDDEN)}
+    for i in range(layers):
+        prefix = f"model.layers.{i}."
+        for name in ("q_proj", "o_proj"):
+            shapes[f"{prefix}self_attn.{name}.weight"] = (HIDDEN, HIDDEN)
+        for name in ("k_proj", "v_proj"):
+            shapes[f"{prefix}self_attn.{name}.weight"] = (3 * HEAD, HIDDEN)
+        for name in ("gate_proj", "up_proj"):
+            shapes[f"{prefix}mlp.{name}.weight"] = (INTERMEDIATE, HIDDEN)
+        shapes[f"{prefix}mlp.down_proj.weight"] = (HIDDEN, INTERMEDIATE)
+        for name in ("input_layernorm", "post_attention_layernorm"):
+            shapes[f"{prefix}{name}.weight"] = (HIDDEN,)
+    shapes["model.norm.weight"] = (HIDDEN,)
+    common, own = torch.Generator().manual_seed(0), torch.Generator().manual_seed(seed + 1)
+    weights = {}
+    for name, shape in shapes.items():
+        values = torch.randn(shape, generator=common).mul_(0.02)
+        if seed:
+            values += torch.randn(shape, generator=own).mul_(0.002)
+        weights[name] = values.bfloat16()
+    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
+    config = {
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": HIDDEN,
+        "intermediate_size": INTERMEDIATE, "num_hidden_layers": layers, "num_attention_heads": HIDDEN // HEAD,
+        "num_key_value_heads": 3, "head_dim": HEAD, "vocab_size": VOCABULARY, "max_position_embeddings": 2048,
+        "rms_norm_eps": 1e-5, "tie_word_embeddings": True, "torch_dtype": "bfloat16", "hidden_act": "silu",
+        "bos_token_id": 1, "eos_token_id": 2,
+    }  # fmt: skip
+    (directory / "config.json").write_text(json.dumps(config))
+    return directory
+
+
+def floor(models: list[Path], root: Path) -> float:
+    """Seconds to read all inputs and to write and flush the size of one."""
+    start = time.perf_counter()
+    block = bytearray(1 << 22)
+    for model in models:
+        with (model / "model.safetensors").open("rb", buffering=0) as file:
+            while file.readinto(block):
+                pass
+    target = root / "floor.bin"
+    left = (models[0] / "model.safetensors").stat().st_size
+    with target.open("wb", buffering=0) as file:
+        while left > 0:
+            left -= file.write(block[: min(left, len(block))])
+        os.fsync(file.fileno())
+    seconds = time.perf_counter() - start
+    target.unlink()
+    return seconds
+
+
+def measure(command: list[str]) -> dict[str, Any]:
+    """Run a command to its end: seconds, peak resident and peak anonymous memory in MB."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    peaks = {"VmHWM": 0, "RssAnon": 0}
+    watcher = threading.Thread(target=watch, args=(process, peaks))
+    watcher.start()
+    stdout, stderr = process.communicate()
+    seconds = time.perf_counter() - start
+    watcher.join()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{stderr[-2000:]}")
+    return {"seconds": seconds, "stdout": stdout, "rss": peaks["VmHWM"] / 1e3, "anonymous": peaks["RssAnon"] / 1e3}
+
+
+def watch(process: "subprocess.Popen[str]", peaks: dict[str, int]) -> None:
+    while process.poll() is None:
+        try:
+            lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        except OSError:
+            return
+        for line in lines:
+            key, _, value = line.partition(":")
+            if key in peaks:
+                peaks[key] = max(peaks[key], int(value.split()[0]))
+        time.sleep(0.01)
+
+
+def summary(runs: list[dict[str, Any]], who: str) -> dict[str, Any]:
+    middle: Callable[[str], float] = lambda key: statistics.median(run[key] for run in runs)  # noqa: E731
+    return {
+        f"{who}_s": round(middle("seconds"), 2),
+        f"{who}_rss_mb": round(middle("rss")),
+        f"{who}_anonymous_mb": round(middle("anonymous")),
+    }
+
+
+def misrounded(directory: Path, models: list[Path]) -> float:
+    """Share of elements that are not the nearest bfloat16 to the float64 result."""
+    wrong = total = 0
+    files = [safe_open(path / "model.safetensors", "pt") for path in models]
+    for shard in sorted(directory.glob("*.safetensors")):
+        with safe_open(shard, "pt") as merged:
+            for name in merged.keys():
+                base, a, b = (file.get_tensor(name).double() for file in files)
+                exact = base + 0.7 * (WEIGHTS[0] * (a - base) + WEIGHTS[1] * (b - base))
+                got = merged.get_tensor(name)
+                error = (got.double() - exact).abs()
+                bits = got.view(torch.int16)
+                near = torch.minimum(*((bits + s).view(torch.bfloat16).double().sub(exact).abs() for s in (-1, 1)))
+                wrong += int((error > near).sum())
+                total += got.numel()
+    return round(wrong / total, 6)
+
+
+def show(**row: Any) -> None:
+    print(json.dumps({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

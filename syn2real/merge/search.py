@@ -1,0 +1,216 @@
+"""Searching a recipe's numbers for the merge that scores best, by grid, CMA-ES or TPE; resumable."""
+
+import json
+import math
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from syn2real.errors import NotInstalled, UserError
+from syn2real.merge.output import write
+from syn2real.merge.plan import plan_recipe
+from syn2real.merge.recipe import MergeRecipe, parse_recipe
+from syn2real.sealing import write_text
+
+Score = Callable[[Path], float]  # of a merged model's directory
+TRIALS, BEST, TABLE = "trials.log", "model", "trials.json"
+
+
+@dataclass(frozen=True)
+class Span:
+    """A number to search: a dotted key of the recipe, and what it may be."""
+
+    key: str
+    low: float
+    high: float
+    points: int = 5  # of a grid
+
+    @classmethod
+    def parse(cls, text: str) -> "Span":
+        """``parameters.scale=0:1.5`` or, with the number of points of a grid, ``parameters.scale=0:1.5:7``."""
+        key, equals, value = text.partition("=")
+        parts = value.split(":")
+        try:
+            numbers = [float(part) for part in parts]
+            if not equals or len(parts) not in (2, 3) or not all(map(math.isfinite, numbers)):
+                raise ValueError
+            points = int(parts[2]) if len(parts) == 3 else 5
+        except ValueError as error:
+            raise UserError(f"--range {text}: write KEY=LOW:HIGH, for instance parameters.scale=0:1.5") from error
+        if not numbers[0] < numbers[1] or points < 2:
+            raise UserError(f"--range {text}: LOW must be below HIGH, and a grid has 2 points at least")
+        return cls(key.strip(), numbers[0], numbers[1], points)
+
+    @property
+    def grid(self) -> list[float]:
+        """Evenly spaced values from low to high."""
+        return [self.low + (self.high - self.low) * i / (self.points - 1) for i in range(self.points)]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One merge that was scored; ``score`` is None when scoring failed."""
+
+    number: int
+    values: dict[str, float]
+    score: float | None
+    problem: str = ""
+
+
+def search(
+    recipe: MergeRecipe,
+    spans: list[Span],
+    score: Score,
+    output: Path,
+    *,
+    sampler: Literal["grid", "cmaes", "tpe"] = "tpe",
+    trials: int = 20,
+    maximize: bool = False,
+    seed: int = 0,
+    on_trial: Callable[[Trial, Trial | None], None] | None = None,
+) -> list[Trial]:
+    """Merge and score again and again; the best model ends in ``output/model``, the table in ``output/trials.json``.
+
+    A search that was stopped is taken up by the same call: finished trials are not repeated. A grid tries every
+    combination, whatever ``trials``. ``on_trial`` is called with each new trial and the best so far. Raises `UserError`
+    for keys that are not in the recipe, and when no trial could be scored.
+    """
+    try:
+        import optuna
+        from optuna.storages.journal import JournalFileBackend, JournalStorage
+    except ModuleNotFoundError as error:
+        raise NotInstalled("Optuna", "search") from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if not spans:
+        raise UserError("search: give at least one --range, for instance parameters.scale=0:1.5")
+    with_values(recipe, {span.key: span.low for span in spans})
+    output.mkdir(parents=True, exist_ok=True)
+    identity = {"recipe": recipe.model_dump(mode="json"), "spans": [asdict(span) for span in spans], "sampler": sampler}
+    _require_same_search(output, identity)
+    study = optuna.create_study(
+        study_name="search",
+        storage=JournalStorage(JournalFileBackend(str(output / TRIALS))),
+        direction="maximize" if maximize else "minimize",
+        load_if_exists=True,
+    )
+    ended = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.FAIL)
+    done = len(study.get_trials(deepcopy=False, states=ended))
+    total = math.prod(span.points for span in spans) if sampler == "grid" else trials
+    seed += done  # a search that goes on must not draw what it drew before
+    if sampler == "grid":
+        study.sampler = optuna.samplers.GridSampler({span.key: span.grid for span in spans}, seed=seed)
+    elif sampler == "cmaes":
+        study.sampler = optuna.samplers.CmaEsSampler(seed=seed)
+    else:
+        study.sampler = optuna.samplers.TPESampler(seed=seed)
+    merged = output / ".trial"
+
+    def objective(trial: Any) -> float:
+        values = {span.key: trial.suggest_float(span.key, span.low, span.high) for span in spans}
+        try:
+            write(plan_recipe(with_values(recipe, values)), merged, overwrite=True)
+            result = score(merged)
+            if not math.isfinite(result):
+                raise UserError(f"scored {result}, which is not a finite number")
+        except UserError as error:
+            trial.set_user_attr("problem", str(error))
+            raise
+        return result
+
+    def report(study: Any, _: Any) -> None:
+        if on_trial is not None:
+            found = _trials(study)
+            on_trial(found[-1], _best(found, maximize))
+
+    if done < total:
+        study.optimize(objective, n_trials=total - done, callbacks=[report], catch=(UserError,))
+    found = _trials(study)
+    best = _best(found, maximize)
+    if best is None:
+        raise UserError(
+            f"search: none of {len(found)} trials could be scored: {found[-1].problem or 'no reason given'}"
+        )
+    write_text(output / TABLE, json.dumps([asdict(trial) for trial in found], indent=2) + "\n")
+    write(plan_recipe(with_values(recipe, best.values)), output / BEST, overwrite=True)
+    shutil.rmtree(merged, ignore_errors=True)
+    return found
+
+
+def command_score(command: str) -> Score:
+    """A shell command as a score: ``{model}`` is the merged directory, the last number it prints is the score.
+
+    A JSON object that it prints may say it as ``wer``, ``score``, ``loss`` or ``value``. Raises `UserError` when the
+    command fails or prints no number.
+    """
+    if "{model}" not in command:
+        raise UserError("--score: write {model} where the merged model's directory goes")
+
+    def score(model: Path) -> float:
+        done = subprocess.run(
+            command.replace("{model}", shlex.quote(str(model))), shell=True, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise UserError(f"the scoring command ended with status {done.returncode}: {last}")
+        return _number_in(done.stdout)
+
+    return score
+
+
+def with_values(recipe: MergeRecipe, values: Mapping[str, float]) -> MergeRecipe:
+    """The recipe with numbers set at dotted keys, such as ``parameters.scale`` or ``models.0.parameters.weight``."""
+    content = recipe.model_dump(mode="json")
+    for key, value in values.items():
+        *parents, last = key.split(".")
+        place: Any = content
+        try:
+            for parent in parents:
+                place = place[int(parent)] if isinstance(place, list) else place[parent]
+            place[int(last) if isinstance(place, list) else last] = value
+        except (KeyError, IndexError, ValueError, TypeError) as error:
+            raise UserError(f"--range {key}: the recipe has no such key") from error
+    return parse_recipe(**content)
+
+
+def _require_same_search(output: Path, identity: dict[str, Any]) -> None:
+    """Raise `UserError` when ``output`` holds another search."""
+    file = output / "search.json"
+    text = json.dumps(identity, indent=2, sort_keys=True) + "\n"
+    if file.is_file() and file.read_text(encoding="utf-8") != text:
+        raise UserError(f"{output}: holds another search; choose another --output")
+    write_text(file, text)
+
+
+def _trials(study: Any) -> list[Trial]:
+    found = []
+    for trial in study.get_trials(deepcopy=False):
+        if trial.state.is_finished():
+            problem = trial.user_attrs.get("problem", "")
+            found.append(Trial(trial.number, dict(trial.params), trial.value, problem))
+    return found
+
+
+def _best(trials: list[Trial], maximize: bool) -> Trial | None:
+    scored = [trial for trial in trials if trial.score is not None]
+    sign = -1 if maximize else 1
+    return min(scored, key=lambda trial: (sign * (trial.score or 0.0), trial.number), default=None)
+
+
+def _number_in(text: str) -> float:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if isinstance(value, dict):
+        for key in ("wer", "score", "loss", "value"):
+            if isinstance(value.get(key), int | float):
+                return float(value[key])
+    numbers = re.findall(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?", text)
+    if not numbers:
+        raise UserError("the scoring command printed no number")
+    return float(numbers[-1])
