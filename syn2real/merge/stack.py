@@ -122,9 +122,9 @@ class Stack:
         """``function`` of every block, in order: what a method returns."""
         return (function(block) for block in self.blocks(rows=rows))
 
-    def sum(self, function: Callable[[Block], Tensor]) -> Tensor:
+    def sum(self, function: Callable[[Block], Tensor], *, rows: bool = False) -> Tensor:
         """Σ over blocks of ``function(block)``, of any one shape, float64; no order of adding up is involved."""
-        parts = [function(block).cpu() for block in self.blocks()]
+        parts = [function(block).cpu() for block in self.blocks(rows=rows)]
         if not parts:
             raise UserError(f"{self.name}: an empty tensor has no statistics")
         flat = torch.stack([part.reshape(-1) for part in parts]).T.tolist()

@@ -32,25 +32,36 @@ def normalised(weights: Sequence[float], name: str) -> list[float]:
     return [weight / total for weight in weights]
 
 
-def elected_mean(deltas: Sequence[Tensor], weights: Sequence[float], election: Election) -> Tensor:
+def elected_mean(
+    deltas: Sequence[Tensor], weights: Sequence[float], election: Election, *, normalize: bool = True
+) -> Tensor:
     """TIES' elect and merge (Yadav et al. 2023, sec. 3): elect a sign for each element, average what agrees with it.
 
     ``paper``: sign of Σδᵢ, unweighted mean of the agreeing non-zero δᵢ. ``mergekit``: sign of Σwᵢδᵢ, Σwᵢδᵢ ÷ Σwᵢ of the
-    agreeing. ``peft``: sign of Σδᵢ where 0 counts as positive, Σwᵢδᵢ ÷ how many agree.
+    agreeing. ``peft``: sign of Σδᵢ where 0 counts as positive, Σwᵢδᵢ ÷ how many agree. Without ``normalize`` nothing is
+    divided.
     """
     ones = [1.0] * len(deltas)
     if election == "paper":
-        return agreeing_mean(deltas, deltas, ones)
+        return agreeing_mean(deltas, deltas, ones, divide=normalize)
     weighted = [delta * weight for delta, weight in zip(deltas, weights, strict=True)]
     if election == "mergekit":
-        return agreeing_mean(weighted, weighted, weights)
-    return agreeing_mean(weighted, deltas, ones, zero_is_positive=True)
+        return agreeing_mean(weighted, weighted, weights, divide=normalize)
+    return agreeing_mean(weighted, deltas, ones, zero_is_positive=True, divide=normalize)
 
 
 def agreeing_mean(
-    values: Sequence[Tensor], votes: Sequence[Tensor], shares: Sequence[float], *, zero_is_positive: bool = False
+    values: Sequence[Tensor],
+    votes: Sequence[Tensor],
+    shares: Sequence[float],
+    *,
+    zero_is_positive: bool = False,
+    divide: bool = True,
 ) -> Tensor:
-    """Σ valuesᵢ ÷ Σ sharesᵢ over the models whose vote has the sign of Σ votes; 0 where none has."""
+    """Σ valuesᵢ ÷ Σ sharesᵢ over the models whose vote has the sign of Σ votes; 0 where none has.
+
+    Without ``divide`` the sum stays a sum.
+    """
     sign = votes[0].clone()
     for vote in votes[1:]:
         sign.add_(vote)
@@ -62,4 +73,4 @@ def agreeing_mean(
         agrees = vote * sign > 0
         total.add_(value * agrees)
         share.add_(agrees, alpha=weight)
-    return total.div_(share.masked_fill_(share == 0, 1.0))
+    return total.div_(share.masked_fill_(share == 0, 1.0)) if divide else total

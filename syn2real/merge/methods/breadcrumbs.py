@@ -9,7 +9,7 @@ from syn2real.errors import UserError
 from syn2real.merge.method import PerModel, method
 from syn2real.merge.stack import Block, Stack
 from syn2real.merge.trimming import cuts, kept, require_share
-from syn2real.merge.weighting import elected_mean, weighted_sum
+from syn2real.merge.weighting import elected_mean, normalised, weighted_sum
 
 
 @method("breadcrumbs", base="required")
@@ -20,16 +20,20 @@ def breadcrumbs(
     density: PerModel = (0.9,),
     gamma: PerModel = (0.01,),
     scale: float = 1.0,
+    normalize: bool = False,
 ) -> Iterator[Tensor]:
     """Model breadcrumbs: drop the largest ``gamma`` of each δᵢ and the smallest, keep ``density``; sum; θ₀ + λ·that.
 
-    ⌊gamma·n⌋ outliers go, so that a small tensor loses none; the next ⌊density·n⌋ (one at least) stay.
+    ⌊gamma·n⌋ outliers go, so that a small tensor loses none; the next ⌊density·n⌋ (one at least) stay. ``normalize``
+    divides the weights by their sum.
     Source: Davari and Belilovsky 2023 (arXiv 2312.06795).
     """
 
+    weights = normalised(weight, stack.name) if normalize else weight
+
     def merged() -> Iterator[Tensor]:
         for block, deltas in _band(stack, density, gamma):
-            yield block.on_base(weighted_sum(deltas, weight).mul_(scale))
+            yield block.on_base(weighted_sum(deltas, weights).mul_(scale))
 
     return merged()
 
@@ -42,13 +46,14 @@ def breadcrumbs_ties(
     density: PerModel = (0.9,),
     gamma: PerModel = (0.01,),
     scale: float = 1.0,
+    normalize: bool = True,
     election: Literal["mergekit", "peft"] = "mergekit",
 ) -> Iterator[Tensor]:
     """Breadcrumbs' band of magnitudes with TIES' election of signs instead of a plain sum."""
 
     def merged() -> Iterator[Tensor]:
         for block, deltas in _band(stack, density, gamma):
-            yield block.on_base(elected_mean(deltas, weight, election).mul_(scale))
+            yield block.on_base(elected_mean(deltas, weight, election, normalize=normalize).mul_(scale))
 
     return merged()
 

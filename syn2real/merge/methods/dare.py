@@ -9,7 +9,7 @@ from torch import Tensor
 from syn2real.merge.method import PerModel, method
 from syn2real.merge.stack import Block, Stack
 from syn2real.merge.trimming import random_share, require_share
-from syn2real.merge.weighting import elected_mean, weighted_sum
+from syn2real.merge.weighting import elected_mean, normalised, weighted_sum
 
 Rescale = Literal["paper", "mergekit"]
 
@@ -21,17 +21,21 @@ def dare_linear(
     weight: PerModel = (1.0,),
     density: PerModel = (0.5,),
     scale: float = 1.0,
+    normalize: bool = False,
+    rescale: bool = True,
     variant: Rescale = "paper",
 ) -> Iterator[Tensor]:
     """DARE: drop each element of δᵢ with probability p = 1 − density, rescale the rest by 1/(1 − p), sum; θ₀ + λ·that.
 
-    ``variant: mergekit`` rescales so that the tensor keeps its L1 norm instead. Source: Yu et al. 2024
+    ``variant: mergekit`` rescales so that the tensor keeps its L1 norm instead, ``rescale: false`` not at all.
+    ``normalize`` divides the weights by their sum. Source: Yu et al. 2024
     (arXiv 2311.03099).
     """
-    factors = _rescale(stack, density, variant)
+    factors = _factors(stack, density, variant, rescale)
+    weights = normalised(weight, stack.name) if normalize else weight
 
     def merged(block: Block) -> Tensor:
-        return block.on_base(weighted_sum(_dropped(stack, block, density, factors), weight).mul_(scale))
+        return block.on_base(weighted_sum(_dropped(stack, block, density, factors), weights).mul_(scale))
 
     return stack.map(merged)
 
@@ -43,15 +47,17 @@ def dare_ties(
     weight: PerModel = (1.0,),
     density: PerModel = (0.5,),
     scale: float = 1.0,
+    normalize: bool = True,
+    rescale: bool = True,
     variant: Rescale = "paper",
     election: Literal["mergekit", "peft"] = "mergekit",
 ) -> Iterator[Tensor]:
     """DARE's dropping with TIES' election of signs instead of a plain sum; see ``dare_linear`` and ``ties``."""
-    factors = _rescale(stack, density, variant)
+    factors = _factors(stack, density, variant, rescale)
 
     def merged(block: Block) -> Tensor:
         deltas = _dropped(stack, block, density, factors)
-        return block.on_base(elected_mean(deltas, weight, election).mul_(scale))
+        return block.on_base(elected_mean(deltas, weight, election, normalize=normalize).mul_(scale))
 
     return stack.map(merged)
 
@@ -64,8 +70,10 @@ def _dropped(stack: Stack, block: Block, density: Sequence[float], factors: Sequ
     return deltas
 
 
-def _rescale(stack: Stack, density: Sequence[float], variant: Rescale) -> Sequence[float]:
+def _factors(stack: Stack, density: Sequence[float], variant: Rescale, rescale: bool) -> Sequence[float]:
     require_share("density", density)
+    if not rescale:
+        return [1.0] * len(stack)
     if variant == "paper" or not stack.numel:
         return [1 / share if share else 0.0 for share in density]
 

@@ -11,7 +11,7 @@ from syn2real.errors import UserError
 from syn2real.merge.method import PerModel, method
 from syn2real.merge.stack import Block, Stack
 from syn2real.merge.trimming import random_share, require_share
-from syn2real.merge.weighting import elected_mean, weighted_sum
+from syn2real.merge.weighting import elected_mean, normalised, weighted_sum
 
 Window = Literal["paper", "mergekit"]
 
@@ -24,14 +24,18 @@ def della_linear(
     density: PerModel = (0.5,),
     epsilon: PerModel = (0.1,),
     scale: float = 1.0,
+    normalize: bool = False,
+    rescale: bool = True,
     variant: Window = "paper",
 ) -> Iterator[Tensor]:
     """DELLA's dropping (see ``della``) with a plain weighted sum instead of an election of signs."""
     _check(density, epsilon, variant)
+    factors = _factors(stack, density, epsilon, variant, rescale)
+    weights = normalised(weight, stack.name) if normalize else weight
 
     def merged(block: Block) -> Tensor:
-        deltas = _dropped(stack, block, density, epsilon, variant)
-        return block.on_base(weighted_sum(deltas, weight).mul_(scale))
+        deltas = _drop(block.deltas(), stack, block, density, epsilon, variant, factors)
+        return block.on_base(weighted_sum(deltas, weights).mul_(scale))
 
     return stack.map(merged, rows=True)
 
@@ -44,20 +48,24 @@ def della(
     density: PerModel = (0.5,),
     epsilon: PerModel = (0.1,),
     scale: float = 1.0,
+    normalize: bool = True,
+    rescale: bool = True,
     variant: Window = "paper",
     election: Literal["mergekit", "peft"] = "mergekit",
 ) -> Iterator[Tensor]:
     """DELLA: within each row, drop elements with a probability that falls with their rank by magnitude; then TIES.
 
     pₖ rises linearly over the n ranks of a row from the largest element to the smallest, around 1 − density: from −ε/2
-    to +ε/2 (``paper``), or from −ε to +ε (``mergekit``). Kept elements are rescaled by 1/(1 − pₖ). A tensor with one
-    dimension is one row. Source: Deep et al. 2024 (arXiv 2406.11617).
+    to +ε/2 (``paper``), or from −ε to +ε (``mergekit``). Kept elements are rescaled by 1/(1 − pₖ), or so that the
+    tensor keeps its L1 norm (``mergekit``), or not at all (``rescale: false``). A tensor with one dimension is one row.
+    Source: Deep et al. 2024 (arXiv 2406.11617).
     """
     _check(density, epsilon, variant)
+    factors = _factors(stack, density, epsilon, variant, rescale)
 
     def merged(block: Block) -> Tensor:
-        deltas = _dropped(stack, block, density, epsilon, variant)
-        return block.on_base(elected_mean(deltas, weight, election).mul_(scale))
+        deltas = _drop(block.deltas(), stack, block, density, epsilon, variant, factors)
+        return block.on_base(elected_mean(deltas, weight, election, normalize=normalize).mul_(scale))
 
     return stack.map(merged, rows=True)
 
@@ -70,17 +78,46 @@ def _check(density: Sequence[float], epsilon: Sequence[float], variant: Window) 
             raise UserError(f"della: epsilon {width} takes density {share} out of (0, 1]; choose a smaller epsilon")
 
 
-def _dropped(
-    stack: Stack, block: Block, density: Sequence[float], epsilon: Sequence[float], variant: Window
+def _factors(
+    stack: Stack, density: Sequence[float], epsilon: Sequence[float], variant: Window, rescale: bool
+) -> list[float | None]:
+    """What kept elements are multiplied by; None: each by 1/(1 − pₖ)."""
+    if not rescale:
+        return [1.0] * len(stack)
+    if variant == "paper" or not stack.numel:
+        return [None] * len(stack)
+
+    def norms(block: Block) -> Tensor:
+        deltas = block.deltas()
+        whole = torch.stack([delta.abs().sum() for delta in deltas])
+        _drop(deltas, stack, block, density, epsilon, variant, [1.0] * len(stack))
+        return torch.stack([whole, torch.stack([delta.abs().sum() for delta in deltas])])
+
+    whole, left = stack.sum(norms, rows=True).tolist()
+    return [a / b if b else 0.0 for a, b in zip(whole, left, strict=True)]
+
+
+def _drop(
+    deltas: list[Tensor],
+    stack: Stack,
+    block: Block,
+    density: Sequence[float],
+    epsilon: Sequence[float],
+    variant: Window,
+    factors: Sequence[float | None],
 ) -> list[Tensor]:
-    deltas = block.deltas()
     for i, (share, width) in enumerate(zip(density, epsilon, strict=True)):
         if share == 0:
             deltas[i].zero_()
         elif share < 1:
             half = width / 2 if variant == "paper" else width
             keep = _ranks(deltas[i].view(-1, stack.row)).view(-1).mul_(2 * half).add_(share - half)
-            deltas[i].mul_(random_share(stack, block, i, keep)).div_(keep)
+            deltas[i].mul_(random_share(stack, block, i, keep))
+            factor = factors[i]
+            if factor is None:
+                deltas[i].div_(keep)
+            else:
+                deltas[i].mul_(factor)
     return deltas
 
 

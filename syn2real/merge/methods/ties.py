@@ -20,6 +20,7 @@ def ties(
     weight: PerModel = (1.0,),
     density: PerModel = (0.2,),
     scale: float = 1.0,
+    normalize: bool = True,
     variant: Election = "mergekit",
     shared: Any = None,
 ) -> Iterator[Tensor]:
@@ -27,15 +28,15 @@ def ties(
 
     Variants: ``paper`` trims over the whole model and averages without weights (they must be 1); ``mergekit`` (default)
     trims each tensor, elects by Σwᵢδᵢ and divides by the Σwᵢ of the agreeing; ``peft`` trims each tensor, elects by Σδᵢ
-    with 0 as positive and divides by how many agree. Exactly ⌊density·n⌋ elements stay (one at least); of equals the
-    earliest. Source: Yadav et al. 2023 (arXiv 2306.01708).
+    with 0 as positive and divides by how many agree. ``normalize: false`` divides by nothing. Exactly ⌊density·n⌋
+    elements stay (one at least); of equals the earliest. Source: Yadav et al. 2023 (arXiv 2306.01708).
     """
     chosen = shared if variant == "paper" else _by_tensor(stack, density)
     left = chosen.here(stack) if isinstance(chosen, Global) else chosen
 
     def merged() -> Iterator[Tensor]:
         for block, deltas in trimmed(stack, left):
-            yield block.on_base(elected_mean(deltas, weight, variant).mul_(scale))
+            yield block.on_base(elected_mean(deltas, weight, variant, normalize=normalize).mul_(scale))
 
     return merged()
 
