@@ -121,15 +121,15 @@ def adapt(
 
 
 def _study(recipe: Any, output: Path, as_json: bool, material: Any = None) -> None:
-    from syn2real.reports.bundle import run_and_report
+    from syn2real.cli.study import MODEL, run_study
 
-    record = run_and_report(recipe, output, material)
+    record = run_study(recipe, output, material)
+    typer.echo(f"model: {output / MODEL}", err=True)
     if as_json:
         print_json(record)
-        return
-    from syn2real.reports.terminal import print_results
+    elif record["systems"]:
+        from syn2real.reports.files import REPORT
+        from syn2real.reports.terminal import print_results
 
-    typer.echo(f"model: {output / 'model'}", err=True)
-    if record["systems"]:
         print_results(record, console())
-        typer.echo(f"report: {output / 'report.html'}", err=True)
+        typer.echo(f"report: {output / REPORT}", err=True)

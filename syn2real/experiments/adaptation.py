@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from syn2real.errors import UserError, did_you_mean
 from syn2real.experiments.recipe import Recipe
-from syn2real.experiments.results import CurvePoint, Results, StudyData, SystemResult, measure
+from syn2real.experiments.results import CurvePoint, Results, StudyData, SystemResult, best_scale, measure
 from syn2real.experiments.stages import Stage, Workspace
 from syn2real.hashing import seed_from, sha256_file, sha256_json
 from syn2real.merge import Checkpoint, TaskVector, write
@@ -183,25 +183,30 @@ class Study:
             scale = recipe.scale
         else:
             proxies, curve = self._choose(vector)
-            scale = min(curve, key=lambda point: (point.errors, abs(point.scale))).scale
+            scale = best_scale(curve)
             say(f"λ = {scale:g}, chosen on {', '.join(proxies)}, without real target speech")
         merged = self._merge(target, vector, scale)
         return Adapted(vector, real, synthetic, target, merged, scale, proxies, curve)
 
-    def evaluate(self, adapted: Adapted) -> Results:
-        """Score every system on the target's real recordings."""
-        test = self.material.test
+    def describe(self, adapted: Adapted) -> Results:
+        """How the adapted model was made, without any score on the target."""
         return Results(
             recipe=self.recipe,
-            systems=self._systems(adapted, self.recipe.evaluation.full_window),
             chosen=adapted.scale,
             proxies=adapted.proxies,
             proxy_curve=adapted.proxy_curve,
-            curve=self._curve("target", adapted.target_synthetic, adapted.vector, test),
-            strict=self._strict(adapted) if self.recipe.evaluation.strict else None,
             data=self._data(),
-            utterances=self._utterances(adapted, test),
         )
+
+    def evaluate(self, adapted: Adapted) -> Results:
+        """The same, with every system scored on the target's real recordings."""
+        test = self.material.test
+        systems = self._systems(adapted, self.recipe.evaluation.full_window)
+        curve = self._curve("target", adapted.target_synthetic, adapted.vector, test)
+        strict = self._strict(adapted) if self.recipe.evaluation.strict else None
+        utterances = self._utterances(adapted, test)
+        # Described last: the strict table has voices of its own.
+        return replace(self.describe(adapted), systems=systems, curve=curve, strict=strict, utterances=utterances)
 
     # ---- the parts of the study ----------------------------------------------------------------------------------
 

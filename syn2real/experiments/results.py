@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -58,6 +58,11 @@ class CurvePoint:
         return cls(rows[0].scale, sum(p.errors for p in rows), sum(p.words for p in rows))
 
 
+def best_scale(curve: Iterable[CurvePoint]) -> float:
+    """The λ of the fewest errors; of several, the smallest."""
+    return min(curve, key=lambda point: (point.errors, abs(point.scale))).scale
+
+
 @dataclass(frozen=True)
 class StudyData:
     """How much of what went in."""
@@ -78,22 +83,22 @@ class StudyData:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything a report needs."""
+    """Everything a report needs: how the model was made and, where it was evaluated, how good it is."""
 
     recipe: Recipe
-    systems: list[SystemResult]
     chosen: float
     proxies: list[str]
     proxy_curve: list[CurvePoint]
-    curve: list[CurvePoint]
-    strict: list[SystemResult] | None
     data: StudyData
-    utterances: list[dict[str, Any]]
+    systems: list[SystemResult] = field(default_factory=list)
+    curve: list[CurvePoint] = field(default_factory=list)  # on the test
+    strict: list[SystemResult] | None = None
+    utterances: list[dict[str, Any]] = field(default_factory=list)
 
     @property
-    def oracle(self) -> CurvePoint:
+    def oracle(self) -> float | None:
         """The best λ on the test recordings themselves: what no one may choose, shown for comparison."""
-        return min(self.curve, key=lambda point: (point.errors, abs(point.scale)))
+        return best_scale(self.curve) if self.curve else None
 
     def record(self) -> dict[str, Any]:
         """These results as a JSON object."""
@@ -106,7 +111,7 @@ class Results:
             "lambda": {
                 "chosen": self.chosen,
                 "chosen_by": self.proxies,
-                "oracle": self.oracle.scale,
+                "oracle": self.oracle,
                 "proxy_curve": [asdict(point) | {"wer": point.wer} for point in self.proxy_curve],
                 "curve": [asdict(point) | {"wer": point.wer} for point in self.curve],
             },

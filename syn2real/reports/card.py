@@ -1,12 +1,17 @@
-"""The model card of an adapted model: what it is, how good, made of what, and under which licences."""
+"""The model card of an adapted model: how it was made, how good it is, of what, and under which licences."""
 
 from typing import Any
 
 from syn2real.reports import wording
 
+NOT_EVALUATED = (
+    "**Not evaluated**: no real recordings of the target were given. Before relying on it, compare it with the base "
+    "model on some of your own: `syn2real evaluate`."
+)
+
 
 def model_card(record: dict[str, Any]) -> str:
-    """A README.md for the adapted model's directory."""
+    """A README.md for the adapted model's directory, evaluated or not."""
     recipe, data, scale = record["recipe"], record["data"], record["lambda"]
     licences = [*data["licences"], *(f"recordings: {name}" for name in data["recordings_licences"])]
     lines = [
@@ -23,13 +28,22 @@ def model_card(record: dict[str, Any]) -> str:
         f"{data['target_sentences']} sentences, plus λ = {scale['chosen']:g} of the SYN2REAL task vector "
         "(arXiv 2406.02925) made on other domains.",
         "",
-        "  \n".join(wording.headlines(record["systems"])),
-        "",
-        *markdown_table(record["systems"]),
-        "",
-        f"{wording.intervals_by(record['systems'])}. {wording.choice(scale)}.",
+        *_evaluation(record),
         "",
         *([record["note"], ""] if record["note"] else []),
+        "## How it was made",
+        "",
+        f"- base model: {recipe['model']}",
+        f"- vector: {data['source_clips']} real clips ({data['source_seconds'] / 60:.1f} min; "
+        f"{', '.join(data['source_domains']) or 'one domain'}), minus the same sentences synthesised",
+        f"- synthetic speech: {len(data['voices'])} voices of {', '.join(recipe['synthesis']['engines'])}",
+        f"- {wording.choice(scale)}",
+        f"- training of each model: {recipe['training']['epochs']:g} epochs, peak learning rate "
+        f"{recipe['training']['learning_rate']:g}, {recipe['training']['batch_size']} clips a batch, seed "
+        f"{recipe['training']['seed']}",
+        f"- made with {', '.join(f'{name} {number}' for name, number in record['versions'].items())}",
+        "",
+        *_curve(scale),
         "## Licences of what went in",
         "",
         *(f"- {name}" for name in licences),
@@ -46,3 +60,21 @@ def markdown_table(systems: list[dict[str, Any]]) -> list[str]:
         for s in systems
     ]
     return ["| system | window | WER | interval | errors vs target-synthetic | p |", "|---|---|---|---|---|---|", *rows]
+
+
+def _evaluation(record: dict[str, Any]) -> list[str]:
+    systems = record["systems"]
+    if not systems:
+        return [NOT_EVALUATED]
+    headlines = "  \n".join(wording.headlines(systems))
+    return [headlines, "", *markdown_table(systems), "", f"{wording.intervals_by(systems)}."]
+
+
+def _curve(scale: dict[str, Any]) -> list[str]:
+    """What chose λ: the error rate on the proxies at each."""
+    points = scale["proxy_curve"]
+    if not points:
+        return []
+    row = " | ".join(f"{point['scale']:g}" for point in points)
+    rates = " | ".join(f"{100 * point['wer']:.1f}" for point in points)
+    return [f"| λ | {row} |", "|---" * (len(points) + 1) + "|", f"| WER on the proxies, % | {rates} |", ""]

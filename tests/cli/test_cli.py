@@ -273,6 +273,47 @@ class TestAdapt:
         assert "training" not in done.stderr
         assert json.loads(done.stdout) == record
 
+    def test_the_card_says_how_it_was_made_and_how_good_it_is(self, adapted):
+        output, record = adapted
+        card = (output / "model" / "README.md").read_text()
+        assert f"base model: {record['recipe']['model']}" in card
+        assert "espeak: GPL-3.0" in card
+        assert "| SYN2REAL, λ" in card
+        assert "WER on the proxies" in card
+        assert "Not evaluated" not in card
+
+    @pytest.mark.parametrize("given", [[], ["--lambda", 0.4]], ids=["chosen", "given"])
+    def test_without_recordings_of_the_target(self, adapted, command, tmp_path, given):
+        """Every stage but a merge is that of the run with a test, so nothing is trained again."""
+        tested, record = adapted
+        shutil.copytree(tested, tmp_path / "out")
+        place = command.index("--test")
+        done = syn2real(*command[:place], *command[place + 2 :], *given, "-o", tmp_path / "out")
+        assert "training" not in done.stderr
+        untested = json.loads(done.stdout)
+        assert untested["systems"] == [] and untested["lambda"]["oracle"] is None
+        assert untested["data"]["voices"] and untested["data"]["test_clips"] == 0
+        assert json.loads((tmp_path / "out" / "results.json").read_text()) == untested
+        assert not (tmp_path / "out" / "report.html").exists() and not (tmp_path / "out" / "lambda.png").exists()
+        card = (tmp_path / "out" / "model" / "README.md").read_text()
+        assert "Not evaluated" in card and "espeak: GPL-3.0" in card and "base model" in card
+        weights = (tmp_path / "out" / "model" / "model.safetensors").read_bytes()
+        if given:
+            assert "λ = 0.4, as given" in card
+            assert (untested["lambda"]["chosen"], untested["lambda"]["chosen_by"]) == (0.4, [])
+        else:
+            assert untested["lambda"]["proxy_curve"] == record["lambda"]["proxy_curve"]
+            assert "without real target speech" in card
+            assert weights == (tested / "model" / "model.safetensors").read_bytes()
+
+    def test_without_recordings_the_terminal_names_the_model(self, adapted, command, tmp_path):
+        shutil.copytree(adapted[0], tmp_path / "out")
+        place = command.index("--test")
+        plain = [part for part in (*command[:place], *command[place + 2 :]) if part != "--json"]
+        done = syn2real(*plain, "-o", tmp_path / "out")
+        assert done.stdout == ""
+        assert f"model: {tmp_path / 'out' / 'model'}" in done.stderr
+
 
 class TestDemo:
     """`syn2real demo` on a small corpus in its cache: what it writes, with λ from the food and the animals unheard."""
