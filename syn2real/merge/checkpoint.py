@@ -15,6 +15,7 @@ from syn2real.merge.formats.gguf_file import GGUFFile
 from syn2real.merge.formats.pytorch_file import PytorchFile
 from syn2real.merge.formats.safetensors_file import SafetensorsFile
 from syn2real.merge.formats.shards import Shards
+from syn2real.merge.references import name_of, split
 from syn2real.merge.tensors import TensorInfo, TensorSource
 from syn2real.merge.vector import TASK_VECTOR, TaskVector
 
@@ -47,12 +48,20 @@ class Checkpoint(Mapping[str, TensorInfo]):
         self.identity: Hashable = tuple((s.st_dev, s.st_ino, s.st_mtime_ns, s.st_size) for s in stats)
 
     @classmethod
-    def open(cls, path: Path | str) -> "Checkpoint":
+    def open(cls, path: Path | str, adapter: Path | str | None = None) -> "Checkpoint":
         """Open a model directory, a weight file or an index of shards; the format is found by content.
 
         Formats: Hugging Face with safetensors or PyTorch weights, in one file or many; CTranslate2 Whisper; GGUF of the
-        Llama family. Raises `UserError` when there are no weights, or they are damaged, unsafe or of another kind.
+        Llama family. ``adapter`` is the directory of a PEFT LoRA adapter to be merged in as the model is read;
+        ``base+adapter`` as a path says the same. Raises `UserError` when there are no weights, or they are damaged,
+        unsafe or of another kind, and `CheckpointMismatch` for an adapter that does not fit.
         """
+        if adapter is None:
+            path, adapter = split(path)
+        if adapter is not None:
+            from syn2real.merge.adapter import AdaptedCheckpoint
+
+            return AdaptedCheckpoint(cls.open(path), adapter)
         path = Path(path)
         if path.is_dir():
             weights = _weights_in(path)
@@ -88,8 +97,8 @@ class Checkpoint(Mapping[str, TensorInfo]):
 
     @property
     def name(self) -> str:
-        """The last part of the path: what records and messages call it."""
-        return self.path.resolve().name
+        """What records and messages call it: the last part of the path, or the id of a model from the hub."""
+        return name_of(self.path)
 
     @property
     def parameters(self) -> int:
@@ -98,7 +107,7 @@ class Checkpoint(Mapping[str, TensorInfo]):
 
     @property
     def parents(self) -> list[dict[str, Any]]:
-        """Empty: a checkpoint is where provenance begins."""
+        """Empty: a checkpoint is where provenance begins, unless it is a base with an adapter."""
         return []
 
     @cached_property
@@ -170,8 +179,10 @@ def _weights_in(directory: Path) -> Path:
         raise UserError(f"{directory}: {len(quantised)} GGUF files; give one of them")
     if quantised:
         return quantised[0]
-    if (directory / "adapter_model.safetensors").is_file():
-        raise UserError(f"{directory}: holds an adapter, not a whole model; merge it into its base model first")
+    from syn2real.merge.adapter import is_adapter
+
+    if is_adapter(directory):
+        raise UserError(f"{directory}: holds an adapter, not a whole model; write its base before it: BASE+{directory}")
     raise UserError(f"{directory}: no weights here (looked for {LOOKED_FOR})")
 
 

@@ -41,11 +41,15 @@ class TensorSource(Protocol):
         ...
 
     def read(self, name: str) -> Tensor:
-        """A whole tensor in its stored dtype. Raises `KeyError` for a name that is not in ``infos``."""
+        """A whole tensor. Raises `KeyError` for a name that is not in ``infos``.
+
+        The dtype is that of ``infos``, or a wider one where values are computed as they are read (a base with an
+        adapter, a compressed vector): the one rounding is left to the reader.
+        """
         ...
 
     def read_range(self, name: str, start: int, stop: int) -> Tensor:
-        """Elements ``start`` to ``stop`` of the row-major flattened tensor: shape (stop − start,), stored dtype."""
+        """Elements ``start`` to ``stop`` of the row-major flattened tensor: shape (stop − start,), dtype as `read`."""
         ...
 
 

@@ -1,0 +1,68 @@
+"""How models are named: a path, ``base+adapter`` as in mergekit, or a hub id, and how records name them again."""
+
+import os
+import re
+from pathlib import Path
+
+JOINT = "+"  # between a base model and the adapter on top of it
+_CACHED = re.compile(r"(?:models|datasets)--(?P<id>[^/]+)/snapshots/(?P<revision>[^/]+)(?P<rest>/.*)?$")
+
+
+def split(path: Path | str) -> tuple[str, str | None]:
+    """A reference as (base, adapter), split at ``+``; a path that exists as it is has no adapter.
+
+    Of several ``+`` the first is taken that leaves an existing base.
+    """
+    text = str(path)
+    if JOINT not in text or Path(text).exists():
+        return text, None
+    places = [found.start() for found in re.finditer(re.escape(JOINT), text) if 0 < found.start() < len(text) - 1]
+    if not places:
+        return text, None
+    at = next((place for place in places if Path(text[:place]).exists()), places[0])
+    return text[:at], text[at + 1 :]
+
+
+def joined(base: Path | str, adapter: Path | str | None) -> str:
+    """The reference that `split` takes apart."""
+    return str(base) if adapter is None else f"{base}{JOINT}{adapter}"
+
+
+def parts(path: Path | str) -> list[Path]:
+    """The files or directories that a reference names."""
+    return [Path(part) for part in split(path) if part is not None]
+
+
+def name_of(path: Path) -> str:
+    """What records and messages call a path: its last part, or the hub id for what was downloaded."""
+    return _hub_id(path) or path.resolve().name
+
+
+def relative(path: Path | str, start: Path) -> str:
+    """A reference as seen from the directory ``start``; what came from the hub as ``org/name@revision``."""
+    return JOINT.join(_relative(part, start) for part in parts(path))
+
+
+def beside(reference: str, folder: Path) -> str:
+    """A reference whose parts lie in ``folder`` if they exist there; other parts stay as they are."""
+    if (folder / reference).exists():
+        return str(folder / reference)
+    pieces = reference.split(JOINT)
+    for count in range(len(pieces) - 1, 0, -1):
+        base, adapter = JOINT.join(pieces[:count]), JOINT.join(pieces[count:])
+        if (folder / base).exists() or (folder / adapter).exists():
+            return joined(*(folder / part if (folder / part).exists() else part for part in (base, adapter)))
+    return reference
+
+
+def _relative(path: Path, start: Path) -> str:
+    hub = _hub_id(path, revision=True)
+    return hub or os.path.relpath(path.resolve(), start.resolve())
+
+
+def _hub_id(path: Path, *, revision: bool = False) -> str | None:
+    found = _CACHED.search(path.absolute().as_posix())
+    if found is None or found["rest"]:
+        return None
+    name = found["id"].replace("--", "/")
+    return f"{name}@{found['revision']}" if revision else name
