@@ -1,7 +1,6 @@
 """Writing a merged model: a complete Hugging Face directory, tensor by tensor, whole or not at all."""
 
 import json
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import torch
 import syn2real
 from syn2real.errors import UserError
 from syn2real.hashing import sha256_json
+from syn2real.merge import references
 from syn2real.merge.checkpoint import SINGLE, Checkpoint
 from syn2real.merge.engine import METADATA, Layout, default_threads, execute
 from syn2real.merge.formats.safetensors_writer import file_size
@@ -157,14 +157,14 @@ def require_distinct(inputs: tuple[Source, ...], output: Path) -> None:
     """Raise `UserError` when ``output`` is, or holds, one of the inputs."""
     place = output.resolve()
     for item in inputs:
-        source = item.path.resolve()
-        if place == source or place in source.parents:
+        sources = [part.resolve() for part in references.parts(item.path)]
+        if any(place == source or place in source.parents for source in sources):
             raise UserError(f"{output}: holds {item.name}, an input of the merge; choose another output")
 
 
 def record(plan: Plan, output: Path) -> dict[str, Any]:
     """What was merged, from what. No times, and paths from ``output``: the same merge elsewhere is the same bytes."""
-    beside = {str(source.path): os.path.relpath(source.path.resolve(), output.resolve()) for source in plan.inputs}
+    beside = {str(source.path): references.relative(source.path, output) for source in plan.inputs}
     return {
         "format": "syn2real.merge",
         "version": 2,

@@ -15,6 +15,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from syn2real.documents import Document, parse_values
+from syn2real.merge import references
 
 DType = Literal["float32", "float16", "bfloat16"]
 
@@ -157,7 +158,7 @@ def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Merge
     else:
         recipe = document.parse(MergeRecipe)
     places = [*recipe.paths, *([recipe.template] if recipe.template else [])]
-    beside = {place: str(path.parent / place) for place in places if (path.parent / place).exists()}
+    beside = {place: references.beside(place, path.parent) for place in places}
     return recipe.with_paths(beside)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from syn2real.errors import UserError
+from syn2real.merge import references
 from syn2real.merge.checkpoint import Checkpoint
 from syn2real.merge.output import RECORD
 from syn2real.merge.plan import Plan, plan_recipe
@@ -38,11 +39,10 @@ def check(directory: Path | str, *, on_tensor: Callable[[str], None] | None = No
     directory = Path(directory)
     written = _record(directory)
     recipe = MergeRecipe.model_validate(written["recipe"])
-    places = {path: str(directory / path) for path in recipe.paths if (directory / path).exists()}
+    places = {path: references.beside(path, directory) for path in recipe.paths}
     plan = plan_recipe(recipe.with_paths(places))
     expected = {entry["path"]: entry["sha256"] for entry in written["inputs"]}
-    here = {str(directory / path): path for path in expected}
-    changed = [s.name for s in plan.inputs if expected.get(here.get(str(s.path), "")) != s.sha256]
+    changed = [s.name for s in plan.inputs if expected.get(references.relative(s.path, directory)) != s.sha256]
     return Verdict(len(plan.pieces), tuple(changed), tuple(differing(plan, directory, on_tensor=on_tensor)))
 
 
