@@ -13,10 +13,11 @@ import time
 from pathlib import Path
 
 from syn2real.speech.corpus import Corpus
-from syn2real.speech.finetuning import TrainingSettings, finetune
+from syn2real.speech.finetuning import finetune
 from syn2real.speech.pretrained import resolve_model
 from syn2real.speech.scoring import Pair, score
 from syn2real.speech.statistics import bootstrap_interval
+from syn2real.speech.training import TrainingSettings
 from syn2real.speech.transcription import TranscriptionSettings, transcribe
 
 BATCH = 16

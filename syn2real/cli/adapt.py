@@ -7,6 +7,7 @@ import typer
 
 from syn2real.cli.output import Json, Language, Model, console, parse_weights, print_json
 from syn2real.errors import UserError
+from syn2real.speech.training import DEFAULTS
 
 
 def add_to(app: typer.Typer) -> None:
@@ -85,8 +86,8 @@ def adapt(
     ] = None,
     scale: Annotated[float | None, typer.Option("--lambda", help="Use this λ instead of choosing one.")] = None,
     renditions: Annotated[int, typer.Option(help="How often each domain sentence is spoken.")] = 2,
-    epochs: Annotated[float, typer.Option(help="Passes over the clips, for every model tuned.")] = 3,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-5,
+    epochs: Annotated[float, typer.Option(help="Passes over the clips, for every model tuned.")] = DEFAULTS.epochs,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = DEFAULTS.learning_rate,
     as_json: Json = False,
 ) -> None:
     """Adapt a recogniser to a domain of which you have only text, with labelled real speech of other domains.

@@ -1,7 +1,6 @@
 """What every command shares: options that recur, and printing for people or for machines."""
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -27,13 +26,6 @@ def console() -> Any:
     from rich.console import Console
 
     return Console()
-
-
-def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write one JSON object a line, whole or not at all."""
-    from syn2real.sealing import write_text
-
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def parse_weights(items: list[str]) -> dict[str, float]:

@@ -14,8 +14,8 @@ from syn2real.cli.output import (
     console,
     parse_weights,
     print_json,
-    write_jsonl,
 )
+from syn2real.speech.training import DEFAULTS
 
 Manifest = Annotated[Path, typer.Argument(help="A JSONL manifest with audio_filepath and text.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Where the result goes.")]
@@ -54,7 +54,7 @@ def synthesize(
       syn2real synthesize menu.txt -e hibari=2 -e piper -o menu-spoken
     """
     from syn2real.sealing import sealed_directory
-    from syn2real.speech.corpus import Corpus, read_sentences
+    from syn2real.speech.corpus import MANIFEST, Corpus, read_sentences
     from syn2real.speech.synthesis import SynthesisSettings, synthesize
 
     settings = SynthesisSettings(
@@ -68,7 +68,7 @@ def synthesize(
     sentences = read_sentences(text, domain)
     with sealed_directory(output, resume=True, overwrite=overwrite) as partial:
         synthesize(sentences, settings, partial, workers)
-    _summarise(Corpus.load(output / "manifest.jsonl"), output / "manifest.jsonl", as_json)
+    _summarise(Corpus.load(output / MANIFEST), output / MANIFEST, as_json)
 
 
 def finetune(
@@ -77,12 +77,12 @@ def finetune(
     model: Model = "whisper-base",
     language: Language = None,
     dev: Annotated[Path | None, typer.Option(help="Manifest that stops training early and picks the model.")] = None,
-    epochs: Annotated[float, typer.Option(help="Passes over the corpus.")] = 3,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-5,
-    batch_size: BatchSize = 16,
-    full_windows: Annotated[float, typer.Option(help="Share of clips padded to 30 s.")] = 0.06,
-    patience: Annotated[int, typer.Option(help="Evaluations without progress before stopping.")] = 3,
-    seed: Annotated[int, typer.Option(help="Order of the clips.")] = 0,
+    epochs: Annotated[float, typer.Option(help="Passes over the corpus.")] = DEFAULTS.epochs,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = DEFAULTS.learning_rate,
+    batch_size: BatchSize = DEFAULTS.batch_size,
+    full_windows: Annotated[float, typer.Option(help="Share of clips padded to 30 s.")] = DEFAULTS.full_windows,
+    patience: Annotated[int, typer.Option(help="Evaluations without progress before stopping.")] = DEFAULTS.patience,
+    seed: Annotated[int, typer.Option(help="Order of the clips.")] = DEFAULTS.seed,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -102,8 +102,8 @@ def finetune(
     corpus = Corpus.load(manifest)
     dev_corpus = Corpus.load(dev) if dev else None
     base = resolve_model(model)
-    from syn2real.speech.finetuning import TrainingSettings
     from syn2real.speech.finetuning import finetune as tune
+    from syn2real.speech.training import TrainingSettings
 
     settings = TrainingSettings(
         epochs=epochs,
@@ -152,6 +152,8 @@ def transcribe(
         for row in rows:
             typer.echo(json.dumps(row, ensure_ascii=False))
     else:
+        from syn2real.lines import write_jsonl
+
         write_jsonl(output, rows)
 
 
@@ -173,6 +175,7 @@ def evaluate(
       syn2real evaluate test/manifest.jsonl --model whisper-tiny.en
       syn2real evaluate test/manifest.jsonl -m adapted/model -l es --json
     """
+    from syn2real.lines import write_jsonl
     from syn2real.sealing import require_absent
     from syn2real.speech.scoring import Pair
 

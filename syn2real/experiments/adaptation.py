@@ -9,7 +9,6 @@ errors summed over proxies is taken. A proxy is either held out of every vector 
 serves all, or takes its turn (`rotate`) with a vector made from the other sources.
 """
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,13 +20,14 @@ from syn2real.experiments.recipe import Recipe
 from syn2real.experiments.results import CurvePoint, Results, StudyData, SystemResult, best_scale, measure
 from syn2real.experiments.stages import Stage, Workspace
 from syn2real.hashing import seed_from, sha256_file, sha256_json
+from syn2real.lines import read_jsonl, write_jsonl
 from syn2real.merge import Checkpoint, TaskVector, write
 from syn2real.progress import say
-from syn2real.sealing import write_text
-from syn2real.speech.corpus import Corpus, Sentence, read_sentences, sentence_key
+from syn2real.speech.corpus import MANIFEST, Corpus, Sentence, read_sentences, sentence_key
 from syn2real.speech.pretrained import resolve_model
 from syn2real.speech.scoring import Pair, Scores, score
 from syn2real.speech.synthesis import Cast, SynthesisSettings, synthesize
+from syn2real.speech.training import TrainingSettings
 
 if TYPE_CHECKING:
     from syn2real.speech.transcription import Window
@@ -202,7 +202,8 @@ class Study:
         """The same, with every system scored on the target's real recordings."""
         test = self.material.test
         systems = self._systems(adapted, self.recipe.evaluation.full_window)
-        curve = self._curve("target", adapted.target_synthetic, adapted.vector, test)
+        merged = (adapted.scale, adapted.merged_model)
+        curve = self._curve("target", adapted.target_synthetic, adapted.vector, test, merged)
         strict = self._strict(adapted) if self.recipe.evaluation.strict else None
         utterances = self._utterances(adapted, test)
         # Described last: the strict table has voices of its own.
@@ -251,13 +252,18 @@ class Study:
             curves.append(self._curve(f"proxy {domain}", model, fold_vector, real))
         return names, [CurvePoint.total(points) for points in zip(*curves, strict=True)]
 
-    def _curve(self, name: str, model: Stage, vector: Stage, corpus: Corpus) -> list[CurvePoint]:
-        """Errors of θ + λτ at every λ, in the window the models were trained for."""
+    def _curve(
+        self, name: str, model: Stage, vector: Stage, corpus: Corpus, merged: tuple[float, Stage] | None = None
+    ) -> list[CurvePoint]:
+        """Errors of θ + λτ at every λ, in the window the models were trained for. Where one of these models was written
+        already, as ``merged`` (λ, model), that is heard, and once for all; the others are added in memory."""
         points = []
         for scale in self.recipe.lambdas:
-            scores = self._score(
-                self._transcribe(f"{name}-λ{scale:g}", model, corpus, "short", (vector, scale)), corpus
-            )
+            if merged is not None and scale == merged[0]:
+                stage = self._transcribe(f"{name}-λ{scale:g}", merged[1], corpus, "short")
+            else:
+                stage = self._transcribe(f"{name}-λ{scale:g}", model, corpus, "short", (vector, scale))
+            scores = self._score(stage, corpus)
             points.append(CurvePoint(scale, scores.total.errors, scores.total.words))
         return points
 
@@ -338,7 +344,7 @@ class Study:
         )
 
     def _train(self, name: str, corpus: Corpus, corpus_key: str) -> Stage:
-        from syn2real.speech.finetuning import TrainingSettings, best_precision, finetune
+        from syn2real.speech.finetuning import best_precision, finetune
 
         settings = self.recipe.training.model_dump()
         if settings["precision"] == "auto":
@@ -370,8 +376,7 @@ class Study:
                 merged = Checkpoint.open(model.directory) + scale * TaskVector.load(vector.directory / VECTOR)
                 recogniser.replace_weights(merged.tensor)
             texts = transcribe(recogniser, corpus, TranscriptionSettings(window=window), title=f"hearing {name}")
-            rows = (json.dumps({"id": key, "pred_text": text}, ensure_ascii=False) for key, text in texts.items())
-            write_text(directory / HYPOTHESES, "".join(row + "\n" for row in rows))
+            write_jsonl(directory / HYPOTHESES, ({"id": key, "pred_text": text} for key, text in texts.items()))
 
         settings: dict[str, Any] = {"window": window, "language": self.recipe.language, "scale": scale}
         # Not called by `name`: a curve's λ = 0 and the plain model are one stage.
@@ -428,8 +433,7 @@ class Study:
 
 def read_hypotheses(path: Path) -> dict[str, str]:
     """Hypotheses by utterance id, as the transcription stage wrote them."""
-    rows = (json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line)
-    return {row["id"]: row["pred_text"] for row in rows}
+    return {row["id"]: row["pred_text"] for _, row in read_jsonl(path)}
 
 
 def _without_sentences(corpus: Corpus, sentences: Sequence[Sentence]) -> Corpus:
@@ -447,7 +451,7 @@ def _field(utterance: Any, name: str) -> Any:
 
 
 def _corpus(stage: Stage) -> Corpus:
-    return Corpus.load(stage.directory / "manifest.jsonl")
+    return Corpus.load(stage.directory / MANIFEST)
 
 
 def _model_key(directory: Path) -> str:

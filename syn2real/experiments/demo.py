@@ -6,6 +6,7 @@ from pathlib import Path
 from syn2real.cache import cache_directory
 from syn2real.errors import UserError
 from syn2real.experiments.recipe import CorpusRecipe, EvaluationRecipe, Recipe, SynthesisRecipe, TrainingRecipe
+from syn2real.speech.corpus import MANIFEST
 
 TARGET = "animals"
 PROXY = "food"  # kept whole for choosing λ, and in no vector
@@ -23,9 +24,9 @@ def demo_corpus(language: str) -> Path:
     from syn2real.speech.corpora import import_tuxpaint
 
     directory = cache_directory() / "corpora" / f"tuxpaint-{language}"
-    if not (directory / "manifest.jsonl").is_file():
+    if not (directory / MANIFEST).is_file():
         import_tuxpaint(directory, language)
-    return directory / "manifest.jsonl"
+    return directory / MANIFEST
 
 
 def demo_recipe(manifest: Path, language: str, model: str, quick: bool) -> Recipe:

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from syn2real.errors import UserError, at, did_you_mean
+from syn2real.documents import Document, parse_values
+from syn2real.speech.training import DEFAULTS, Precision
 
 Tuned = Literal["source-synthetic", "source-real", "target-synthetic", "syn2real"]
 Lambda = Annotated[float, Field(ge=-2, le=4)]
@@ -38,15 +38,15 @@ class SynthesisRecipe(_Strict):
 class TrainingRecipe(_Strict):
     """Fine-tuning, the same for every model of the study."""
 
-    epochs: Annotated[float, Field(gt=0)] = 3
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-5
-    batch_size: Annotated[int, Field(ge=1)] = 16
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    weight_decay: Annotated[float, Field(ge=0)] = 0.1
-    full_windows: Annotated[float, Field(ge=0, le=1)] = 0.06
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    checkpoint_steps: Annotated[int, Field(ge=1)] = 50
-    seed: int = 0
+    epochs: Annotated[float, Field(gt=0)] = DEFAULTS.epochs
+    learning_rate: Annotated[float, Field(gt=0)] = DEFAULTS.learning_rate
+    batch_size: Annotated[int, Field(ge=1)] = DEFAULTS.batch_size
+    warmup: Annotated[float, Field(ge=0, lt=1)] = DEFAULTS.warmup
+    weight_decay: Annotated[float, Field(ge=0)] = DEFAULTS.weight_decay
+    full_windows: Annotated[float, Field(ge=0, le=1)] = DEFAULTS.full_windows
+    precision: Precision = DEFAULTS.precision
+    checkpoint_steps: Annotated[int, Field(ge=1)] = DEFAULTS.checkpoint_steps
+    seed: int = DEFAULTS.seed
 
 
 class EvaluationRecipe(_Strict):
@@ -108,89 +108,12 @@ def load_recipe(path: Path, overrides: dict[str, Any] | None = None) -> Recipe:
 
     ``overrides`` maps dotted keys to YAML text (``{"training.epochs": "1"}``). Raises `UserError` with file and line.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; give the path of a recipe") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not UTF-8; re-save the file as UTF-8") from error
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise UserError(at(path, mark.line + 1 if mark else None, str(problem))) from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: a recipe is a mapping of keys to values")
-    for key, value in (overrides or {}).items():
-        try:
-            _override(content, key, yaml.safe_load(value) if isinstance(value, str) else value)
-        except yaml.YAMLError as error:
-            raise UserError(f"--set {key}={value}: the value is not YAML") from error
-    try:
-        recipe = Recipe.model_validate(content)
-    except ValidationError as error:
-        keys, problem = _first(error)
-        raise UserError(at(path, _line(node, keys), problem)) from error
-    base = path.parent
-    corpus = recipe.corpus.model_copy(update={"manifest": _resolve(base, recipe.corpus.manifest)})
-    text_path = _resolve(base, recipe.target_text) if recipe.target_text else None
-    return recipe.model_copy(update={"corpus": corpus, "target_text": text_path})
+    recipe = Document.load(path, overrides).parse(Recipe)
+    corpus = recipe.corpus.model_copy(update={"manifest": path.parent / recipe.corpus.manifest})
+    text = path.parent / recipe.target_text if recipe.target_text else None
+    return recipe.model_copy(update={"corpus": corpus, "target_text": text})
 
 
 def parse_recipe(**values: Any) -> Recipe:
     """A recipe from values given in Python or by options. Raises `UserError` for one that is out of bounds."""
-    try:
-        return Recipe(**values)
-    except ValidationError as error:
-        raise UserError(_first(error)[1]) from error
-
-
-def _resolve(base: Path, path: Path) -> Path:
-    return path if path.is_absolute() else base / path
-
-
-def _override(content: dict[str, Any], key: str, value: Any) -> None:
-    *parents, last = key.split(".")
-    for parent in parents:
-        content = content.setdefault(parent, {})
-        if not isinstance(content, dict):
-            raise UserError(f"--set {key}: {parent!r} is no mapping")
-    content[last] = value
-
-
-def _first(invalid: ValidationError) -> tuple[list[str], str]:
-    """Where the first problem is, and what."""
-    # An unknown key first: a misspelt one also leaves the right one missing.
-    error = min(invalid.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    keys = [str(part) for part in error["loc"]]
-    where = ".".join(keys)
-    if error["type"] == "extra_forbidden":
-        model: type[BaseModel] = Recipe
-        for key in keys[:-1]:
-            inner = model.model_fields[key].annotation
-            if isinstance(inner, type) and issubclass(inner, BaseModel):
-                model = inner
-        return keys, f"unknown key {where!r}{did_you_mean(keys[-1], model.model_fields)}"
-    message = error["msg"].removeprefix("Value error, ")
-    return keys, f"{where}: {message}" if where else message
-
-
-def _line(node: yaml.Node | None, keys: list[str]) -> int | None:
-    """The line on which the last key found along ``keys`` stands; for keys that are missing, their parent's."""
-    line = None
-    for key in keys:
-        if isinstance(node, yaml.MappingNode):
-            for name, value in node.value:
-                if name.value == key:
-                    line, node = name.start_mark.line + 1, value
-                    break
-            else:
-                break
-        elif isinstance(node, yaml.SequenceNode) and key.isdigit() and int(key) < len(node.value):
-            node = node.value[int(key)]
-            line = node.start_mark.line + 1
-        else:
-            break
-    return line
+    return parse_values(Recipe, values)

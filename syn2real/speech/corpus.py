@@ -13,8 +13,10 @@ from typing import Any, Literal
 
 from syn2real.errors import AudioError, UserError, at
 from syn2real.hashing import seed_from, sha256_file, sha256_json
-from syn2real.sealing import write_text
+from syn2real.lines import read_jsonl, read_lines, write_jsonl
 from syn2real.speech import audio
+
+MANIFEST = "manifest.jsonl"  # of a corpus that is a directory
 
 Unit = Literal["id", "text", "speaker"]
 
@@ -100,7 +102,7 @@ class Corpus:
         for utterance in self.utterances:
             if not utterance.audio_filepath.resolve().is_relative_to(base):
                 raise UserError(f"{manifest}: {utterance.audio_filepath} lies outside the manifest's folder")
-        write_text(manifest, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows(base)))
+        write_jsonl(manifest, self.rows(base))
 
     def rows(self, base: Path) -> list[dict[str, Any]]:
         """Manifest rows, audio paths relative to ``base``."""
@@ -193,14 +195,16 @@ def read_sentences(path: Path, domain: str | None = None) -> list[Sentence]:
     if not path.is_file():
         raise UserError(f"{path}: no such file; give a text file with one sentence a line, or a JSONL manifest")
     sentences = []
-    for number, line in read_lines(path):
-        if path.suffix == ".jsonl":
-            row = parse_object(path, number, line)
+    if path.suffix == ".jsonl":
+        for number, row in read_jsonl(path):
             text, where = row.get("text"), row.get("domain") or domain
             if not isinstance(text, str) or not text.strip():
                 raise UserError(at(path, number, "empty text; give every line a 'text'"))
+            if where is not None and not isinstance(where, str):
+                raise UserError(at(path, number, f"field 'domain' must be a string, not {json.dumps(where)[:40]}"))
             sentences.append(Sentence(str(row.get("id") or f"{path.stem}-{number:05d}"), text.strip(), where))
-        else:
+    else:
+        for number, line in read_lines(path):
             sentences.append(Sentence(f"{path.stem}-{number:05d}", line.strip(), domain))
     if not sentences:
         raise UserError(f"{path}: holds no text")
@@ -226,38 +230,12 @@ def _record(utterance: Utterance, base: Path | None) -> dict[str, Any]:
     return {name: value for name, value in record.items() if value is not None} | utterance.extra
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines of a UTF-8 file that are not blank. Raises `UserError` naming the line that is not UTF-8."""
-    try:
-        content = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        broken = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise UserError(at(path, broken, "is not UTF-8; re-save the file as UTF-8")) from error
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error
-    for number, line in enumerate(content.split("\n"), start=1):
-        if line.strip():
-            yield number, line
-
-
-def parse_object(path: Path, number: int, line: str) -> dict[str, Any]:
-    """One line of JSONL as a mapping. Raises `UserError` with file and line for anything else."""
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserError(at(path, number, f"not JSON ({error.msg}); each line is one JSON object")) from error
-    if not isinstance(row, dict):
-        raise UserError(at(path, number, "not a JSON object; each line is one {...}"))
-    return row
-
-
 def _parse_manifest(path: Path, audio_root: Path | None) -> Iterator[Utterance]:
     if not path.is_file():
         raise UserError(f"{path}: no such manifest")
     base = (audio_root or path.parent).resolve()
     seen: dict[str, int] = {}
-    for number, line in read_lines(path):
-        row = parse_object(path, number, line)
+    for number, row in read_jsonl(path):
         try:
             utterance = _utterance(row, base)
         except UserError as error:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils.data import Dataset, Sampler
@@ -25,37 +25,14 @@ from syn2real.progress import Bar, say
 from syn2real.sealing import flush_tree, require_space, write_text
 from syn2real.speech import audio
 from syn2real.speech.corpus import Corpus
+from syn2real.speech.training import DEFAULTS, Precision, TrainingSettings
 from syn2real.speech.whisper import SHORT_WINDOWS, Recogniser, encoder_window
-
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 FULL = "full_"  # prefix of the tensors that are padded to 30 s
 IGNORED = -100  # label the loss leaves out
 CHECKPOINTS = "trainer"  # where a running training keeps its state, inside its output directory
 IDENTITY = "identity.json"  # what the checkpoints beside it were made with
 COMPLETE = "complete"  # marks a checkpoint whose last byte is on disk
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How to fine-tune. The defaults suit a few hundred clips and Whisper tiny or base."""
-
-    epochs: float = 3
-    learning_rate: float = 2e-5
-    batch_size: int = 16
-    warmup: float = 0.1  # share of the steps
-    weight_decay: float = 0.1
-    full_windows: float = 0.06  # share of the clips padded to 30 s, so that the model keeps working there
-    patience: int = 3  # evaluations without a better dev loss before stopping; used with a dev corpus only
-    precision: Precision = "auto"  # of the matrix products; weights and optimiser stay float32
-    checkpoint_steps: int = 50
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.epochs <= 0 or self.learning_rate <= 0 or self.batch_size < 1 or self.checkpoint_steps < 1:
-            raise UserError("epochs, learning rate, batch size and checkpoint steps must be above 0")
-        if not 0 <= self.full_windows <= 1:
-            raise UserError(f"full_windows is a share between 0 and 1, not {self.full_windows:g}")
 
 
 class Draw(NamedTuple):
@@ -213,7 +190,7 @@ def finetune(
     model: Path,
     corpus: Corpus,
     output: Path,
-    settings: TrainingSettings = TrainingSettings(),
+    settings: TrainingSettings = DEFAULTS,
     *,
     dev: Corpus | None = None,
     language: str | None = None,

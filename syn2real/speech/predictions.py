@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from syn2real.errors import UserError, at
-from syn2real.speech.corpus import Corpus, parse_object, read_lines
+from syn2real.lines import read_jsonl, read_lines
 from syn2real.speech.scoring import Pair, Transcript, pair_up
 from syn2real.speech.tables import read_table
 
@@ -54,11 +54,6 @@ def read_pairs(references: Path, hypotheses: Path | None = None) -> list[Pair]:
         raise UserError(f"{hypotheses}: {error}") from error
 
 
-def transcripts_of(corpus: Corpus) -> dict[str, Transcript]:
-    """A corpus's own transcripts by utterance id: the references for its audio."""
-    return {u.id: Transcript(u.text, u.speaker, u.domain) for u in corpus}
-
-
 def _reader(path: Path) -> Callable[[Path, Side], Iterator[_Row]]:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
@@ -85,12 +80,8 @@ def _both(path: Path) -> list[Pair]:
 def _columns(path: Path) -> Iterator[tuple[int, set[str]]]:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
-    if path.suffix.lower() in (".csv", ".tsv"):
-        number, row = next(read_table(path, "id"))
-        yield number, set(row)
-    else:
-        for number, line in read_lines(path):
-            yield number, set(parse_object(path, number, line))
+    rows = read_table(path, "id") if path.suffix.lower() in (".csv", ".tsv") else read_jsonl(path)
+    yield from ((number, set(row)) for number, row in rows)
 
 
 def _plain(path: Path, side: Side) -> Iterator[_Row]:
@@ -101,8 +92,8 @@ def _plain(path: Path, side: Side) -> Iterator[_Row]:
 
 
 def _manifest(path: Path, side: Side) -> Iterator[_Row]:
-    for number, line in read_lines(path):
-        yield _row(path, number, parse_object(path, number, line), side)
+    for number, row in read_jsonl(path):
+        yield _row(path, number, row, side)
 
 
 def _table(path: Path, side: Side) -> Iterator[_Row]:

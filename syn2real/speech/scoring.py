@@ -135,16 +135,6 @@ class Scores:
         """The utterances for which ``keep`` holds."""
         return Scores(tuple(filter(keep, self.utterances)), self.normaliser, self.unit)
 
-    def record(self) -> dict[str, Any]:
-        """These scores as a JSON object; `from_record` is its inverse."""
-        return asdict(self)
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> "Scores":
-        """Scores from what `record` gave."""
-        rows = (ScoredUtterance(**row | {"counts": ErrorCounts(**row["counts"])}) for row in record["utterances"])
-        return cls(tuple(rows), record["normaliser"], record["unit"])
-
 
 class Edit(NamedTuple):
     """One step from the reference to the hypothesis; ``None`` where that side has no word."""
@@ -182,16 +172,6 @@ def score(pairs: Iterable[Pair], normalise: Normaliser | str = "none", unit: Sco
         str(normalise),
         unit,
     )
-
-
-def score_corpus(
-    references: Mapping[str, Transcript | str],
-    hypotheses: Mapping[str, Transcript | str],
-    normalise: Normaliser | str = "none",
-    unit: ScoreUnit = "word",
-) -> Scores:
-    """Score hypotheses against the references of the same ids. Raises `UserError` when the ids differ."""
-    return score(pair_up(references, hypotheses), normalise, unit)
 
 
 def pair_up(references: Mapping[str, Transcript | str], hypotheses: Mapping[str, Transcript | str]) -> list[Pair]:

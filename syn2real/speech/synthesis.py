@@ -24,10 +24,9 @@ from syn2real.hashing import seed_from, sha256_json
 from syn2real.progress import track
 from syn2real.sealing import write_text
 from syn2real.speech import audio
-from syn2real.speech.corpus import Corpus, Sentence, Utterance
+from syn2real.speech.corpus import MANIFEST, Corpus, Sentence, Utterance
 from syn2real.speech.engines import Voice, engine, find_voice
 
-MANIFEST = "manifest.jsonl"
 RECORD = "synthesis.json"  # settings, text and versions, beside the manifest
 MARGIN = (0.10, 0.20)  # s of silence before and after the speech
 FRAME = 0.01  # s over which loudness is measured when looking for where speech starts and ends

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from syn2real.errors import UserError, at, did_you_mean
-from syn2real.speech.corpus import read_lines
+from syn2real.lines import read_lines
 
 
 def read_table(path: Path, *required: str) -> Iterator[tuple[int, dict[str, str]]]:

@@ -191,6 +191,9 @@ def test_domain_text_is_read_from_both_forms(tmp_path: Path) -> None:
     (tmp_path / "f.jsonl").write_text('{"text": "One."}\n{"text": ""}\n')
     with pytest.raises(UserError, match=r"f.jsonl:2: empty text"):
         read_sentences(tmp_path / "f.jsonl")
+    (tmp_path / "f.jsonl").write_text('{"text": "One.", "domain": ["food"]}\n')
+    with pytest.raises(UserError, match=r"f.jsonl:1: field 'domain' must be a string"):
+        read_sentences(tmp_path / "f.jsonl")
     with pytest.raises(UserError, match="no such file"):
         read_sentences(tmp_path / "none.txt")
 

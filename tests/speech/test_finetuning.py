@@ -14,8 +14,9 @@ pytest.importorskip("transformers")
 from syn2real.errors import UserError
 from syn2real.hashing import sha256_file
 from syn2real.speech.corpus import Corpus
-from syn2real.speech.finetuning import BucketSampler, Draw, TrainingSettings, finetune
+from syn2real.speech.finetuning import BucketSampler, Draw, finetune
 from syn2real.speech.scoring import Pair, score
+from syn2real.speech.training import TrainingSettings
 from syn2real.speech.transcription import TranscriptionSettings, transcribe
 
 SETTINGS = TrainingSettings(epochs=3, batch_size=4, learning_rate=3e-5, checkpoint_steps=4, full_windows=0.06)
@@ -23,7 +24,8 @@ RUN = """
 import sys
 from pathlib import Path
 from syn2real.speech.corpus import Corpus
-from syn2real.speech.finetuning import TrainingSettings, finetune
+from syn2real.speech.finetuning import finetune
+from syn2real.speech.training import TrainingSettings
 
 model, manifest, output = map(Path, sys.argv[1:])
 settings = TrainingSettings(epochs=3, batch_size=4, learning_rate=3e-5, checkpoint_steps=4, full_windows=0.06)

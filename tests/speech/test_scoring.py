@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import jiwer
@@ -8,7 +7,7 @@ from hypothesis import strategies as st
 
 from syn2real.errors import UserError
 from syn2real.speech.predictions import read_pairs, read_transcripts
-from syn2real.speech.scoring import ZERO, Edit, ErrorCounts, Pair, Scores, Transcript, alignment, score, score_corpus
+from syn2real.speech.scoring import ZERO, Edit, ErrorCounts, Pair, Transcript, alignment, pair_up, score
 
 sentences = st.lists(st.sampled_from(["a", "b", "ab", "ca", "é"]), max_size=8).map(" ".join)
 some = sentences.filter(bool)
@@ -95,14 +94,9 @@ def test_domains_split_the_total() -> None:
     assert {name: part.rate for name, part in scores.domains.items()} == {"x": 0.0, "y": 1.0}
 
 
-def test_scores_survive_json() -> None:
-    scores = score([Pair("1", "a b", "a", "s", "d"), Pair("2", "", "x")], "basic")
-    assert Scores.from_record(json.loads(json.dumps(scores.record()))) == scores
-
-
 def test_ids_must_match() -> None:
     with pytest.raises(UserError, match=r"4 \('a', 'b', 'c', …\) without a hypothesis; 1 \('z'\) without a reference"):
-        score_corpus(dict.fromkeys("abcde", "text"), {"e": "text", "z": "text"})
+        pair_up(dict.fromkeys("abcde", "text"), {"e": "text", "z": "text"})
     with pytest.raises(UserError, match="'a' is given twice"):
         score([Pair("a", "x", "x"), Pair("a", "y", "y")])
     with pytest.raises(UserError, match="nothing to score"):
@@ -111,7 +105,7 @@ def test_ids_must_match() -> None:
 
 def test_references_give_order_speaker_and_domain() -> None:
     references = {"b": Transcript("x", "anna", "food"), "a": Transcript("y")}
-    scores = score_corpus(references, {"a": "y", "b": Transcript("x", "other", "other")})
+    scores = score(pair_up(references, {"a": "y", "b": Transcript("x", "other", "other")}))
     assert scores.ids == ["b", "a"] and scores.utterances[0].speaker == "anna" and scores.rate == 0
 
 
@@ -174,6 +168,10 @@ def test_one_manifest_with_both_sides(tmp_path: Path) -> None:
     file.write_text('{"id": "1", "text": "a b", "pred_text": "a"}\n{"id": "2", "text": "a"}\n')
     with pytest.raises(UserError, match=r"out.jsonl:2: no 'pred_text'"):
         read_pairs(file)
+    table = tmp_path / "out.csv"
+    table.write_text("id,text,pred_text\n")
+    with pytest.raises(UserError, match="holds no transcripts"):
+        read_pairs(table)
 
 
 def test_hypotheses_prefer_the_predicted_text(tmp_path: Path) -> None:

@@ -13,9 +13,7 @@ from syn2real.progress import track
 from syn2real.registry import Registry
 from syn2real.sealing import sealed_directory
 from syn2real.speech import audio
-from syn2real.speech.corpus import Corpus, Utterance
-
-MANIFEST = "manifest.jsonl"
+from syn2real.speech.corpus import MANIFEST, Corpus, Utterance
 
 
 @dataclass(frozen=True)

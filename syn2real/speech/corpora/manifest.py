@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from syn2real.errors import UserError, at
+from syn2real.lines import read_jsonl
 from syn2real.speech.corpora.importing import IMPORTERS, Clip, ImportReport, import_clips
-from syn2real.speech.corpus import Utterance, checked_fields, parse_object, read_lines
+from syn2real.speech.corpus import Utterance, checked_fields
 
 _OURS = {f.name for f in fields(Utterance)} - {"extra"}
 _PLACE = {"audio_filepath", "duration", "offset", "id", "text"}
@@ -28,8 +29,7 @@ def import_manifest(
     base = (audio_root or source.parent).resolve()
     clips: list[Clip] = []
     given: dict[str, int] = {}
-    for number, line in read_lines(source):
-        row = parse_object(source, number, line)
+    for number, row in read_jsonl(source):
         try:
             clips.append(_clip(row, base))
         except UserError as error:

@@ -1,0 +1,40 @@
+"""Text files line by line: read with the numbers errors name, and JSON lines written whole."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from syn2real.errors import UserError, at
+from syn2real.sealing import write_text
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Numbered lines of a UTF-8 file that are not blank. Raises `UserError` naming the line that is not UTF-8."""
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        broken = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise UserError(at(path, broken, "is not UTF-8; re-save the file as UTF-8")) from error
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    for number, line in enumerate(content.split("\n"), start=1):
+        if line.strip():
+            yield number, line
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Numbered objects of a JSONL file. Raises `UserError` with file and line for a line that is no JSON object."""
+    for number, line in read_lines(path):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(at(path, number, f"not JSON ({error.msg}); each line is one JSON object")) from error
+        if not isinstance(row, dict):
+            raise UserError(at(path, number, "not a JSON object; each line is one {...}"))
+        yield number, row
+
+
+def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write one JSON object a line, whole or not at all."""
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
