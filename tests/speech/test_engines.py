@@ -240,10 +240,10 @@ def test_a_users_engine_is_found_by_name(monkeypatch):
         def require(self):
             pass
 
-        def voices(self, language=None):
+        def all_voices(self):
             return [Voice("hum", "low", "en", "en", 16_000, "mine", True)]
 
-        def speak(self, text, voice, rate, pitch, seed):
+        def say(self, text, voice, rate, pitch, seed):
             return np.full(16_000, 0.1, np.float32), 16_000
 
     monkeypatch.setitem(ENGINES._items, "hum", Hum)

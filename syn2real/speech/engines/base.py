@@ -1,7 +1,7 @@
 """What an engine is: something that turns text into samples, the same ones for the same request, always."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -43,10 +43,17 @@ class Engine(ABC):
         """Raise `NotInstalled`, saying what to install, when the engine cannot run here."""
 
     @abstractmethod
-    def voices(self, language: str | None = None) -> list[Voice]:
-        """The voices installed here, of one language (ISO 639-1) or of all. Raises `NotInstalled`."""
+    def all_voices(self) -> list[Voice]:
+        """The voices installed here. Raises `NotInstalled`."""
 
     @abstractmethod
+    def say(self, text: str, voice: Voice, rate: float, pitch: float, seed: int) -> tuple[np.ndarray, int]:
+        """What `speak` returns, for text that is not empty, its white space single, and without control characters."""
+
+    def voices(self, language: str | None = None) -> list[Voice]:
+        """The voices installed here, of one language (ISO 639-1) or of all. Raises `NotInstalled`."""
+        return [voice for voice in self.all_voices() if language is None or voice.language == language]
+
     def speak(self, text: str, voice: Voice, rate: float, pitch: float, seed: int) -> tuple[np.ndarray, int]:
         """Samples (float32, mono, within [-1, 1]) and their rate in Hz.
 
@@ -54,6 +61,9 @@ class Engine(ABC):
         same arguments give the same samples, whatever was spoken before. Raises `UserError` naming text that cannot
         be spoken.
         """
+        text = require_readable(text, self.name)
+        samples, hertz = self.say(text, voice, rate, pitch, seed)
+        return require_spoken(samples, text, self.name, voice), hertz
 
     def available(self) -> str | None:
         """Why the engine cannot run here, or None when it can."""
@@ -79,11 +89,6 @@ class ProgramMissing(NotInstalled):
 
 
 ENGINES: Registry[Callable[[], Engine]] = Registry("engine")
-
-
-def of_language(voices: Iterable[Voice], language: str | None) -> list[Voice]:
-    """The voices of one language, or all."""
-    return [voice for voice in voices if language is None or voice.language == language]
 
 
 def require_readable(text: str, engine: str) -> str:

@@ -22,15 +22,7 @@ from typing import Any, Literal
 import numpy as np
 
 from syn2real.errors import NotInstalled, UserError, did_you_mean
-from syn2real.speech.engines.base import (
-    ENGINES,
-    Engine,
-    Voice,
-    from_pcm,
-    of_language,
-    require_readable,
-    require_spoken,
-)
+from syn2real.speech.engines.base import ENGINES, Engine, Voice, from_pcm
 from syn2real.speech.engines.wave_output import wave_of
 
 SAMPLE_RATE = 22_050  # Hz
@@ -76,9 +68,9 @@ class Espeak(Engine):
         if find_spec("espeakng_loader") is None and shutil.which("espeak-ng") is None:
             raise NotInstalled("espeak-ng (espeakng-loader)", "espeak")
 
-    def voices(self, language: str | None = None) -> list[Voice]:
-        """Every accent of the language times every variant that sounds like a person."""
-        return of_language(self._voices, language)
+    def all_voices(self) -> list[Voice]:
+        """Every accent times every variant that sounds like a person."""
+        return self._voices
 
     def voice(self, name: str) -> Voice:
         """The voice called ``name``; with thousands of them, the accent and the variant are looked up apart."""
@@ -91,9 +83,8 @@ class Espeak(Engine):
             raise UserError(f"engine 'espeak' has no voice {accent!r}{close if len(close) < 80 else ''}")
         raise UserError(f"engine 'espeak' has no variant {variant!r}{did_you_mean(variant, self._variants)}")
 
-    def speak(self, text: str, voice: Voice, rate: float, pitch: float, seed: int) -> tuple[np.ndarray, int]:
+    def say(self, text: str, voice: Voice, rate: float, pitch: float, seed: int) -> tuple[np.ndarray, int]:
         """Samples at 22,050 Hz. The seed also moves the range of the intonation by up to 40 % (not in the program)."""
-        text = require_readable(text, self.name)
         speed = round(WORDS_PER_MINUTE * rate)
         height = _pitch_setting(pitch)
         if self._library is not None:
@@ -102,7 +93,7 @@ class Espeak(Engine):
         else:
             options = ["-v", voice.name, "-s", str(speed), "-p", str(height)]
             samples, hertz = wave_of(["espeak-ng", *options, "-b", "1", "--stdin", "--stdout"], text)
-        return require_spoken(samples, text, self.name, voice), hertz
+        return samples, hertz
 
     @cached_property
     def _library(self) -> Path | None:

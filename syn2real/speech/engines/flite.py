@@ -7,15 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from syn2real.speech.engines.base import (
-    ENGINES,
-    Engine,
-    ProgramMissing,
-    Voice,
-    of_language,
-    require_readable,
-    require_spoken,
-)
+from syn2real.speech.engines.base import ENGINES, Engine, ProgramMissing, Voice
 from syn2real.speech.engines.wave_output import parse_wave, wave_of
 
 LICENCE = "BSD-like (Carnegie Mellon University)"
@@ -41,23 +33,20 @@ class Flite(Engine):
         if shutil.which("flite") is None:
             raise ProgramMissing("flite", "flite")
 
-    def voices(self, language: str | None = None) -> list[Voice]:
+    def all_voices(self) -> list[Voice]:
         """The voices compiled into Debian's flite."""
         self.require()
-        voices = (
+        return [
             Voice(self.name, name, "en", locale, rate, LICENCE, True, gender)
             for name, (locale, rate, gender) in _VOICES.items()
-        )
-        return of_language(voices, language)
+        ]
 
-    def speak(self, text: str, voice: Voice, rate: float, pitch: float, seed: int) -> tuple[np.ndarray, int]:
+    def say(self, text: str, voice: Voice, rate: float, pitch: float, seed: int) -> tuple[np.ndarray, int]:
         """Samples at 8 or 16 kHz."""
-        text = require_readable(text, self.name)
         self.require()
         features = ["--setf", f"duration_stretch={1 / rate:.4f}", "--setf", f"f0_shift={pitch:.4f}"]
         with tempfile.TemporaryDirectory() as folder:
             script, output = Path(folder) / "text", Path(folder) / "speech.wav"
             script.write_text(text, encoding="utf-8")
             wave_of(["flite", "-voice", voice.name, *features, "-f", str(script), "-o", str(output)], "")
-            samples, hertz = parse_wave(output.read_bytes())
-        return require_spoken(samples, text, self.name, voice), hertz
+            return parse_wave(output.read_bytes())

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from syn2real.errors import NotInstalled
-from syn2real.speech.engines.base import ENGINES, Engine, Voice, of_language, require_readable, require_spoken
+from syn2real.speech.engines.base import ENGINES, Engine, Voice
 from syn2real.speech.engines.resampling import change_voice, speed_before
 
 SAMPLE_RATE = 24_000  # Hz
@@ -25,18 +25,17 @@ class Hibari(Engine):
         if find_spec("hibari") is None:
             raise NotInstalled("hibari-tts", "hibari")
 
-    def voices(self, language: str | None = None) -> list[Voice]:
+    def all_voices(self) -> list[Voice]:
         """The voices whose model is on this machine: nothing is downloaded behind the user's back."""
-        return of_language(self._voices, language)
+        return self._voices
 
-    def speak(self, text: str, voice: Voice, rate: float, pitch: float, seed: int) -> tuple[np.ndarray, int]:
+    def say(self, text: str, voice: Voice, rate: float, pitch: float, seed: int) -> tuple[np.ndarray, int]:
         """Samples at 24 kHz. The seed draws the consonants' noise; pitch shifts the formants a little too.
 
         The model takes a rate with reserve: 1.2 shortens by some 9 %.
         """
-        text = require_readable(text, self.name)
         samples = _model(voice.name)(text, speed=speed_before(rate, pitch), seed=seed)
-        return require_spoken(change_voice(samples, pitch), text, self.name, voice), SAMPLE_RATE
+        return change_voice(samples, pitch), SAMPLE_RATE
 
     @cached_property
     def _voices(self) -> list[Voice]:

@@ -11,15 +11,7 @@ from typing import Any
 import numpy as np
 
 from syn2real.errors import NotInstalled, UserError
-from syn2real.speech.engines.base import (
-    ENGINES,
-    Engine,
-    Voice,
-    from_pcm,
-    of_language,
-    require_readable,
-    require_spoken,
-)
+from syn2real.speech.engines.base import ENGINES, Engine, Voice, from_pcm
 
 SAMPLE_RATE = 16_000  # Hz
 LOCALES = ("de-DE", "en-GB", "en-US", "es-ES", "fr-FR", "it-IT")
@@ -40,17 +32,13 @@ class Pico(Engine):
         if find_spec("py_nanotts") is None:
             raise NotInstalled("SVOX Pico (py-nanotts)", "pico")
 
-    def voices(self, language: str | None = None) -> list[Voice]:
-        """The six voices, or those of one language."""
+    def all_voices(self) -> list[Voice]:
+        """The six voices."""
         self.require()
-        return of_language(
-            (Voice(self.name, name, name[:2], name, SAMPLE_RATE, "Apache-2.0", True, "female") for name in LOCALES),
-            language,
-        )
+        return [Voice(self.name, name, name[:2], name, SAMPLE_RATE, "Apache-2.0", True, "female") for name in LOCALES]
 
-    def speak(self, text: str, voice: Voice, rate: float, pitch: float, seed: int) -> tuple[np.ndarray, int]:
+    def say(self, text: str, voice: Voice, rate: float, pitch: float, seed: int) -> tuple[np.ndarray, int]:
         """Samples at 16 kHz."""
-        text = require_readable(text, self.name)
         if any(len(word) > LONGEST_WORD for word in text.split()):
             raise UserError(f"pico: cannot speak {text[:60]!r}: a word is longer than {LONGEST_WORD} characters")
         # Pico reads `<...>` as markup, and would obey it.
@@ -58,8 +46,7 @@ class Pico(Engine):
         synthesiser = self._synthesiser
         with _zeroed_memory():
             pcm = synthesiser.speak(plain, voice=voice.name, speed=rate, pitch=pitch, volume=VOLUME)
-        samples = from_pcm(np.frombuffer(pcm[: len(pcm) // 2 * 2], dtype="<i2"))
-        return require_spoken(samples, text, self.name, voice), SAMPLE_RATE
+        return from_pcm(np.frombuffer(pcm[: len(pcm) // 2 * 2], dtype="<i2")), SAMPLE_RATE
 
     @cached_property
     def _synthesiser(self) -> Any:

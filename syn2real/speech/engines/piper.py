@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from syn2real.errors import NotInstalled, UserError, did_you_mean
-from syn2real.speech.engines.base import ENGINES, Engine, Voice, of_language, require_readable, require_spoken
+from syn2real.speech.engines.base import ENGINES, Engine, Voice
 from syn2real.speech.engines.resampling import change_voice, speed_before
 
 UNKNOWN_LICENCE = "unknown (see the voice's model card)"
@@ -32,9 +32,9 @@ class Piper(Engine):
         if find_spec("piper") is None:
             raise NotInstalled("piper-tts", "piper")
 
-    def voices(self, language: str | None = None) -> list[Voice]:
+    def all_voices(self) -> list[Voice]:
         """The packaged voices. A voice file is found by `voice`, under its path."""
-        return of_language(self._packaged, language)
+        return self._packaged
 
     def voice(self, name: str) -> Voice:
         """A packaged voice by name, or a voice file by path. Raises `UserError` when there is neither."""
@@ -46,11 +46,10 @@ class Piper(Engine):
             raise UserError(f"engine 'piper' has no voice {name!r}{did_you_mean(name, packaged)}; or give a .onnx file")
         return _voice_file(Path(path), speaker)
 
-    def speak(self, text: str, voice: Voice, rate: float, pitch: float, seed: int) -> tuple[np.ndarray, int]:
+    def say(self, text: str, voice: Voice, rate: float, pitch: float, seed: int) -> tuple[np.ndarray, int]:
         """Samples at the voice's own rate. Pitch also shifts the formants a little."""
         from piper import SynthesisConfig
 
-        text = require_readable(text, self.name)
         if voice.model is None:
             raise UserError(f"piper: voice {voice.name!r} names no model file")
         model = _model(voice.model)
@@ -65,8 +64,8 @@ class Piper(Engine):
         # Piper takes [[...]] for phonemes.
         plain = text.replace("[[", " ").replace("]]", " ")
         chunks = [chunk.audio_float_array for chunk in model.synthesize(plain, settings)]
-        samples = change_voice(np.concatenate(chunks).astype(np.float32) if chunks else np.zeros(0, np.float32), pitch)
-        return require_spoken(samples, text, self.name, voice), voice.sample_rate
+        samples = np.concatenate(chunks).astype(np.float32) if chunks else np.zeros(0, np.float32)
+        return change_voice(samples, pitch), voice.sample_rate
 
     @cached_property
     def _packaged(self) -> list[Voice]:
