@@ -13,6 +13,7 @@ import syn2real
 from syn2real.errors import UserError
 from syn2real.hashing import sha256_json
 from syn2real.merge import references
+from syn2real.merge.card import card
 from syn2real.merge.checkpoint import SINGLE, Checkpoint
 from syn2real.merge.engine import METADATA, Layout, default_threads, execute
 from syn2real.merge.formats.safetensors_writer import file_size
@@ -24,7 +25,7 @@ from syn2real.merge.tensors import dtype_name
 from syn2real.merge.vector import Source, TaskVector
 from syn2real.sealing import partial_path, require_absent, require_space, sealed_directory
 
-RECORD = "merge.json"
+RECORD, CARD = "merge.json", "README.md"
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 SLACK = 1 << 20  # bytes for the record and what a file system rounds up
 
@@ -86,7 +87,9 @@ def write(
                 if list(layout) != [SINGLE]:
                     _write_json(partial / f"{SINGLE}.index.json", _index(layout))
                 copy_sidecars(_beside(plan, chosen), partial, plan.out_dtype, plan.configuration)
-                _write_json(partial / RECORD, record(plan, output))
+                written = record(plan, output)
+                _write_json(partial / RECORD, written)
+                (partial / CARD).write_text(card(written), encoding="utf-8")
             except BaseException:
                 journal.close()
                 raise

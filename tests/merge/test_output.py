@@ -40,7 +40,7 @@ def test_a_complete_directory(models, tmp_path):
     seen = []
     out = apply(t, r - s, 0.3, tmp_path / "out", on_tensor=seen.append)
     assert sorted(seen) == sorted(SHAPES)
-    assert set(content(out)) == {"model.safetensors", "config.json", "tokenizer.json", "merge.json", *added}
+    assert set(content(out)) == {"model.safetensors", "config.json", "tokenizer.json", "merge.json", "README.md", *added}
     weights = load_file(out / "model.safetensors")
     merged = t + 0.3 * (r - s)
     assert all(torch.equal(weights[name], merged.tensor(name)) for name in SHAPES)
@@ -49,6 +49,8 @@ def test_a_complete_directory(models, tmp_path):
     record = json.loads((out / "merge.json").read_text())
     assert record["anchor"] == "t" and record["recipe"]["expression"] == "1.0 * m0 + 0.3 * m1 + -0.3 * m2"
     assert record["recipe"]["models"] == {"m0": "../t", "m1": "../r", "m2": "../s"}
+    card = (out / "README.md").read_text()
+    assert t.sha256 in card and record["recipe"]["expression"] in card
     assert [(entry["name"], entry["sha256"]) for entry in record["inputs"]] == [
         (model.name, model.sha256) for model in (t, r, s)
     ]
