@@ -2,6 +2,7 @@
 
 import ast
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -19,9 +20,12 @@ class Expression:
 
     @classmethod
     def parse(cls, text: str, models: Mapping[str, object], parameters: Mapping[str, object]) -> "Expression":
-        """Read ``text``: ``+ - * /``, brackets, numbers and names. Raises `UserError` for anything else."""
+        """Read ``text``: ``+ - * /``, brackets, numbers and names; ``lambda`` is ``scale``.
+
+        Raises `UserError` for anything else.
+        """
         try:
-            tree = ast.parse(text.strip(), mode="eval").body
+            tree = ast.parse(re.sub(r"\blambda\b", "scale", text.strip()), mode="eval").body
         except (SyntaxError, ValueError, RecursionError) as error:
             raise UserError(f"expression {text!r}: not arithmetic; write for instance T + 0.7 * (R - S)") from error
         seen: dict[str, None] = {}

@@ -8,7 +8,8 @@
         value: 0.3
       - value: 0.5
 
-A key is a group (see `syn2real.merge.groups`), a glob over the tensor's whole name, ``/regex/``, or a part of the name.
+A key is a group (see `syn2real.merge.groups`; ``layers`` is what lies in a numbered layer), a glob over the tensor's
+whole name, ``/regex/``, or a part of the name.
 """
 
 import re
@@ -17,9 +18,10 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from syn2real.errors import UserError
-from syn2real.merge.groups import GROUPS, groups_of
+from syn2real.merge.groups import GROUPS, groups_of, layer_of
 
 EVERYTHING = "*"
+LAYERS = "layers"  # what lies in a numbered layer
 
 
 class Resolver:
@@ -77,6 +79,8 @@ def matches(key: str, name: str) -> bool:
     """Whether a filter takes a tensor. Raises `UserError` for a regular expression that is none."""
     if key == EVERYTHING:
         return True
+    if key == LAYERS:
+        return layer_of(name) is not None
     if key in GROUPS or key == "other":
         return key in groups_of(name)
     if len(key) > 1 and key.startswith("/") and key.endswith("/"):

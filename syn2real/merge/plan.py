@@ -141,7 +141,7 @@ def _plan_expression(recipe: MergeRecipe, sources: Mapping[str, Source]) -> Plan
         return [Term(factor, used[model]) for model, factor in expression.coefficients(values).items()]
 
     pieces = {} if problems else _sums(anchor, terms, recipe, tuple(used.values()))
-    return Plan(anchor, pieces, tuple(used.values()), recipe, notes=_unused(resolver), problems=problems)
+    return Plan(anchor, pieces, tuple(used.values()), recipe, notes=_notes(recipe, resolver), problems=problems)
 
 
 def _sums(
@@ -211,14 +211,16 @@ def _plan_method(recipe: MergeRecipe, sources: Mapping[str, Source], device: str
 
     def prepare() -> None:
         if method.shared and computed and not shared:
-            for name in method.parameters:
-                if len({repr(piece.parameters[name]) for piece in computed}) > 1:
-                    raise UserError(f"{method.name}: {name} must be the same for all tensors here")
             first = computed[0]
             parameters = method.complete(first.parameters, len(first.stack))
-            shared.append(method.prepare([piece.stack for piece in computed], parameters))
+            found = method.prepare([piece.stack for piece in computed], parameters)
+            if found is not None:
+                for name in method.parameters:
+                    if len({repr(piece.parameters[name]) for piece in computed}) > 1:
+                        raise UserError(f"{method.name}: {name} must be the same for all tensors here")
+            shared.append(found)
 
-    return Plan(anchor, pieces, inputs, recipe, configuration, _unused(resolver), problems, prepare)
+    return Plan(anchor, pieces, inputs, recipe, configuration, _notes(recipe, resolver), problems, prepare)
 
 
 def _computed(
@@ -251,8 +253,8 @@ def _values(recipe: MergeRecipe, method: Method, target: Target, resolver: Resol
     """The method's parameters for one tensor: a model's own before a slice's before the recipe's."""
     values: dict[str, Any] = {}
     for name, parameter in method.parameters.items():
-        everywhere = target.parameters.get(name, recipe.parameters.get(name))
-        shared = resolver.value(everywhere, target.name, name, None)
+        shared = resolver.value(recipe.parameters.get(name), target.name, name, None)
+        shared = resolver.value(target.parameters.get(name), target.name, name, shared)
         if parameter.per_model:
             default = parameter.default[0] if shared is None else shared
             values[name] = [resolver.value(own.get(name), target.name, name, default) for own in target.own]
@@ -304,8 +306,8 @@ def _number(value: Any, parameter: str, name: str) -> float:
     return float(value)
 
 
-def _unused(resolver: Resolver) -> list[str]:
-    return [f"filter {key!r} matches no tensor" for key in resolver.unused]
+def _notes(recipe: MergeRecipe, resolver: Resolver) -> list[str]:
+    return recipe.notes + [f"filter {key!r} matches no tensor" for key in resolver.unused]
 
 
 def _working_bytes(piece: Piece) -> int:

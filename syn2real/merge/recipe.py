@@ -4,20 +4,34 @@
     models: {T: tuned-menu, R: tuned-real, S: tuned-synthetic}
     parameters: {scale: {encoder: 0.7, "*": 1.0}}
 
+``lambda`` is another name for ``scale``, in parameters and expressions alike.
+
 Paths are relative to the recipe's file. mergekit's own recipes are read as well: see `syn2real.merge.mergekit_dialect`.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from syn2real.documents import Document, parse_values
 from syn2real.merge import references
 
 DType = Literal["float32", "float16", "bfloat16"]
+
+
+def _scaled(parameters: Any) -> Any:
+    """Parameters with ``scale`` for ``lambda``."""
+    if not isinstance(parameters, Mapping) or "lambda" not in parameters:
+        return {} if parameters is None else parameters
+    if "scale" in parameters:
+        raise ValueError("lambda and scale are the same parameter; write one of them")
+    return {"scale" if name == "lambda" else name: value for name, value in parameters.items()}
+
+
+Parameters = Annotated[dict[str, Any], BeforeValidator(_scaled)]
 
 
 class ModelEntry(BaseModel):
@@ -35,7 +49,7 @@ class ModelEntry(BaseModel):
             return {"model": value}
         if isinstance(value, Mapping) and "model" in value:
             own = {key: item for key, item in value.items() if key not in ("model", "parameters")}
-            return {"model": value["model"], "parameters": {**(value.get("parameters") or {}), **own}}
+            return {"model": value["model"], "parameters": _scaled({**(value.get("parameters") or {}), **own})}
         return value
 
 
@@ -49,7 +63,7 @@ class SliceSource(ModelEntry):
     def _gather(cls, value: Any) -> Any:
         if isinstance(value, Mapping) and "model" in value:
             own = {key: item for key, item in value.items() if key not in ("model", "parameters", "layer_range")}
-            rest = {"parameters": {**(value.get("parameters") or {}), **own}}
+            rest = {"parameters": _scaled({**(value.get("parameters") or {}), **own})}
             return {"model": value["model"], **rest} | {k: value[k] for k in ("layer_range",) if k in value}
         return value
 
@@ -65,7 +79,7 @@ class Slice(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     sources: list[SliceSource] = Field(min_length=1)
-    parameters: dict[str, Any] = {}
+    parameters: Parameters = {}
 
     @model_validator(mode="after")
     def _lengths(self) -> "Slice":
@@ -86,13 +100,14 @@ class MergeRecipe(BaseModel):
     template: str | None = None  # a directory for configuration and tokenizer, where the anchor has none
     slices: list[Slice] | None = None
     stack: str | None = None  # which layers slices cut, in a model with several stacks: "model.decoder.layers."
-    parameters: dict[str, Any] = {}
+    parameters: Parameters = {}
     vocabulary: Literal["same", "base", "union", "intersection"] = "same"
     dtype: Literal["float64", "float32"] = "float64"  # of the arithmetic
     out_dtype: DType | None = None  # of the result; None: the anchor's
     seed: int = 0
     allow_dtypes: bool = False  # accept models of different floating-point widths
     carried: Literal["equal", "anchor"] = "equal"  # what tensors of integers must be, or whose are taken
+    notes: list[str] = []  # shown before merging
 
     @model_validator(mode="after")
     def _shape(self) -> "MergeRecipe":
@@ -120,6 +135,8 @@ class MergeRecipe(BaseModel):
             found += [entry.model for entry in self.models]
         for part in self.slices or []:
             found += [source.model for source in part.sources]
+        if self.anchor and self.expression is None:
+            found.append(self.anchor)
         return list(dict.fromkeys(path for path in found if path))
 
     def with_paths(self, paths: Mapping[str, str]) -> "MergeRecipe":

@@ -90,7 +90,8 @@ def sliced(
                 def renamed(source: SliceSource, i: int = i, leaf: str = leaf) -> str:
                     return f"{stack}{source.layer_range[0] + i}.{leaf}"
 
-                targets.append(target(part, f"{stack}{count + i}.{leaf}", renamed, i / max(1, end - begin - 1)))
+                at = i / (end - begin - 1) if end - begin > 1 else 1.0  # as in `groups.positions`
+                targets.append(target(part, f"{stack}{count + i}.{leaf}", renamed, at))
         count += end - begin
     targets += [target(last, n, lambda _, n=n: n, 1.0) for n in outside if depth[n] != 0.0]  # type: ignore[misc]
     return targets, _layer_counts(anchor, stack, count)

@@ -5,7 +5,6 @@ from typing import Literal
 
 from torch import Tensor
 
-from syn2real.errors import UserError
 from syn2real.merge.method import PerModel, method
 from syn2real.merge.stack import Block, Stack
 from syn2real.merge.trimming import cuts, kept, require_share
@@ -24,8 +23,8 @@ def breadcrumbs(
 ) -> Iterator[Tensor]:
     """Model breadcrumbs: drop the largest ``gamma`` of each δᵢ and the smallest, keep ``density``; sum; θ₀ + λ·that.
 
-    ⌊gamma·n⌋ outliers go, so that a small tensor loses none; the next ⌊density·n⌋ (one at least) stay. ``normalize``
-    divides the weights by their sum.
+    ⌊gamma·n⌋ outliers go, so that a small tensor loses none; the next ⌊density·n⌋ (one at least) stay; where both do
+    not fit, fewer outliers go. ``normalize`` divides the weights by their sum.
     Source: Davari and Belilovsky 2023 (arXiv 2312.06795).
     """
 
@@ -61,11 +60,9 @@ def breadcrumbs_ties(
 def _band(stack: Stack, density: Sequence[float], gamma: Sequence[float]) -> Iterator[tuple[Block, list[Tensor]]]:
     require_share("density", density)
     require_share("gamma", gamma)
-    for share, outliers in zip(density, gamma, strict=True):
-        if share + outliers > 1 + 1e-9:
-            raise UserError(f"breadcrumbs: density {share} and gamma {outliers} sum to more than 1")
-    tops = [int(outliers * stack.numel) for outliers in gamma]
-    both = [min(stack.numel, top + kept(share, stack.numel)) for top, share in zip(tops, density, strict=True)]
+    keeps = [kept(share, stack.numel) for share in density]
+    tops = [min(int(g * stack.numel), stack.numel - keep) for g, keep in zip(gamma, keeps, strict=True)]
+    both = [top + keep for top, keep in zip(tops, keeps, strict=True)]
     without, within = cuts(stack, tops), cuts(stack, both)
     left = [[cut.ties for cut in without], [cut.ties for cut in within]]
     for block in stack.blocks():

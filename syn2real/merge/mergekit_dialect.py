@@ -1,0 +1,277 @@
+"""mergekit's recipes as ours: a YAML file with ``merge_method`` runs unchanged, with the defaults its writer expects.
+
+Checked against mergekit 0.1.5, tensor by tensor. Where the two still differ, ours is the wider choice:
+
+- Arithmetic is float64 with one rounding; mergekit rounds the inputs to ``dtype`` first. ``dtype`` alone is taken for
+  the result's.
+- Random methods draw other numbers.
+- Models of different vocabulary are refused unless ``tokenizer_source`` says what to do; mergekit cuts the larger one.
+- What mergekit ignores is said in a note (``int8_mask``, parameters of other methods) or refused (misspelt ones).
+- A filter that mergekit calls ``*`` or leaves out matches everything, any other one a part of the tensor's name.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from syn2real.documents import Document
+from syn2real.errors import UserError, did_you_mean
+from syn2real.merge.parameters import EVERYTHING, LAYERS
+from syn2real.merge.recipe import MergeRecipe
+
+_DTYPES = ("float32", "float16", "bfloat16")
+# Every parameter that mergekit's methods know: one that the method at hand does not use is ignored, as mergekit does.
+_KNOWN = {
+    *("weight", "density", "normalize", "int8_mask", "lambda", "rescale", "rescale_norm", "epsilon", "gamma", "t"),
+    *("embed_slerp", "nuslerp_flatten", "nuslerp_row_wise", "normalize_weights", "eps", "max_iter", "tol"),
+    *("filter_wise", "select_topk", "scale"),
+}
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    model: Any
+    parameters: dict[str, Any] | None = None
+
+
+class _Source(_Entry):
+    layer_range: tuple[int, int]
+
+
+class _Slice(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    sources: list[_Source] = Field(min_length=1)
+    parameters: dict[str, Any] | None = None
+
+
+class _Tokenizer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    source: Any = "base"
+
+
+class _Configuration(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    merge_method: str
+    models: list[_Entry] | None = None
+    slices: list[_Slice] | None = None
+    parameters: dict[str, Any] | None = None
+    base_model: Any = None
+    dtype: str | None = None
+    out_dtype: str | None = None
+    tokenizer_source: Any = None
+    tokenizer: _Tokenizer | None = None
+
+
+@dataclass(frozen=True)
+class _Method:
+    """How a method of mergekit's is one of ours.
+
+    ``names`` are its parameters with our names for them, ``each`` those that a model may have for itself, ``defaults``
+    mergekit's, in our names, and ``only`` values that are supported of parameters which ours has not. ``base`` says
+    what ``base_model`` is: ``base`` as here, ``model`` one of the models, or only the ``anchor``.
+    """
+
+    names: Mapping[str, str]
+    each: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    only: Mapping[str, bool] = field(default_factory=dict)
+    base: str = "base"
+
+
+def _sparse(defaults: Mapping[str, Any], *own: str, rescale: bool = False) -> _Method:
+    """A method that thins out task vectors."""
+    names = {"weight": "weight", "density": "density", "lambda": "scale", "normalize": "normalize"}
+    names |= {name: name for name in own} | ({"rescale": "rescale"} if rescale else {})
+    only = {} if rescale else {"rescale": False}
+    return _Method(names, ("weight", "density", *own), {"density": 1.0, **defaults}, only)
+
+
+_WEIGHT = {"weight": "weight"}
+_METHODS = {
+    "linear": _Method({**_WEIGHT, "normalize": "normalize"}, ("weight",), base="model"),
+    "task_arithmetic": _Method({**_WEIGHT, "normalize": "normalize", "lambda": "scale"}, ("weight",)),
+    "slerp": _Method({"t": "t"}, only={"embed_slerp": False}),
+    "nuslerp": _Method(
+        {**_WEIGHT, "nuslerp_flatten": "nuslerp_flatten", "nuslerp_row_wise": "nuslerp_row_wise"}, ("weight",)
+    ),
+    "multislerp": _Method(_WEIGHT, ("weight",), {"variant": "mergekit"}, {"normalize_weights": True}),
+    "karcher": _Method({"max_iter": "max_iter", "tol": "tol"}, base="model"),
+    "ties": _sparse({"variant": "mergekit", "normalize": True}),
+    "dare_linear": _sparse({"variant": "mergekit", "normalize": False}, rescale=True),
+    "dare_ties": _sparse({"variant": "mergekit", "normalize": False}, rescale=True),
+    "della": _sparse({"variant": "mergekit", "normalize": True, "epsilon": 0.15}, "epsilon", rescale=True),
+    "della_linear": _sparse({"variant": "mergekit", "normalize": False, "epsilon": 0.15}, "epsilon", rescale=True),
+    "breadcrumbs": _sparse({"normalize": False, "gamma": 0.01}, "gamma"),
+    "breadcrumbs_ties": _sparse({"normalize": False, "gamma": 0.01}, "gamma"),
+    "model_stock": _Method({}, defaults={"angle": "mean_cosine"}, only={"filter_wise": False}),
+    "sce": _Method({"select_topk": "select_topk"}, defaults={"select_topk": 1.0}),
+    "arcee_fusion": _Method({}),
+    "passthrough": _Method({"scale": "scale"}, ("scale",), base="anchor"),
+}
+
+
+def translate(document: Document) -> MergeRecipe:
+    """A recipe in mergekit's dialect as ours. Raises `UserError` with file and line for what it cannot express."""
+    for key, remedy in {
+        "modules": "write the one module's 'slices' or 'models' at the top",
+        "chat_template": "leave it out: the anchor's template is copied; edit it in the result",
+    }.items():
+        if document.content.get(key) is not None:
+            raise document.error([key], f"{key}: not supported; {remedy}")
+    return _Translation(document, document.parse(_Configuration)).recipe()
+
+
+class _Translation:
+    def __init__(self, document: Document, configuration: _Configuration) -> None:
+        self.document = document
+        self.configuration = configuration
+        name = configuration.merge_method
+        if name not in _METHODS:
+            raise self.error(["merge_method"], f"mergekit's {name!r} is not supported{did_you_mean(name, _METHODS)}")
+        self.name, self.method = name, _METHODS[name]
+        self.notes: dict[str, None] = {}
+
+    def error(self, keys: list[str], problem: str) -> UserError:
+        return self.document.error(keys, problem)
+
+    def recipe(self) -> MergeRecipe:
+        given = self.configuration
+        base = self.path(given.base_model, ["base_model"]) if given.base_model is not None else None
+        vocabulary, anchor = self.tokenizer()
+        content: dict[str, Any] = {
+            "method": self.name,
+            "base": base if self.method.base == "base" else None,
+            "anchor": anchor or (base if self.method.base != "base" else None),
+            "vocabulary": vocabulary,
+            "out_dtype": self.dtype(),
+            "allow_dtypes": True,  # mergekit converts to dtype
+        }
+        everywhere = dict(self.method.defaults) | self.scope(given.parameters, ["parameters"], own=False)
+        if given.models is not None:
+            content["models"] = [
+                self.entry(entry, ["models", str(i)], everywhere) for i, entry in enumerate(given.models)
+            ]
+        if given.slices is not None:
+            content["slices"] = [self.slice(part, ["slices", str(i)]) for i, part in enumerate(given.slices)]
+        if base is not None and self.method.base == "model":
+            self.list_base(base, content, everywhere)
+        self.finish(everywhere, ["parameters"])
+        content |= {"parameters": everywhere, "notes": list(self.notes)}
+        known = {key: value for key, value in content.items() if value is not None}
+        return Document(self.document.path, known, self.document.node).parse(MergeRecipe)
+
+    def entry(self, entry: _Entry, keys: list[str], shared: dict[str, Any]) -> dict[str, Any]:
+        """A model; what ours has for whole tensors only goes to ``shared``."""
+        own = self.scope(entry.parameters, [*keys, "parameters"], own=True)
+        if self.method.base == "anchor":
+            shared |= own
+            own = {}
+        self.finish(own, [*keys, "parameters"])
+        return {"model": self.path(entry.model, [*keys, "model"]), "parameters": own}
+
+    def slice(self, part: _Slice, keys: list[str]) -> dict[str, Any]:
+        shared = self.scope(part.parameters, [*keys, "parameters"], own=False)
+        sources = []
+        for i, source in enumerate(part.sources):
+            made = self.entry(source, [*keys, "sources", str(i)], shared)
+            sources.append(made | {"layer_range": source.layer_range})
+        self.finish(shared, [*keys, "parameters"])
+        return {"sources": sources, "parameters": shared}
+
+    def list_base(self, base: str, content: dict[str, Any], everywhere: Mapping[str, Any]) -> None:
+        """Methods without a base take ``base_model`` for one model more, before the others."""
+        for group in [content.get("models"), *(part["sources"] for part in content.get("slices", []))]:
+            if group is None or any(entry["model"] == base for entry in group):
+                continue
+            if self.name == "linear" and "weight" not in everywhere:
+                raise self.error(
+                    ["base_model"], "linear averages base_model too: give it a weight under 'models', or leave it out"
+                )
+            group.insert(0, {"model": base} | {key: group[0][key] for key in ("layer_range",) if key in group[0]})
+
+    def scope(self, parameters: Mapping[str, Any] | None, keys: list[str], *, own: bool) -> dict[str, Any]:
+        """One ``parameters`` mapping in our names; ``own`` for a single model's."""
+        found: dict[str, Any] = {}
+        for name, value in (parameters or {}).items():
+            place = [*keys, name]
+            if name not in _KNOWN:
+                raise self.error(place, f"unknown parameter {name!r}{did_you_mean(name, self.method.names)}")
+            if name in self.method.only and (not own or name in self.method.each):
+                if bool(value) != self.method.only[name]:
+                    raise self.error(place, f"{name}: {value}: not supported for {self.name}; leave it out")
+            elif name not in self.method.names or (own and name not in self.method.each):
+                everywhere = " of a single model" if name in self.method.names else ""
+                self.notes[f"{name}{everywhere} has no effect on {self.name}"] = None
+            elif value is not None:
+                found[self.method.names[name]] = self.value(value, place)
+        return found
+
+    def value(self, value: Any, keys: list[str]) -> Any:
+        """A value in our notation."""
+        if isinstance(value, Mapping):
+            value = [value]
+        if not isinstance(value, list):
+            return value
+        if not any(isinstance(item, Mapping) for item in value):
+            if len(value) < 2:
+                return value[0] if value else None
+            # mergekit gives everything outside of the layers, the final norm and the head too, the first value.
+            return [{"filter": LAYERS, "value": value}, {"value": value[0]}]
+        entries = []
+        for i, item in enumerate(value):
+            if not isinstance(item, Mapping) or "value" not in item or set(item) - {"filter", "value"}:
+                raise self.error([*keys, str(i)], f"{keys[-1]}: write entries with 'filter' and 'value'")
+            key = item.get("filter")
+            made = {"value": self.value(item["value"], [*keys, str(i), "value"])}
+            entries.append(made if key in (None, EVERYTHING) else {"filter": f"/{re.escape(str(key))}/"} | made)
+        return entries
+
+    def finish(self, values: dict[str, Any], keys: list[str]) -> None:
+        """Settle, in place, what is more than a change of names."""
+        for name in ("normalize", "rescale"):
+            if isinstance(values.get(name), int | float):
+                values[name] = bool(values[name])
+        if self.name == "nuslerp":
+            flat, rows = values.pop("nuslerp_flatten", True), values.pop("nuslerp_row_wise", False)
+            if not flat and rows:  # what mergekit calls rows are our columns
+                raise self.error([*keys, "nuslerp_row_wise"], "nuslerp_row_wise: not supported; leave it out")
+            if not flat:
+                values["rows"] = True
+
+    def dtype(self) -> str | None:
+        name = self.configuration.out_dtype or self.configuration.dtype
+        if name is None:
+            return None
+        name = name.removeprefix("torch.")
+        if name not in _DTYPES:
+            key = "out_dtype" if self.configuration.out_dtype else "dtype"
+            raise self.error([key], f"{key}: {name!r}: choose from {', '.join(_DTYPES)}")
+        return name
+
+    def tokenizer(self) -> tuple[str, str | None]:
+        """Our ``vocabulary``, and whose configuration and tokenizer the result takes."""
+        given = self.configuration
+        keys = ["tokenizer", "source"] if given.tokenizer else ["tokenizer_source"]
+        source = given.tokenizer.source if given.tokenizer else given.tokenizer_source
+        if source is None:
+            return "same", None
+        if source in ("base", "union"):
+            return source, None
+        if isinstance(source, str):
+            source = source.removeprefix("model:")
+        return "base", self.path(source, keys)
+
+    def path(self, reference: Any, keys: list[str]) -> str:
+        """A model's path from ``path``, or ``{model: path}`` with or without ``{path: …}`` inside."""
+        value = reference
+        while isinstance(value, Mapping):
+            rest = {key for key, item in value.items() if item is not None} - {"model", "path"}
+            if rest or len(value) == 0:
+                raise self.error(keys, f"{keys[-1]}: {', '.join(sorted(rest)) or 'empty'}: only a path is supported")
+            value = value.get("model", value.get("path"))
+        if not isinstance(value, str) or not value:
+            raise self.error(keys, f"{keys[-1]}: {reference!r} is not a path")
+        return value
