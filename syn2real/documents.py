@@ -87,13 +87,15 @@ def first_problem(invalid: ValidationError, model: type[BaseModel]) -> tuple[lis
     return keys, f"{where}: {message}" if where else message
 
 
-def _override(content: dict[str, Any], key: str, value: Any) -> None:
+def _override(content: Any, key: str, value: Any) -> None:
+    """Set a dotted key; a number in it is a place in a list."""
     *parents, last = key.split(".")
-    for parent in parents:
-        content = content.setdefault(parent, {})
-        if not isinstance(content, dict):
-            raise UserError(f"--set {key}: {parent!r} is no mapping")
-    content[last] = value
+    try:
+        for parent in parents:
+            content = content[int(parent)] if isinstance(content, list) else content.setdefault(parent, {})
+        content[int(last) if isinstance(content, list) else last] = value
+    except (ValueError, IndexError, AttributeError, TypeError) as error:
+        raise UserError(f"--set {key}: there is no such key, or its parent holds no others") from error
 
 
 def _line(node: yaml.Node | None, keys: list[str]) -> int | None:
