@@ -63,9 +63,8 @@ def main() -> None:
 def compare(method: str, root: Path, models: list[Path], rounds: int, mergekit: Path | None, floor_s: float) -> None:
     recipe = root / f"{method}.yaml"
     recipe.write_text(yaml.safe_dump(mergekit_recipe(method, models)))
-    ours = [
-        sys.executable, "-m", "syn2real.cli.main", "merge", str(recipe), "-o", str(root / "ours"), "--overwrite", "--json",
-    ]  # fmt: skip
+    ours = [sys.executable, "-m", "syn2real.cli.main", "merge", str(recipe), "-o", str(root / "ours")]
+    ours += ["--overwrite", "--json"]
     runs = [measure(ours) for _ in range(rounds)]
     row: dict[str, Any] = {"what": method, **summary(runs, "ours")}
     row["ours_engine_s"] = round(statistics.median(json.loads(run["stdout"])["seconds"] for run in runs), 2)
@@ -199,7 +198,7 @@ def misrounded(directory: Path, models: list[Path]) -> float:
     files = [safe_open(path / "model.safetensors", "pt") for path in models]
     for shard in sorted(directory.glob("*.safetensors")):
         with safe_open(shard, "pt") as merged:
-            for name in merged.keys():
+            for name in merged.keys():  # noqa: SIM118 (not a dict)
                 base, a, b = (file.get_tensor(name).double() for file in files)
                 exact = base + 0.7 * (WEIGHTS[0] * (a - base) + WEIGHTS[1] * (b - base))
                 got = merged.get_tensor(name)
