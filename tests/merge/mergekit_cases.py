@@ -1,0 +1,161 @@
+"""A tiny Llama of exactly repeatable weights, and recipes in mergekit's dialect for it.
+
+``mergekit_frozen.json`` holds what mergekit 0.1.5 makes of each: `probe` of every tensor, in order of their names.
+"""
+
+import json
+import math
+import random
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+HIDDEN, INNER, LAYERS, VOCABULARY = 8, 12, 4, 16
+SPREAD = {"base": 0.0, "a": 0.02, "b": 0.02, "c": 0.02}  # how far each model is from the base
+
+
+def shapes() -> dict[str, tuple[int, ...]]:
+    found: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (VOCABULARY, HIDDEN)}
+    for i in range(LAYERS):
+        layer = f"model.layers.{i}."
+        for name, width in {"q_proj": HIDDEN, "k_proj": 4, "v_proj": 4, "o_proj": HIDDEN}.items():
+            found[f"{layer}self_attn.{name}.weight"] = (width, HIDDEN)
+        found[f"{layer}mlp.gate_proj.weight"] = found[f"{layer}mlp.up_proj.weight"] = (INNER, HIDDEN)
+        found[f"{layer}mlp.down_proj.weight"] = (HIDDEN, INNER)
+        found[f"{layer}input_layernorm.weight"] = found[f"{layer}post_attention_layernorm.weight"] = (HIDDEN,)
+    return found | {"model.norm.weight": (HIDDEN,), "lm_head.weight": (VOCABULARY, HIDDEN)}
+
+
+def write_models(folder: Path) -> None:
+    for model, spread in SPREAD.items():
+        shared, own, common = random.Random(1), random.Random(model), random.Random(2)
+        weights = {}
+        for name, shape in shapes().items():
+            count = math.prod(shape)
+            start = [shared.uniform(-1, 1) * 0.1 for _ in range(count)]
+            # Half of the difference is common to all models: differences at right angles are a case of its own.
+            moved = [spread * (common.uniform(-1, 1) + own.uniform(-1, 1)) for _ in range(count)]
+            weights[name] = torch.tensor([x + y for x, y in zip(start, moved, strict=True)]).view(shape)
+        (folder / model).mkdir()
+        save_file(weights, folder / model / "model.safetensors", metadata={"format": "pt"})
+        (folder / model / "config.json").write_text(json.dumps(CONFIG))
+
+
+def probe(tensor: torch.Tensor) -> float:
+    count = torch.arange(tensor.numel(), dtype=torch.float64)
+    return float((tensor.double().reshape(-1) * torch.cos(count)).sum())
+
+
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": HIDDEN,
+    "intermediate_size": INNER,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 4,
+    "hidden_act": "silu",
+    "rms_norm_eps": 1e-5,
+    "max_position_embeddings": 32,
+    "vocab_size": VOCABULARY,
+    "tie_word_embeddings": False,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "dtype": "float32",
+}
+
+_PAIR = """
+base_model: base
+dtype: float32
+models:
+  - model: base
+  - model: a
+    parameters: {weight: 0.7, density: %s}
+  - model: b
+    parameters: {weight: [0.2, 0.5], density: %s}
+"""
+
+CASES = {
+    "linear": """
+merge_method: linear
+dtype: float32
+models:
+  - model: a
+    parameters: {weight: 1.0}
+  - model: {model: {path: b}}
+    parameters:
+      weight:
+        - filter: mlp
+          value: [1, 0, 0.5]
+        - filter: layers.1
+          value: 3
+        - value: 0.1
+parameters: {int8_mask: true}
+""",
+    "unnormalised": "merge_method: linear\ndtype: float32\nparameters: {weight: 0.4, normalize: false}\n"
+    "models: [{model: a}, {model: b}, {model: c}]\n",
+    "task_arithmetic": "merge_method: task_arithmetic\nparameters: {lambda: 0.5, normalize: true}" + _PAIR % (1, 1),
+    "slerp": """
+slices:
+  - sources:
+      - {model: a, layer_range: [0, 4]}
+      - {model: b, layer_range: [0, 4]}
+merge_method: slerp
+base_model: b
+parameters:
+  t:
+    - filter: self_attn
+      value: [0, 0.5, 0.3, 0.7, 1]
+    - filter: mlp
+      value: [1, 0.5, 0.7, 0.3, 0]
+    - value: 0.4
+dtype: float32
+""",
+    "nuslerp": "merge_method: nuslerp\nparameters: {nuslerp_flatten: false}" + _PAIR % (1, 1),
+    "multislerp": "merge_method: multislerp" + _PAIR % (1, 1),
+    "karcher": "merge_method: karcher\nbase_model: c\ndtype: float32\nmodels: [{model: a}, {model: b}]\n",
+    "ties": "merge_method: ties\nparameters: {lambda: 0.8, normalize: true, int8_mask: true}" + _PAIR % (0.5, 0.3),
+    "ties_sum": "merge_method: ties\nparameters: {normalize: false}" + _PAIR % (0.5, 0.3),
+    "dare_ties": "merge_method: dare_ties" + _PAIR % (1.0, 1.0),
+    "dare_linear": "merge_method: dare_linear" + _PAIR % (1.0, 1.0),
+    "della": "merge_method: della" + _PAIR % (1.0, 1.0),
+    "della_linear": "merge_method: della_linear" + _PAIR % (1.0, 1.0),
+    "breadcrumbs": "merge_method: breadcrumbs\nparameters: {gamma: 0.05}" + _PAIR % (0.6, 0.97),
+    "breadcrumbs_ties": "merge_method: breadcrumbs_ties" + _PAIR % (0.6, 1.0),
+    "model_stock": "merge_method: model_stock\nbase_model: base\ndtype: float32\n"
+    "models: [{model: a}, {model: b}, {model: c}]\n",
+    "sce": "merge_method: sce\nparameters: {select_topk: 0.4}" + _PAIR % (1, 1),
+    "passthrough": """
+slices:
+  - sources:
+      - {model: a, layer_range: [0, 3]}
+  - sources:
+      - model: b
+        layer_range: [1, 4]
+        parameters:
+          scale:
+            - filter: o_proj
+              value: 0.0
+            - filter: down_proj
+              value: 0.5
+            - value: 1.0
+merge_method: passthrough
+dtype: float32
+""",
+    "slices": """
+slices:
+  - sources:
+      - {model: a, layer_range: [0, 2], parameters: {weight: [0, 1]}}
+      - {model: b, layer_range: [1, 3], parameters: {weight: 1}}
+    parameters: {normalize: false}
+  - sources:
+      - {model: a, layer_range: [3, 4]}
+      - {model: b, layer_range: [3, 4], parameters: {weight: [0, 1]}}
+    parameters: {weight: 0.25}
+merge_method: linear
+dtype: float32
+parameters: {weight: 2.0}
+""",
+}
