@@ -45,8 +45,9 @@ class Plan:
     def layout(self, shard_size: int | None = None) -> dict[str, dict[str, Piece]]:
         """Shards with their tensors: the anchor's own, or filled up to ``shard_size`` bytes in the anchor's order."""
         order = [name for names in self.anchor.layout.values() for name in names if name in self.pieces]
-        order += [name for name in self.pieces if name not in set(order)]
-        if shard_size is None and set(order) == set(self.anchor):
+        placed = set(order)
+        order += [name for name in self.pieces if name not in placed]
+        if shard_size is None and len(placed) == len(order) == len(self.anchor):
             return {shard: {n: self.pieces[n] for n in names} for shard, names in self.anchor.layout.items()}
         limit = shard_size or max(sum(self.anchor[n].nbytes for n in names) for names in self.anchor.layout.values())
         shards: list[dict[str, Piece]] = [{}]
