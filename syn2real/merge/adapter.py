@@ -7,7 +7,6 @@ al., 2024) rescales each output of the sum to a learned magnitude m: m·(W + s·
 import math
 import re
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,13 +23,12 @@ from syn2real.merge.checkpoint import Checkpoint
 from syn2real.merge.formats.pytorch_file import PytorchFile
 from syn2real.merge.formats.safetensors_file import SafetensorsFile
 from syn2real.merge.groups import GROUPS
-from syn2real.merge.low_rank import Product
+from syn2real.merge.low_rank import Product, Products
 from syn2real.merge.references import joined, name_of
 from syn2real.merge.tensors import TensorInfo, TensorSource, check_range, ranges
 
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 PREFIX = "base_model.model."  # of every name in PEFT's files
-CACHED = 64  # modules whose factors are kept at hand
 SLICE = 1 << 20  # elements read at a time
 
 _PART = re.compile(
@@ -68,9 +66,9 @@ class AdaptedSource:
         self._factors: dict[str, Factors] = {}
         self._added: dict[str, tuple[str, float]] = {}  # biases: where, and times what
         self._replaced: dict[str, str] = {}
-        self._products: OrderedDict[str, Product] = OrderedDict()
+        self._products = Products(self._product)
         self._magnitudes: dict[str, Tensor] = {}
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._place(directory)
 
     @property
@@ -109,7 +107,7 @@ class AdaptedSource:
 
     def _sum(self, name: str, values: Tensor, start: int, stop: int) -> Tensor:
         """W + s·B·A."""
-        product = self._product(name).range(start, stop)
+        product = self._products[name].range(start, stop)
         return product.mul_(self._factors[name].scale).add_(values)
 
     def _columns(self, name: str) -> int:
@@ -117,16 +115,10 @@ class AdaptedSource:
         return math.prod(shape[1:])
 
     def _product(self, name: str) -> Product:
-        with self._lock:
-            if name not in self._products:
-                factors = self._factors[name]
-                a, b = self._adapter.read(factors.a), self._adapter.read(factors.b)
-                a, b = a.reshape(a.shape[0], -1), b.reshape(b.shape[0], -1)
-                self._products[name] = Product(a.T, b.T) if factors.flipped else Product(b, a)
-                if len(self._products) > CACHED:
-                    self._products.popitem(last=False)
-            self._products.move_to_end(name)
-            return self._products[name]
+        factors = self._factors[name]
+        a, b = self._adapter.read(factors.a), self._adapter.read(factors.b)
+        a, b = a.reshape(a.shape[0], -1), b.reshape(b.shape[0], -1)
+        return Product(a.T, b.T) if factors.flipped else Product(b, a)
 
     def _rescaling(self, name: str) -> Tensor:
         """DoRA's m/‖W + s·B·A‖ for each output: float64, shape (out,); norms take a pass over the matrix, once."""

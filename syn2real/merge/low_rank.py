@@ -7,6 +7,7 @@ exactly. The start depends on the tensor's name alone, so that results repeat.
 
 import math
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -57,6 +58,25 @@ class Product:
             held = (index, (rows @ self.right).view(-1))
             self._last.tile = held
         return held[1]
+
+
+class Products:
+    """The products used last, made when first asked for; safe among threads."""
+
+    def __init__(self, make: Callable[[str], Product], held: int = 64) -> None:
+        self._make = make
+        self._held = held
+        self._products: OrderedDict[str, Product] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __getitem__(self, name: str) -> Product:
+        with self._lock:
+            if name not in self._products:
+                self._products[name] = self._make(name)
+                if len(self._products) > self._held:
+                    self._products.popitem(last=False)
+            self._products.move_to_end(name)
+            return self._products[name]
 
 
 class Matrix:

@@ -82,6 +82,7 @@ def describe(vector: TaskVector) -> dict[str, Any]:
     source = vector.terms[0].source
     alone = len(vector.terms) == 1 and source.stored_vector and vector.terms[0].coefficient == 1.0
     provenance = vector.provenance
+    compression = getattr(source, "compression", {}) if alone else {}
     return {
         "parents": source.parents if alone else provenance,
         "tensors": len(vector.names),
@@ -90,4 +91,4 @@ def describe(vector: TaskVector) -> dict[str, Any]:
         "largest_groups": groups[:LARGEST],
         "dtype": "+".join(sorted({dtype_name(source.infos[name].dtype) for name in vector.names})),
         "sha256": source.sha256 if alone else sha256_json(provenance),
-    }
+    } | ({"compression": compression} if compression else {})

@@ -4,7 +4,7 @@ After Ilharco et al., "Editing models with task arithmetic" (2023): τ = θ_a �
 """
 
 import math
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -88,13 +88,23 @@ class TaskVector:
         return cls([Term(1.0, a), Term(-1.0, b)], allow_dtypes=allow_dtypes)
 
     @classmethod
-    def mean(cls, vectors: Iterable["TaskVector"]) -> "TaskVector":
-        """The mean of several vectors. Raises `UserError` without any."""
+    def mean(cls, vectors: Iterable["TaskVector"], weights: Sequence[float] | None = None) -> "TaskVector":
+        """The mean of several vectors, weighted by ``weights`` where given.
+
+        Raises `UserError` without any vector, and for weights that are too few, too many, not finite or add up to 0.
+        """
         vectors = list(vectors)
         if not vectors:
             raise UserError("the mean of no task vectors is undefined; give at least one")
-        share = 1.0 / len(vectors)
-        terms = [Term(term.coefficient * share, term.source) for vector in vectors for term in vector.terms]
+        weights = [1.0] * len(vectors) if weights is None else [float(weight) for weight in weights]
+        if len(weights) != len(vectors):
+            raise UserError(f"{len(weights)} weights for {len(vectors)} task vectors; give one each")
+        total = math.fsum(weights)
+        if not math.isfinite(total) or total == 0.0:
+            raise UserError(f"the weights of a mean add up to {total:g}; they must be finite, and not cancel out")
+        shares = [weight / total for weight in weights]
+        pairs = zip(vectors, shares, strict=True)
+        terms = [Term(term.coefficient * share, term.source) for vector, share in pairs for term in vector.terms]
         return cls(terms, allow_dtypes=any(vector.allow_dtypes for vector in vectors))
 
     @classmethod
@@ -176,12 +186,16 @@ class TaskVector:
         return math.sqrt(math.fsum(norm**2 for norm in self.norms().values()))
 
     def save(
-        self, path: Path | str, dtype: torch.dtype = torch.float32, recipe: Mapping[str, Any] | None = None
+        self,
+        path: Path | str,
+        dtype: torch.dtype = torch.float32,
+        recipe: Mapping[str, Any] | None = None,
+        on_tensor: Callable[[str], None] | None = None,
     ) -> None:
         """Write a safetensors file with its provenance, whole or not at all; ``recipe`` is any JSON worth keeping."""
         from syn2real.merge.vector_file import save
 
-        save(self, Path(path), dtype, recipe or {})
+        save(self, Path(path), dtype, recipe or {}, on_tensor)
 
     def info(self) -> dict[str, Any]:
         """What `syn2real vector info` prints; see `syn2real.merge.measures.describe`."""

@@ -1,7 +1,7 @@
 """Task vectors on disk: safetensors whose metadata says what they were made of."""
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,15 @@ from torch import Tensor
 import syn2real
 from syn2real.errors import UserError
 from syn2real.hashing import sha256_file
+from syn2real.merge.compressed import CompressedTensors
 from syn2real.merge.formats.safetensors_file import SafetensorsFile
 from syn2real.merge.formats.safetensors_writer import SafetensorsWriter, file_size
-from syn2real.merge.tensors import TensorInfo, dtype_name, ranges
+from syn2real.merge.tensors import TensorInfo, TensorSource, dtype_name, ranges
 from syn2real.merge.vector import TASK_VECTOR, TaskVector, check_carried
 from syn2real.sealing import require_space, sealed_file
 
 SLICE = 1 << 20  # elements written at a time
-VERSION = "1"  # of the metadata
+PLAIN, COMPRESSED = "1", "2"  # versions of the format
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
@@ -39,17 +40,23 @@ class StoredVector:
         metadata = self._file.metadata
         if metadata.get("format") != TASK_VECTOR:
             raise UserError(f"{path}: not a task vector but other safetensors; subtract two checkpoints to make one")
-        if metadata.get("version") != VERSION:
+        if metadata.get("version") not in (PLAIN, COMPRESSED):
             raise UserError(f"{path}: task vector of version {metadata.get('version')}; update syn2real to read it")
         try:
             self.parents: list[dict[str, Any]] = json.loads(metadata["parents"])
             self.recipe: dict[str, Any] = json.loads(metadata["recipe"])
         except (KeyError, ValueError) as error:
             raise UserError(f"{path}: damaged task vector: its metadata cannot be read ({error})") from error
-        strange = [name for name, info in self._file.infos.items() if not info.is_float]
-        if strange or not self._file.infos:
+        # How it is compressed, with its relative error; empty when it is not.
+        self.compression: dict[str, Any] = {}
+        self._tensors: TensorSource = self._file
+        if metadata["version"] == COMPRESSED:
+            compressed = CompressedTensors(self._file)
+            self.compression, self._tensors = compressed.summary, compressed
+        self.infos: Mapping[str, TensorInfo] = self._tensors.infos
+        strange = [name for name, info in self.infos.items() if not info.is_float]
+        if strange or not self.infos:
             raise UserError(f"{path}: damaged task vector: {strange[:1] or 'no tensors'}, which is no real weights")
-        self.infos: Mapping[str, TensorInfo] = self._file.infos
         stat = path.stat()
         self.identity: Hashable = ((stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size),)
 
@@ -65,36 +72,29 @@ class StoredVector:
 
     def read(self, name: str) -> Tensor:
         """See `TensorSource.read`."""
-        return self._file.read(name)
+        return self._tensors.read(name)
 
     def read_range(self, name: str, start: int, stop: int) -> Tensor:
         """See `TensorSource.read_range`."""
-        return self._file.read_range(name, start, stop)
+        return self._tensors.read_range(name, start, stop)
 
 
-def save(vector: TaskVector, path: Path, dtype: torch.dtype, recipe: Mapping[str, Any]) -> None:
+def save(
+    vector: TaskVector,
+    path: Path,
+    dtype: torch.dtype,
+    recipe: Mapping[str, Any],
+    on_tensor: Callable[[str], None] | None = None,
+) -> None:
     """Write ``vector`` to ``path`` in ``dtype``, a slice of a tensor at a time; the same vector gives the same bytes.
 
-    Raises `UserError` for a dtype that is not floating-point, a full disk, a value that ``dtype`` cannot hold, and an
-    output that is one of the inputs; `CheckpointMismatch` for integer tensors that differ.
+    ``on_tensor`` is called with each name once it is written. Raises `UserError` for a dtype that is not
+    floating-point, a full disk, a value that ``dtype`` cannot hold, and an output that is one of the inputs;
+    `CheckpointMismatch` for integer tensors that differ.
     """
-    if dtype not in DTYPES:
-        raise UserError(f"{dtype_name(dtype)}: choose from {', '.join(map(dtype_name, DTYPES))}")
-    if path.is_dir():
-        raise UserError(f"{path}: is a directory; give the name of a file, for instance {path / 'tau.safetensors'}")
-    if any(path.exists() and term.source.path.resolve() == path.resolve() for term in vector.terms):
-        raise UserError(f"{path}: is one of the vector's own inputs; choose another output")
+    check_output(vector, path, dtype)
     infos = {name: TensorInfo(info.shape, dtype) for name, info in vector.infos.items()}
-    for name, info in vector.terms[0].source.infos.items():
-        if not info.is_float:
-            check_carried(vector.terms, name)
-    metadata = {
-        "format": TASK_VECTOR,
-        "version": VERSION,
-        "syn2real": syn2real.__version__,
-        "parents": json.dumps(vector.provenance, sort_keys=True),
-        "recipe": json.dumps(recipe, sort_keys=True),
-    }
+    metadata = provenance_metadata(vector, recipe)
     require_space(path, file_size(infos, metadata))
     with sealed_file(path) as partial, SafetensorsWriter(partial, infos, metadata) as writer:
         for name, info in writer.infos.items():
@@ -103,3 +103,29 @@ def save(vector: TaskVector, path: Path, dtype: torch.dtype, recipe: Mapping[str
                 if not torch.isfinite(values).all():
                     raise UserError(f"{name} is not finite in {dtype_name(dtype)}; save as float32 or mend its parents")
                 writer.write(name, start, values)
+            if on_tensor is not None:
+                on_tensor(name)
+
+
+def check_output(vector: TaskVector, path: Path, dtype: torch.dtype) -> None:
+    """Raise `UserError` for an impossible dtype or output, `CheckpointMismatch` for integer tensors that differ."""
+    if dtype not in DTYPES:
+        raise UserError(f"{dtype_name(dtype)}: choose from {', '.join(map(dtype_name, DTYPES))}")
+    if path.is_dir():
+        raise UserError(f"{path}: is a directory; give the name of a file, for instance {path / 'tau.safetensors'}")
+    if any(path.exists() and term.source.path.resolve() == path.resolve() for term in vector.terms):
+        raise UserError(f"{path}: is one of the vector's own inputs; choose another output")
+    for name, info in vector.terms[0].source.infos.items():
+        if not info.is_float:
+            check_carried(vector.terms, name)
+
+
+def provenance_metadata(vector: TaskVector, recipe: Mapping[str, Any], version: str = PLAIN) -> dict[str, str]:
+    """The metadata of a stored vector."""
+    return {
+        "format": TASK_VECTOR,
+        "version": version,
+        "syn2real": syn2real.__version__,
+        "parents": json.dumps(vector.provenance, sort_keys=True),
+        "recipe": json.dumps(recipe, sort_keys=True),
+    }

@@ -1,0 +1,133 @@
+"""Compressed tensors in safetensors: sparse, 8-bit or of low rank, decoded by ranges as they are read.
+
+Each tensor ``n`` is stored in parts: ``plain:n``; or ``indices:n`` and ``values:n`` (flat, ascending, all else zero);
+or ``codes:n`` and ``scales:n`` (int8 times the scale of its block); or ``left:n`` and ``right:n`` (factors).
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from syn2real.errors import UserError
+from syn2real.merge.formats.safetensors_file import SafetensorsFile
+from syn2real.merge.low_rank import Product, Products
+from syn2real.merge.tensors import TensorInfo, check_range
+
+# The parts of each way of storing, and the dtypes that they may have.
+_FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+_INTEGERS = (torch.int32, torch.int64)
+LAYOUTS: dict[str, dict[str, tuple[torch.dtype, ...]]] = {
+    "plain": {"plain": _FLOATS},
+    "sparse": {"indices": _INTEGERS, "values": _FLOATS},
+    "int8": {"codes": (torch.int8,), "scales": (torch.float32,)},
+    "lowrank": {"left": _FLOATS, "right": _FLOATS},
+}
+
+
+class CompressedTensors:
+    """The tensors of a compressed file as a `TensorSource`. Raises `UserError` for parts that do not belong together.
+
+    ``infos`` say float32; tensors of low rank are returned in float64, before their one rounding.
+    """
+
+    def __init__(self, file: SafetensorsFile) -> None:
+        self._file = file
+        content = self._content()
+        self.summary: dict[str, Any] = {key: value for key, value in content.items() if key != "tensors"}
+        self._kinds: dict[str, str] = {}
+        self._blocks: dict[str, int] = {}
+        infos: dict[str, TensorInfo] = {}
+        for name, entry in content["tensors"].items():
+            infos[name] = self._info(name, entry)
+        stored = {f"{part}:{name}" for name, kind in self._kinds.items() for part in LAYOUTS[kind]}
+        strange = [name for name in file.infos if name not in stored]
+        if strange:
+            raise self._damaged(f"{strange[0]} is part of no tensor")
+        self.infos: Mapping[str, TensorInfo] = infos
+        self._products = Products(lambda name: Product(self._part("left", name), self._part("right", name)))
+
+    def read(self, name: str) -> Tensor:
+        """See `TensorSource.read`."""
+        info = self.infos[name]
+        return self.read_range(name, 0, info.numel).view(info.shape)
+
+    def read_range(self, name: str, start: int, stop: int) -> Tensor:
+        """See `TensorSource.read_range`; only what the range needs is decoded."""
+        check_range(self.infos[name], start, stop)
+        kind = self._kinds[name]
+        if kind == "plain":
+            return self._file.read_range(f"plain:{name}", start, stop)
+        if kind == "sparse":
+            return self._sparse(name, start, stop)
+        if kind == "int8":
+            block = self._blocks[name]
+            first, last = start // block, -(-stop // block)
+            scales = self._file.read_range(f"scales:{name}", first, last)
+            spread = scales.repeat_interleave(block)[start - first * block : stop - first * block]
+            return self._file.read_range(f"codes:{name}", start, stop) * spread
+        return self._products[name].range(start, stop)
+
+    def _sparse(self, name: str, start: int, stop: int) -> Tensor:
+        indices = self._part("indices", name)
+        ends = torch.searchsorted(indices, torch.tensor([start, stop], dtype=indices.dtype))
+        first, last = int(ends[0]), int(ends[1])
+        places = indices[first:last].to(torch.int64) - start
+        if places.numel() and (places[0] < 0 or places[-1] >= stop - start or not (places.diff() > 0).all()):
+            raise self._damaged(f"the indices of {name} are not in order")
+        values = torch.zeros(stop - start, dtype=torch.float32)
+        values[places] = self._file.read_range(f"values:{name}", first, max(first, last)).to(torch.float32)
+        return values
+
+    def _part(self, part: str, name: str) -> Tensor:
+        return self._file.read(f"{part}:{name}")
+
+    def _content(self) -> dict[str, Any]:
+        try:
+            content = json.loads(self._file.metadata["compression"])
+            if not isinstance(content["tensors"], dict):
+                raise ValueError("tensors")
+            content["relative_error"] = float(content["relative_error"])
+        except (KeyError, ValueError, TypeError, RecursionError) as error:
+            raise self._damaged(f"its compression cannot be read ({error})") from error
+        return dict(content)
+
+    def _info(self, name: str, entry: Any) -> TensorInfo:
+        """Check the parts of a tensor against its shape."""
+        kind = entry.get("kind") if isinstance(entry, dict) else None
+        if kind not in LAYOUTS:
+            raise self._damaged(f"{name} is stored in an unknown way, {kind!r}")
+        shape = entry.get("shape")
+        if not isinstance(shape, list) or not all(type(size) is int and 0 <= size < 2**63 for size in shape):
+            raise self._damaged(f"{name} has an impossible shape")
+        info = TensorInfo(tuple(shape), torch.float32)
+        parts = {}
+        for part, dtypes in LAYOUTS[kind].items():
+            found = self._file.infos.get(f"{part}:{name}")
+            if found is None or found.dtype not in dtypes:
+                raise self._damaged(f"{name} lacks its {part}")
+            parts[part] = found
+        self._kinds[name] = kind
+        if not self._fits(kind, info, parts, entry.get("block"), name):
+            raise self._damaged(f"the parts of {name} do not fit its shape {shape}")
+        return info
+
+    def _fits(self, kind: str, info: TensorInfo, parts: Mapping[str, TensorInfo], block: Any, name: str) -> bool:
+        if kind == "plain":
+            return parts["plain"].shape == info.shape
+        if kind == "sparse":
+            return len(parts["indices"].shape) == 1 and parts["indices"].shape == parts["values"].shape
+        if kind == "int8":
+            if type(block) is not int or block < 1:
+                return False
+            self._blocks[name] = block
+            return parts["codes"].numel == info.numel and parts["scales"].numel == -(-info.numel // block)
+        left, right = parts["left"].shape, parts["right"].shape
+        matrix = (info.shape[0], math.prod(info.shape[1:])) if info.shape else ()
+        return len(left) == len(right) == 2 and left[1] == right[0] and (left[0], right[1]) == matrix
+
+    def _damaged(self, problem: str) -> UserError:
+        return UserError(f"{self._file.path}: damaged task vector: {problem}; copy or download it again")
