@@ -27,6 +27,13 @@ def require_absent(final: Path, *, overwrite: bool = False) -> None:
     raise UserError(f"{final}: already exists; choose another output or pass --overwrite")
 
 
+def require_absent_file(final: Path, *, overwrite: bool = False) -> None:
+    """The same for an output that is a file, which cannot take a directory's place."""
+    if final.is_dir():
+        raise UserError(f"{final}: is a directory; name a file in it")
+    require_absent(final, overwrite=overwrite)
+
+
 def require_space(near: Path, size: int) -> None:
     """Raise `UserError` when the file system that will hold ``near`` has fewer than ``size`` bytes free."""
     existing = next(parent for parent in (near.absolute(), *near.absolute().parents) if parent.exists())
@@ -40,9 +47,12 @@ def sealed_directory(final: Path, *, resume: bool = False, overwrite: bool = Fal
     """Yield a directory to fill; on success it is flushed and renamed to ``final``.
 
     With ``resume`` what an earlier, killed run left is kept and yielded again, and an error keeps it too; without,
-    it starts empty and an error removes it. Raises `UserError` when ``final`` already holds something else or the
-    disk is full.
+    it starts empty and an error removes it. What ``overwrite`` replaces is there until the new directory is. Raises
+    `UserError` when ``final`` is a file or already holds something else, or the disk is full.
     """
+    _recover(final)
+    if final.exists() and not final.is_dir():
+        raise UserError(f"{final}: is a file; choose another output, for this one is a directory")
     require_absent(final, overwrite=overwrite)
     partial = partial_path(final)
     if not resume:
@@ -51,12 +61,9 @@ def sealed_directory(final: Path, *, resume: bool = False, overwrite: bool = Fal
         partial.mkdir(parents=True, exist_ok=True)
         yield partial
         flush_tree(partial)
-        if final.exists():
-            shutil.rmtree(final)
-        os.replace(partial, final)
-        _flush(final.parent)
+        _swap(partial, final)
     except BaseException as error:
-        if not resume or not any(partial.iterdir()):
+        if not resume or not (partial.is_dir() and any(partial.iterdir())):
             shutil.rmtree(partial, ignore_errors=True)
         if isinstance(error, OSError):
             raise _disk_error(final, error) from error
@@ -66,6 +73,7 @@ def sealed_directory(final: Path, *, resume: bool = False, overwrite: bool = Fal
 @contextmanager
 def sealed_file(final: Path) -> Iterator[Path]:
     """Yield a path to write; on success it is flushed and renamed to ``final``, replacing what was there."""
+    require_absent_file(final, overwrite=True)
     partial = partial_path(final)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -91,6 +99,41 @@ def flush_tree(root: Path) -> None:
         for name in files:
             _flush(Path(directory) / name)
         _flush(Path(directory))
+
+
+def _replaced_path(final: Path) -> Path:
+    """Where what is being replaced waits until the new is in place."""
+    return final.with_name(f".{final.name}.replaced")
+
+
+def _swap(partial: Path, final: Path) -> None:
+    """Rename ``partial`` to ``final``. What was there is moved aside first and removed last, so that a kill at any
+    moment loses nothing: `_recover` puts it back."""
+    replaced = _replaced_path(final)
+    if final.exists():
+        os.replace(final, replaced)
+    try:
+        os.replace(partial, final)
+    except OSError:
+        _recover(final)
+        raise
+    _flush(final.parent)
+    _remove(replaced)
+
+
+def _recover(final: Path) -> None:
+    """Mend what a kill inside `_swap` left: the old where there is no new, else the new alone."""
+    replaced = _replaced_path(final)
+    if replaced.exists() and not final.exists():
+        os.replace(replaced, final)
+    _remove(replaced)
+
+
+def _remove(path: Path) -> None:
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:

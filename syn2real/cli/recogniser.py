@@ -143,10 +143,10 @@ def transcribe(
     """
     import json
 
-    from syn2real.sealing import require_absent
+    from syn2real.sealing import require_absent_file
 
     if output is not None:
-        require_absent(output, overwrite=overwrite)
+        require_absent_file(output, overwrite=overwrite)
     rows = _hear(manifest, model, language, window, batch_size, beams)
     if output is None:
         for row in rows:
@@ -176,11 +176,11 @@ def evaluate(
       syn2real evaluate test/manifest.jsonl -m adapted/model -l es --json
     """
     from syn2real.lines import write_jsonl
-    from syn2real.sealing import require_absent
+    from syn2real.sealing import require_absent_file
     from syn2real.speech.scoring import Pair
 
     if output is not None:
-        require_absent(output, overwrite=overwrite)
+        require_absent_file(output, overwrite=overwrite)
     rows = _hear(manifest, model, language, window, batch_size, 1)
     if output is not None:
         write_jsonl(output, rows)

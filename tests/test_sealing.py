@@ -1,0 +1,91 @@
+"""An output is whole or absent, and what it replaces is there until it is."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from syn2real.errors import UserError
+from syn2real.sealing import require_absent_file, sealed_directory, sealed_file
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from syn2real.sealing import sealed_directory
+
+plain, calls = os.replace, []
+
+def replace(*paths):
+    calls.append(paths)
+    if len(calls) == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    plain(*paths)
+
+os.replace = replace
+with sealed_directory(Path(sys.argv[1]), resume=True, overwrite=True) as partial:
+    (partial / "content").write_text("new")
+"""
+
+
+def fill(directory: Path, content: str, **options: bool) -> None:
+    with sealed_directory(directory, **options) as partial:
+        (partial / "content").write_text(content)
+
+
+def test_overwriting_leaves_the_new_alone(tmp_path):
+    fill(tmp_path / "out", "old")
+    with pytest.raises(UserError, match="already exists"):
+        fill(tmp_path / "out", "new")
+    fill(tmp_path / "out", "new", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / "content").read_text() == "new"
+
+
+@pytest.mark.parametrize("place", [1, 2])  # before the old is moved aside, and before the new takes its place
+def test_a_kill_while_replacing_loses_nothing(tmp_path, place):
+    out = tmp_path / "out"
+    fill(out, "old")
+    done = subprocess.run([sys.executable, "-c", KILLED, str(out), str(place)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    kept = out if place == 1 else tmp_path / ".out.replaced"
+    assert (kept / "content").read_text() == "old"
+    with pytest.raises(UserError, match="already exists"):  # and it is back
+        fill(out, "newer")
+    assert (out / "content").read_text() == "old"
+    fill(out, "newer", overwrite=True)
+    assert (out / "content").read_text() == "newer"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_rename_that_fails_puts_the_old_back(tmp_path, monkeypatch):
+    fill(tmp_path / "out", "old")
+    plain = os.replace
+
+    def fail(source: Path, target: Path) -> None:
+        if Path(source).name.endswith(".partial"):
+            raise OSError(5, "Input/output error")
+        plain(source, target)
+
+    monkeypatch.setattr("syn2real.sealing.os.replace", fail)
+    with pytest.raises(UserError, match="Input/output error"):
+        fill(tmp_path / "out", "new", overwrite=True)
+    assert (tmp_path / "out" / "content").read_text() == "old"
+
+
+def test_a_file_where_a_directory_goes_is_refused_at_once(tmp_path):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(UserError, match="is a file"), sealed_directory(tmp_path / "out", overwrite=True):
+        pytest.fail("work was begun")
+    with pytest.raises(UserError, match="Not a directory"):
+        fill(tmp_path / "out" / "below", "x", resume=True)
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_directory_where_a_file_goes_is_refused_at_once(tmp_path):
+    with pytest.raises(UserError, match="is a directory"), sealed_file(tmp_path):
+        pytest.fail("work was begun")
+    with pytest.raises(UserError, match="is a directory"):
+        require_absent_file(tmp_path, overwrite=True)
