@@ -38,8 +38,22 @@ class Finding:
 
 
 def diagnose() -> list[Finding]:
-    """Everything `syn2real doctor` looks at, in order."""
-    return [_python(), _torch(), *_packages(), *_traps(), *_engines(), _ffmpeg(), _threads(), _disk()]
+    """Everything `syn2real doctor` looks at, in order. A look that fails is itself a finding."""
+    found = [_python()]
+    for what, look, remedy in (
+        ("torch", _torch, "it does not import: reinstall it, `pip install --force-reinstall torch`"),
+        ("packages", _packages, "reinstall syn2real with its extras"),
+        ("packages", _traps, "uninstall torchaudio and torchcodec; nothing here needs them"),
+        ("engines", _engines, "reinstall soundfile and soxr: `pip install --force-reinstall soundfile soxr`"),
+        ("ffmpeg", _ffmpeg, ""),
+        ("disk", _disk, "run doctor in a directory that can be read"),
+    ):
+        try:
+            found += look()
+        except Exception as error:
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            found.append(Finding(what, "broken", lines[-1][:160], remedy))
+    return found
 
 
 def _python() -> Finding:
@@ -48,11 +62,14 @@ def _python() -> Finding:
     return Finding("python", "ok" if good else "broken", name, "" if good else "use Python 3.11 or newer")
 
 
-def _torch() -> Finding:
+def _torch() -> list[Finding]:
     import torch
 
     cuda = f"CUDA {torch.version.cuda}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else "CPU"
-    return Finding("torch", "ok", f"{torch.__version__}, {cuda}")
+    return [
+        Finding("torch", "ok", f"{torch.__version__}, {cuda}"),
+        Finding("threads", "ok", f"{torch.get_num_threads()} of {os.cpu_count()} cores used by torch"),
+    ]
 
 
 def _packages() -> list[Finding]:
@@ -105,18 +122,12 @@ def _engines() -> list[Finding]:
     ]
 
 
-def _ffmpeg() -> Finding:
+def _ffmpeg() -> list[Finding]:
     path = shutil.which("ffmpeg")
-    return Finding("ffmpeg", "ok", path or "not installed, and not needed: audio is read with soundfile")
+    return [Finding("ffmpeg", "ok", path or "not installed, and not needed: audio is read with soundfile")]
 
 
-def _threads() -> Finding:
-    import torch
-
-    return Finding("threads", "ok", f"{torch.get_num_threads()} of {os.cpu_count()} cores used by torch")
-
-
-def _disk() -> Finding:
+def _disk() -> list[Finding]:
     free = shutil.disk_usage(Path.cwd()).free
     state: State = "ok" if free > DISK else "broken"
-    return Finding("disk", state, f"{free / 1e9:.0f} GB free here", "" if state == "ok" else "free at least 10 GB")
+    return [Finding("disk", state, f"{free / 1e9:.0f} GB free here", "" if state == "ok" else "free at least 10 GB")]
