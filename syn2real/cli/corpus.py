@@ -126,10 +126,10 @@ def summary(corpus: "Corpus") -> dict[str, Any]:
 
 def _print(record: dict[str, Any], title: str) -> None:
     screen = console()
-    screen.print(f"[bold]{title}[/bold]", highlight=False)
+    screen.print(title, style="bold", markup=False, highlight=False)
     for name, value in record.items():
         if isinstance(value, dict):
             value = ", ".join(f"{key} {count}" for key, count in value.items())
         elif isinstance(value, list):
             value = ", ".join(value) or "–"
-        screen.print(f"  {name}: {value}", highlight=False)
+        screen.print(f"  {name}: {value}", markup=False, highlight=False)

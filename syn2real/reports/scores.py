@@ -6,6 +6,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from syn2real.errors import UserError
@@ -42,7 +43,7 @@ def print_scores(record: dict[str, Any], console: Console) -> None:
         counts = part["counts"]
         bounds = "–" if part["ci_low"] is None else f"{100 * part['ci_low']:.1f}–{100 * part['ci_high']:.1f}"
         edits = f"{counts['substitutions']} / {counts['deletions']} / {counts['insertions']}"
-        table.add_row(name, percent(part["wer"]), bounds, edits, str(part["words"]))
+        table.add_row(escape(name), percent(part["wer"]), bounds, edits, str(part["words"]))
     console.print(table)
     console.print(
         f"CER {percent(record['cer'])} · WER of the text as it is {percent(record['wer_unnormalised'])} · "

@@ -4,6 +4,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from syn2real.reports.wording import (
@@ -27,6 +28,7 @@ def print_results(record: dict[str, Any], console: Console) -> None:
     scale = record["lambda"]
     console.print(
         f"{choice(scale)} (oracle on the test recordings themselves: {scale['oracle']:g})",
+        markup=False,
         highlight=False,
     )
     console.print(intervals_by(record["systems"]), style="dim", highlight=False)
@@ -35,7 +37,7 @@ def print_results(record: dict[str, Any], console: Console) -> None:
 
 
 def _table(title: str, systems: list[dict[str, Any]]) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    table = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     table.add_column("system")
     table.add_column("window")
     for name in ("WER", "interval", "S / D / I", "errors", "p"):

@@ -1,0 +1,20 @@
+"""What users call their things is printed as it is, not read as markup."""
+
+from rich.console import Console
+
+from syn2real.cli.corpus import _print
+from syn2real.reports.scores import print_scores
+
+
+def test_square_brackets_in_names_are_kept(capsys):
+    _print({"domains": {"[red]": 3}}, "[bold]corpus")
+    assert capsys.readouterr().out == "[bold]corpus\n  domains: [red] 3\n"
+
+
+def test_square_brackets_in_domains_are_kept(capsys):
+    counts = dict.fromkeys(("substitutions", "deletions", "insertions", "empty_insertions"), 0)
+    rates = {"wer": 0.0, "ci_low": None, "ci_high": None, "ci_unit": "utterance", "words": 1, "counts": counts}
+    domains = {"[red]": rates, "[/x]": rates}
+    record = rates | {"domains": domains, "cer": 0.0, "wer_unnormalised": 0.0, "normaliser": "none"}
+    print_scores(record, Console(width=100))
+    assert "[red]" in (out := capsys.readouterr().out) and "[/x]" in out
