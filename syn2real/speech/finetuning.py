@@ -25,6 +25,7 @@ from syn2real.progress import Bar, say
 from syn2real.sealing import flush_tree, require_space, write_text
 from syn2real.speech import audio
 from syn2real.speech.corpus import Corpus
+from syn2real.speech.saving import saving
 from syn2real.speech.training import DEFAULTS, Precision, TrainingSettings
 from syn2real.speech.whisper import SHORT_WINDOWS, Recogniser, encoder_window
 
@@ -141,6 +142,10 @@ class WindowTrainer(Seq2SeqTrainer):
     def _get_train_sampler(self, *_: Any) -> Sampler:
         return self._sampler
 
+    def _save_checkpoint(self, *arguments: Any) -> None:
+        with saving(Path(str(self.args.output_dir))):
+            super()._save_checkpoint(*arguments)
+
     def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:
         """Mean loss per label token over both windows of a batch, the encoder cut to each in turn."""
         total, tokens = torch.zeros((), device=self.args.device), 0
@@ -222,9 +227,10 @@ def finetune(
     tuned = recogniser.model
     setattr(tuned.config, SHORT_WINDOWS, True)
     tuned.config.use_cache = True
-    tuned.save_pretrained(output)
-    recogniser.tokenizer.save_pretrained(output)
-    recogniser.features.save_pretrained(output)
+    with saving(output):
+        tuned.save_pretrained(output)
+        recogniser.tokenizer.save_pretrained(output)
+        recogniser.features.save_pretrained(output)
     record = {
         "settings": asdict(settings),
         "clips": len(corpus),

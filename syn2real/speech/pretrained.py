@@ -15,6 +15,7 @@ from syn2real.errors import NotInstalled, UserError, did_you_mean
 from syn2real.hashing import sha256_file
 from syn2real.merge import Checkpoint
 from syn2real.sealing import sealed_directory, sealed_file
+from syn2real.speech.saving import saving
 
 TIMESTAMPS = 1501  # <|0.00|> to <|30.00|> in steps of 20 ms
 HEAD_SIZE = 64  # width of an attention head in every Whisper
@@ -63,21 +64,57 @@ def resolve_model(name: str | Path) -> Path:
     if path.is_dir():
         if (path / "config.json").is_file() and (path / "model.bin").is_file():
             return _converted(path / "model.bin", path / "tokenizer.json", path / "config.json")
-        return path
+        return require_whisper(path)
     text = str(name)
     if text in PACKAGES:
         return _packaged(text)
     if text.count("/") == 1 and not text.startswith((".", "/", "~")):
-        return _from_hub(text)
+        return require_whisper(_from_hub(text))
     raise UserError(f"{text}: no such model directory or packaged model{did_you_mean(text, PACKAGES)}")
+
+
+def require_whisper(directory: Path) -> Path:
+    """``directory``, if it holds a Whisper model in Hugging Face's form. Raises `UserError` saying what it lacks."""
+    config = directory / "config.json"
+    if not config.is_file():
+        inner = directory / "model"
+        hint = f" (did you mean {inner}?)" if (inner / "config.json").is_file() else ""
+        raise UserError(f"{directory}: no config.json; give a Hugging Face Whisper directory{hint}")
+    kind = _read_json(config).get("model_type")
+    if kind != "whisper":
+        raise UserError(f"{config}: model_type is {kind!r}, not 'whisper'; give a Whisper model")
+    if not any(next(directory.glob(pattern), None) for pattern in ("*.safetensors", "pytorch_model*.bin")):
+        raise UserError(f"{directory}: no weights beside config.json; it needs a model.safetensors")
+    return directory
 
 
 def only_language(directory: Path) -> str:
     """English, for an English-only model. Raises `UserError` for a multilingual one, which needs to be told."""
     settings = directory / "generation_config.json"
-    if settings.is_file() and json.loads(settings.read_text(encoding="utf-8")).get("lang_to_id"):
+    if settings.is_file() and _read_json(settings).get("lang_to_id"):
         raise UserError(f"{directory}: a multilingual model needs a language; pass --language, for instance es")
     return "en"
+
+
+class _Fields(dict[str, Any]):
+    """What a file holds by name; to ask for what it lacks is the user's error, not ours."""
+
+    def __init__(self, path: Path, content: dict[str, Any]) -> None:
+        super().__init__(content)
+        self.path = path
+
+    def __missing__(self, name: str) -> Any:
+        raise UserError(f"{self.path}: holds no {name!r}; is it a Whisper model's?")
+
+
+def _read_json(path: Path) -> _Fields:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: is not JSON; get it anew") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: is not a JSON object; is it a Whisper model's?")
+    return _Fields(path, content)
 
 
 def _packaged(name: str) -> Path:
@@ -106,6 +143,9 @@ def _packaged(name: str) -> Path:
 
 
 def _converted(weights: Path, tokenizer: Path, config: Path) -> Path:
+    for needed in (tokenizer, config):
+        if not needed.is_file():
+            raise UserError(f"{needed}: no such file; a CTranslate2 Whisper needs it beside its weights")
     target = cache_directory() / "models" / f"whisper-{sha256_file(weights)[:16]}"
     if not target.is_dir():
         with sealed_directory(target) as partial:
@@ -120,16 +160,11 @@ def convert_ctranslate2(weights: Path, tokenizer: Path, config: Path, directory:
     from transformers import GenerationConfig, WhisperConfig, WhisperFeatureExtractor, WhisperTokenizer
 
     checkpoint = Checkpoint.open(weights)
-    save_file(
-        {name: checkpoint.read(name).contiguous() for name in checkpoint},
-        directory / "model.safetensors",
-        metadata={"format": "pt"},
-    )
-    shape = {name: info.shape for name, info in checkpoint.items()}
+    shape = _Fields(weights, {name: info.shape for name, info in checkpoint.items()})
+    settings = _read_json(config)
     vocabulary, width = shape["model.decoder.embed_tokens.weight"]
     layers = sum(name.startswith("model.encoder.layers.") and name.endswith(".fc1.weight") for name in shape)
     decoder_layers = sum(name.startswith("model.decoder.layers.") and name.endswith(".fc1.weight") for name in shape)
-    settings: dict[str, Any] = json.loads(config.read_text())
     ids = _write_tokenizer(tokenizer, vocabulary, directory)
     special: dict[str, Any] = {
         "bos_token_id": ids["<|endoftext|>"],
@@ -155,7 +190,7 @@ def convert_ctranslate2(weights: Path, tokenizer: Path, config: Path, directory:
     ).save_pretrained(directory)
     multilingual = ids["<|endoftext|>"] == EOT_MULTI
     languages = {token: i for token, i in ids.items() if i in set(settings["lang_ids"])} if multilingual else None
-    generation = {
+    generation: dict[str, Any] = {
         "is_multilingual": multilingual,
         "no_timestamps_token_id": ids["<|notimestamps|>"],
         "prev_sot_token_id": ids["<|startofprev|>"],
@@ -173,14 +208,20 @@ def convert_ctranslate2(weights: Path, tokenizer: Path, config: Path, directory:
             "task_to_id": {"transcribe": ids["<|transcribe|>"], "translate": ids["<|translate|>"]},
         }
     GenerationConfig(**generation).save_pretrained(directory)
+    with saving(directory):
+        save_file(
+            {name: checkpoint.read(name).contiguous() for name in checkpoint},
+            directory / "model.safetensors",
+            metadata={"format": "pt"},
+        )
     WhisperTokenizer.from_pretrained(directory).save_pretrained(directory)
     WhisperFeatureExtractor(feature_size=shape["model.encoder.conv1.weight"][1]).save_pretrained(directory)
 
 
 def _write_tokenizer(source: Path, vocabulary: int, directory: Path) -> dict[str, int]:
     """Write tokenizer files with every timestamp token present; return the ids of the special tokens."""
-    content = json.loads(source.read_text(encoding="utf-8"))
-    ids = {token["content"]: token["id"] for token in content["added_tokens"]}
+    content = _read_json(source)
+    ids = _Fields(source, {token["content"]: token["id"] for token in content["added_tokens"]})
     first = ids["<|notimestamps|>"] + 1
     if first + TIMESTAMPS != vocabulary:
         raise UserError(f"{source}: tokens end at {first + TIMESTAMPS}, the model's vocabulary at {vocabulary}")
@@ -200,13 +241,20 @@ def _write_tokenizer(source: Path, vocabulary: int, directory: Path) -> dict[str
 
 def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
 
     patterns = ["*.json", "*.txt", "*.safetensors"]
     try:
         return Path(snapshot_download(name, allow_patterns=patterns))
     except RepositoryNotFoundError as error:
         raise UserError(f"{name}: no such model on the hub (or it is private: log in first)") from error
+    except HFValidationError as error:
+        raise UserError(f"{name}: neither a directory nor a hub id (org/name); check the spelling") from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise UserError(
             f"{name}: cannot be fetched from the hub; give a directory, or a name of {', '.join(PACKAGES)}"

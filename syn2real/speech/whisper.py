@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from syn2real.errors import UserError, did_you_mean
 from syn2real.speech.audio import SAMPLE_RATE, WINDOW
+from syn2real.speech.pretrained import require_whisper
 
 if TYPE_CHECKING:
     from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
@@ -45,19 +47,24 @@ class Recogniser:
         from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
 
         _quiet_transformers()
-        if not (directory / "config.json").is_file():
-            raise UserError(f"{directory}: no config.json; give a Hugging Face Whisper directory")
+        require_whisper(directory)
         try:
-            model = WhisperForConditionalGeneration.from_pretrained(directory, dtype=torch.float32)
+            loaded: Any = WhisperForConditionalGeneration.from_pretrained(
+                directory, dtype=torch.float32, output_loading_info=True
+            )
             tokenizer = WhisperTokenizer.from_pretrained(directory)
             features = WhisperFeatureExtractor.from_pretrained(directory)
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise UserError(f"{directory}: cannot be loaded as a Whisper model: {reason}") from error
+            raise UserError(f"{directory}: cannot be loaded as a Whisper model: {reason}; get it anew") from error
+        model, report = loaded
+        missing = sorted(report["missing_keys"])
+        if missing:  # transformers would go on with random numbers
+            raise UserError(f"{directory}: {len(missing)} weights are missing, {missing[0]} first; get it anew")
         language = _check_language(model, directory, language)
         if language is not None:
             tokenizer.set_prefix_tokens(language=language, task="transcribe", predict_timestamps=False)
-        model.to(torch.device(device))  # type: ignore[arg-type]
+        model.to(torch.device(device))
         return cls(model, tokenizer, features, language)
 
     @property

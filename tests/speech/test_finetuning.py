@@ -137,6 +137,31 @@ def test_nothing_to_train_on(tiny_en, tmp_path):
         finetune(tiny_en, Corpus.of(()), tmp_path)
 
 
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from syn2real.errors import UserError
+from syn2real.speech.corpus import Corpus
+from syn2real.speech.finetuning import finetune
+from syn2real.speech.training import TrainingSettings
+
+model, manifest, output = map(Path, sys.argv[1:])
+resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6))
+try:
+    finetune(model, Corpus.load(manifest).sample(1), output, TrainingSettings(epochs=1, full_windows=0))
+except UserError as error:
+    sys.exit(f"error: {error}")
+"""
+
+
+def test_a_full_disk_is_one_line_with_a_remedy(tiny_en, recordings, tmp_path):
+    command = [sys.executable, "-c", FULL_DISK, str(tiny_en), str(recordings), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"error: {tmp_path}") and "make room on the disk" in last
+
+
 def test_checkpoints_of_other_settings_are_not_resumed(tuned, tiny_en, recordings, tmp_path):
     (tmp_path / "trainer").mkdir()
     (tmp_path / "trainer" / "identity.json").write_text("{}")
