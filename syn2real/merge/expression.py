@@ -38,19 +38,19 @@ class Expression:
         names = sorted(seen, key=lambda name: _first(tree, name))
         used = tuple(name for name in names if name in models)
         parsed = cls(text, used, tuple(name for name in names if name not in models), tree)
-        parsed.coefficients(dict.fromkeys(parsed.parameters, 1.0))  # finds what is not linear
         if not used:
             raise UserError(f"expression {text!r}: names no model")
+        parsed.coefficients(dict.fromkeys(parsed.parameters, 1.0))  # finds what is not linear
         return parsed
 
     def coefficients(self, parameters: Mapping[str, float]) -> dict[str, float]:
         """The factor of each model, for these values of the parameters. Raises `UserError` when it is not linear."""
         scalar, terms = self._evaluate(self._tree, parameters)
-        if scalar:
-            raise UserError(f"expression {self.text!r}: adds the number {scalar:g} to weights")
         for name, value in terms.items():
             if not math.isfinite(value):
                 raise UserError(f"expression {self.text!r}: the factor of {name} is {value}")
+        if scalar:
+            raise UserError(f"expression {self.text!r}: adds the number {scalar:g} to weights")
         return {name: terms.get(name, 0.0) for name in self.models}
 
     def _evaluate(self, node: ast.expr, values: Mapping[str, float]) -> tuple[float, dict[str, float]]:

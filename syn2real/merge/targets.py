@@ -77,24 +77,49 @@ def sliced(
 
     first, last = recipe.slices[0], recipe.slices[-1]
     targets = [target(first, n, lambda _, n=n: n, 0.0) for n in outside if depth[n] == 0.0]  # type: ignore[misc]
-    count = 0
+    origins: list[list[tuple[Checkpoint, int]]] = []  # of each layer of the result
     for part in recipe.slices:
-        begin, end = part.sources[0].layer_range
-        prefix = f"{stack}{begin}."
-        leaves = [n.removeprefix(prefix) for n in models[part.sources[0].model] if n.startswith(prefix)]
-        if not leaves:
-            raise UserError(f"{part.sources[0].model}: no layer {begin} under {stack}")
-        for i in range(end - begin):
+        count = part.sources[0].layer_range[1] - part.sources[0].layer_range[0]
+        for i in range(count):
+            origin = [(models[source.model], source.layer_range[0] + i) for source in part.sources]
+            leaves = _leaves(origin[0][0], stack, origin[0][1])
+            _require_leaves(anchor, stack, len(origins), leaves)
+            at = i / (count - 1) if count > 1 else 1.0  # as in `groups.positions`
             for leaf in leaves:
 
                 def renamed(source: SliceSource, i: int = i, leaf: str = leaf) -> str:
                     return f"{stack}{source.layer_range[0] + i}.{leaf}"
 
-                at = i / (end - begin - 1) if end - begin > 1 else 1.0  # as in `groups.positions`
-                targets.append(target(part, f"{stack}{count + i}.{leaf}", renamed, at))
-        count += end - begin
+                targets.append(target(part, f"{stack}{len(origins)}.{leaf}", renamed, at))
+            origins.append(origin)
     targets += [target(last, n, lambda _, n=n: n, 1.0) for n in outside if depth[n] != 0.0]  # type: ignore[misc]
-    return targets, _layer_counts(anchor, stack, count)
+    return targets, _configuration(anchor, stack, origins)
+
+
+def _leaves(checkpoint: Checkpoint, stack: str, layer: int) -> list[str]:
+    """The tensors of a layer, by what follows its number. Raises `UserError` for a layer that is not there."""
+    prefix = f"{stack}{layer}."
+    leaves = [name.removeprefix(prefix) for name in checkpoint if name.startswith(prefix)]
+    if not leaves:
+        count = _count(checkpoint, stack)
+        raise UserError(f"{checkpoint.name}: no layer {layer} under {stack} (it has {count}); check layer_range")
+    return leaves
+
+
+def _count(checkpoint: Checkpoint, stack: str) -> int:
+    return 1 + max((layer[1] for layer in map(layer_of, checkpoint) if layer and layer[0] == stack), default=-1)
+
+
+def _require_leaves(anchor: Checkpoint, stack: str, place: int, leaves: Sequence[str]) -> None:
+    """Raise `UserError` when a layer cannot stand at ``place``: T5's first one holds what no other may."""
+    wanted = set(_leaves(anchor, stack, min(place, _count(anchor, stack) - 1)))
+    if set(leaves) != wanted:
+        differing = sorted(wanted ^ set(leaves))[0]
+        verb = "lacks" if differing in wanted else "holds"
+        raise UserError(
+            f"layer {place} of the result {verb} {differing}, unlike the layer that {anchor.name} has there; "
+            "slice so that layers of this kind stay in their place"
+        )
 
 
 def _target(
@@ -132,15 +157,29 @@ def _stack(recipe: MergeRecipe, anchor: Checkpoint) -> str:
     return next(iter(stacks))
 
 
-def _layer_counts(anchor: Checkpoint, stack: str, count: int) -> dict[str, Any]:
-    side = next((f"{side}_layers" for side in ("encoder", "decoder") if side in stack), None)
-    keys = [side] if side in anchor.config else list(_COUNTS)
-    found: dict[str, Any] = {str(key): count for key in keys if key in anchor.config}
-    types = anchor.config.get("layer_types")
-    if isinstance(types, list):
-        if len(set(types)) > 1:
-            raise UserError(f"{anchor.name}: layers of several kinds (layer_types) cannot be sliced")
-        found["layer_types"] = types[:1] * count
-    if not found and anchor.config:
+def _configuration(
+    anchor: Checkpoint, stack: str, origins: Sequence[Sequence[tuple[Checkpoint, int]]]
+) -> dict[str, Any]:
+    """The entries of config.json that tell how many layers there are, and of which kinds."""
+    config, count = anchor.config, len(origins)
+    side = next((side for side in ("encoder", "decoder") if side in stack), None)
+    keys = [key for key in (f"{side}_layers", f"num_{side}_layers") if key in config] if side else []
+    if not keys or side == "encoder":  # whose count the general entries repeat
+        keys += [key for key in _COUNTS if key in config]
+    found: dict[str, Any] = dict.fromkeys(keys, count)
+    if isinstance(config.get("layer_types"), list):
+        found["layer_types"] = [_kind(place, origin) for place, origin in enumerate(origins)]
+    if not keys and config:
         raise UserError(f"{anchor.name}: its config.json does not say how many layers it has; slices would not load")
     return found
+
+
+def _kind(place: int, origin: Sequence[tuple[Checkpoint, int]]) -> Any:
+    """What ``layer_types`` says of a layer of the result: the same in all of its sources, or `UserError`."""
+    kinds: list[Any] = []
+    for checkpoint, layer in origin:
+        types = checkpoint.config.get("layer_types") or []
+        kinds += types[layer : layer + 1]
+    if len(set(kinds)) != 1:
+        raise UserError(f"layer {place} of the result mixes layers of several kinds: {', '.join(map(str, kinds))}")
+    return kinds[0]
