@@ -10,6 +10,7 @@ from torch import Tensor
 
 from syn2real.errors import CheckpointMismatch, UserError
 from syn2real.merge.checkpoint import SINGLE, Checkpoint
+from syn2real.merge.compatibility import require_compatible
 from syn2real.merge.expression import Expression
 from syn2real.merge.groups import positions
 from syn2real.merge.merged import Merged
@@ -190,7 +191,7 @@ def _plan_method(recipe: MergeRecipe, sources: Mapping[str, Source], device: str
     configuration: dict[str, Any] = {}
     if recipe.slices:
         targets, configuration = sliced(recipe, method, models, anchor)
-        problems: list[UserError] = []
+        problems = _sliced_mismatches(targets, anchor, recipe.allow_dtypes)
     else:
         targets = whole(recipe, method, models, anchor)
         problems = _mismatches(anchor, inputs, recipe.allow_dtypes)
@@ -199,8 +200,7 @@ def _plan_method(recipe: MergeRecipe, sources: Mapping[str, Source], device: str
     computed: list[Computed] = []
     shared: list[Any] = []
     for target in targets if not problems else []:
-        info = target.first.checkpoint[target.first.name]
-        if info.is_float:
+        if target.info.is_float:
             made = _computed(recipe, method, target, resolver, device, shared)
             computed.append(made)
             pieces[target.name] = made
@@ -208,7 +208,7 @@ def _plan_method(recipe: MergeRecipe, sources: Mapping[str, Source], device: str
             places = target.models if recipe.carried == "equal" else ()
             others = [(place.checkpoint.name, _Renamed(place.checkpoint, target.name, place.name)) for place in places]
             first = _Renamed(target.first.checkpoint, target.name, target.first.name)
-            pieces[target.name] = Carried(target.name, first, info, others, target.first.checkpoint.name)
+            pieces[target.name] = Carried(target.name, first, target.info, others, target.first.checkpoint.name)
 
     def prepare() -> None:
         if method.shared and computed and not shared:
@@ -227,7 +227,7 @@ def _plan_method(recipe: MergeRecipe, sources: Mapping[str, Source], device: str
 def _computed(
     recipe: MergeRecipe, method: Method, target: Target, resolver: Resolver, device: str, shared: list[Any]
 ) -> Computed:
-    info = target.first.checkpoint[target.first.name]
+    info = target.info
     slots = [_Slot(place.checkpoint, place.name) for place in target.models]
     base = _Slot(target.base.checkpoint, target.base.name) if target.base else None
     dtype = getattr(torch, recipe.dtype)
@@ -296,6 +296,23 @@ def _mismatches(anchor: Checkpoint, sources: Sequence[Source], allow_dtypes: boo
                 check_sources(anchor, source, allow_dtypes=allow_dtypes)
             except CheckpointMismatch as error:
                 found.append(error)
+    return found
+
+
+def _sliced_mismatches(targets: Sequence[Target], anchor: Checkpoint, allow_dtypes: bool) -> list[UserError]:
+    """What of the sources' layers is not as the anchor's."""
+    expected = {target.name: target.info for target in targets}
+    given: dict[Checkpoint, dict[str, TensorInfo]] = {}
+    for target in targets:
+        for place in (*target.models, *([target.base] if target.base else [])):
+            given.setdefault(place.checkpoint, {})[target.name] = place.checkpoint[place.name]
+    found: list[UserError] = []
+    for checkpoint, infos in given.items():
+        like = {name: expected[name] for name in infos}
+        try:
+            require_compatible(anchor.name, like, checkpoint.name, infos, allow_dtypes=allow_dtypes)
+        except CheckpointMismatch as error:
+            found.append(error)
     return found
 
 

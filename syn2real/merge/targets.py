@@ -9,6 +9,7 @@ from syn2real.merge.checkpoint import Checkpoint
 from syn2real.merge.groups import layer_of, positions
 from syn2real.merge.method import Method
 from syn2real.merge.recipe import MergeRecipe, ModelEntry, Slice, SliceSource
+from syn2real.merge.tensors import TensorInfo
 
 # Entries of config.json that count layers; in an encoder-decoder model each side has its own.
 _COUNTS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
@@ -26,7 +27,8 @@ class Place:
 class Target:
     """A tensor of the result: what it is made of, and how deep it lies (see `groups.positions`).
 
-    ``own`` holds each model's own parameters, ``parameters`` what a slice says besides the recipe.
+    ``own`` holds each model's own parameters, ``parameters`` what a slice says besides the recipe. ``info`` is that of
+    the anchor's tensor in its place.
     """
 
     name: str
@@ -35,10 +37,11 @@ class Target:
     own: tuple[Mapping[str, Any], ...]
     parameters: Mapping[str, Any]
     depth: float
+    info: TensorInfo
 
     @property
     def first(self) -> Place:
-        """What shape, dtype and, for tensors of integers, values are taken from."""
+        """What tensors of integers are taken from."""
         return self.base or self.models[0]
 
 
@@ -51,8 +54,8 @@ def whole(recipe: MergeRecipe, method: Method, models: Mapping[str, Checkpoint],
         entries = [(base, ModelEntry(model=recipe.base or "")), *entries]
     depth = positions(anchor)
     return [
-        _target(method, base, name, [(Place(model, name), entry) for model, entry in entries], {}, depth[name])
-        for name in anchor
+        _target(method, base, name, [(Place(model, name), entry) for model, entry in entries], {}, depth[name], info)
+        for name, info in anchor.infos.items()
     ]
 
 
@@ -68,31 +71,33 @@ def sliced(
     depth = positions(anchor)
     outside = [name for name in anchor if (layer_of(name) or ("", 0))[0] != stack]
 
-    def target(part: Slice, name: str, source_name: Callable[[SliceSource], str], at: float) -> Target:
+    def target(part: Slice, name: str, like: str, source_name: Callable[[SliceSource], str], at: float) -> Target:
         pairs = [(Place(models[source.model], source_name(source)), source) for source in part.sources]
         for place, source in pairs:
             if place.name not in place.checkpoint:
                 raise UserError(f"{source.model}: no tensor {place.name}; check layer_range {source.layer_range}")
-        return _target(method, base, name, pairs, part.parameters, at)
+        return _target(method, base, name, pairs, part.parameters, at, anchor[like])
 
     first, last = recipe.slices[0], recipe.slices[-1]
-    targets = [target(first, n, lambda _, n=n: n, 0.0) for n in outside if depth[n] == 0.0]  # type: ignore[misc]
+    targets = [target(first, n, n, lambda _, n=n: n, 0.0) for n in outside if depth[n] == 0.0]  # type: ignore[misc]
     origins: list[list[tuple[Checkpoint, int]]] = []  # of each layer of the result
     for part in recipe.slices:
         count = part.sources[0].layer_range[1] - part.sources[0].layer_range[0]
         for i in range(count):
             origin = [(models[source.model], source.layer_range[0] + i) for source in part.sources]
             leaves = _leaves(origin[0][0], stack, origin[0][1])
-            _require_leaves(anchor, stack, len(origins), leaves)
+            like = min(len(origins), _count(anchor, stack) - 1)
+            _require_leaves(anchor, f"{stack}{like}.", len(origins), leaves)
             at = i / (count - 1) if count > 1 else 1.0  # as in `groups.positions`
             for leaf in leaves:
 
                 def renamed(source: SliceSource, i: int = i, leaf: str = leaf) -> str:
                     return f"{stack}{source.layer_range[0] + i}.{leaf}"
 
-                targets.append(target(part, f"{stack}{len(origins)}.{leaf}", renamed, at))
+                name = f"{stack}{len(origins)}.{leaf}"
+                targets.append(target(part, name, f"{stack}{like}.{leaf}", renamed, at))
             origins.append(origin)
-    targets += [target(last, n, lambda _, n=n: n, 1.0) for n in outside if depth[n] != 0.0]  # type: ignore[misc]
+    targets += [target(last, n, n, lambda _, n=n: n, 1.0) for n in outside if depth[n] != 0.0]  # type: ignore[misc]
     return targets, _configuration(anchor, stack, origins)
 
 
@@ -110,9 +115,9 @@ def _count(checkpoint: Checkpoint, stack: str) -> int:
     return 1 + max((layer[1] for layer in map(layer_of, checkpoint) if layer and layer[0] == stack), default=-1)
 
 
-def _require_leaves(anchor: Checkpoint, stack: str, place: int, leaves: Sequence[str]) -> None:
+def _require_leaves(anchor: Checkpoint, prefix: str, place: int, leaves: Sequence[str]) -> None:
     """Raise `UserError` when a layer cannot stand at ``place``: T5's first one holds what no other may."""
-    wanted = set(_leaves(anchor, stack, min(place, _count(anchor, stack) - 1)))
+    wanted = {name.removeprefix(prefix) for name in anchor if name.startswith(prefix)}
     if set(leaves) != wanted:
         differing = sorted(wanted ^ set(leaves))[0]
         verb = "lacks" if differing in wanted else "holds"
@@ -129,6 +134,7 @@ def _target(
     pairs: Sequence[tuple[Place, ModelEntry]],
     parameters: Mapping[str, Any],
     depth: float,
+    info: TensorInfo,
 ) -> Target:
     """Arrange a tensor's sources as the method wants them: the base apart, or first where it is a model like others."""
     based = None
@@ -142,7 +148,7 @@ def _target(
         wanted = f"{least}" if most == least else f"at least {least}" if most is None else f"{least} to {most}"
         raise UserError(f"{method.name} takes {wanted} models{' beside the base' if based else ''}, not {len(pairs)}")
     places = tuple(place for place, _ in pairs)
-    return Target(name, places, based, tuple(entry.parameters for _, entry in pairs), parameters, depth)
+    return Target(name, places, based, tuple(entry.parameters for _, entry in pairs), parameters, depth, info)
 
 
 def _stack(recipe: MergeRecipe, anchor: Checkpoint) -> str:
