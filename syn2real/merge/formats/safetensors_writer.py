@@ -27,7 +27,7 @@ class SafetensorsWriter:
     def __init__(
         self, path: Path, infos: Mapping[str, TensorInfo], metadata: Mapping[str, str], *, keep: bool = False
     ) -> None:
-        self.infos = dict(sorted(infos.items(), key=lambda item: -item[1].dtype.itemsize))
+        self.infos = _ordered(infos)
         header, self._offsets, size = _layout(self.infos, metadata)
         fresh = 0 if keep else os.O_TRUNC
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | fresh | getattr(os, "O_BINARY", 0), 0o666)
@@ -63,7 +63,12 @@ class SafetensorsWriter:
 
 def file_size(infos: Mapping[str, TensorInfo], metadata: Mapping[str, str]) -> int:
     """Bytes that a safetensors file with these tensors takes."""
-    return _layout(infos, metadata)[2]
+    return _layout(_ordered(infos), metadata)[2]
+
+
+def _ordered(infos: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
+    """Wider dtypes first."""
+    return dict(sorted(infos.items(), key=lambda item: -item[1].dtype.itemsize))
 
 
 def _layout(infos: Mapping[str, TensorInfo], metadata: Mapping[str, str]) -> tuple[bytes, dict[str, int], int]:
