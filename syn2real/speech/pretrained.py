@@ -241,12 +241,7 @@ def _write_tokenizer(source: Path, vocabulary: int, directory: Path) -> dict[str
 
 def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
     patterns = ["*.json", "*.txt", "*.safetensors"]
     try:
@@ -255,7 +250,8 @@ def _from_hub(name: str) -> Path:
         raise UserError(f"{name}: no such model on the hub (or it is private: log in first)") from error
     except HFValidationError as error:
         raise UserError(f"{name}: neither a directory nor a hub id (org/name); check the spelling") from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except Exception as error:  # its own, the system's, and those of an HTTP library that changes with releases
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise UserError(
-            f"{name}: cannot be fetched from the hub; give a directory, or a name of {', '.join(PACKAGES)}"
+            f"{name}: cannot be fetched from the hub ({reason}); give a directory, or a name of {', '.join(PACKAGES)}"
         ) from error
