@@ -28,7 +28,7 @@ def models(smollm, tmp_path_factory) -> list[Path]:
     for seed, name in enumerate("ab"):
         generator = torch.Generator().manual_seed(seed)
         (root / name).mkdir()
-        noise = 1 + 0.01 * torch.randn(1 << 16, generator=generator)
+        noise = 1 + 0.003 * torch.randn(1 << 16, generator=generator)
         near = {
             key: (value.float().view(-1) * noise.repeat(-(-value.numel() // len(noise)))[: value.numel()])
             .view(value.shape)
