@@ -13,6 +13,7 @@ from syn2real.merge.checkpoint import SINGLE, Checkpoint
 from syn2real.merge.compatibility import require_compatible
 from syn2real.merge.expression import Expression
 from syn2real.merge.groups import positions
+from syn2real.merge.hub import resolve
 from syn2real.merge.merged import Merged
 from syn2real.merge.method import METHODS, Method
 from syn2real.merge.parameters import Resolver
@@ -104,15 +105,17 @@ def plan_recipe(recipe: MergeRecipe, *, device: str = "cpu") -> Plan:
 
     Raises `UserError` for what cannot be understood; what does not fit is listed in ``problems``.
     """
-    sources: dict[str, Source] = {path: open_source(path) for path in recipe.paths}
+    opened = {path: open_source(path) for path in recipe.paths}
+    recipe = recipe.with_paths({path: str(source.path) for path, source in opened.items()})
+    sources: dict[str, Source] = {str(source.path): source for source in opened.values()}
     if recipe.expression is not None:
         return _plan_expression(recipe, sources)
     return _plan_method(recipe, sources, device)
 
 
 def open_source(path: str) -> Source:
-    """A model, or a stored task vector."""
-    file = Path(path)
+    """A model, a base with an adapter, or a stored task vector; here or on the hub."""
+    file = Path(resolve(path))
     if file.is_file() and file.suffix == ".safetensors":
         try:
             return StoredVector(file)
