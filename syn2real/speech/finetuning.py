@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from math import gcd
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -17,7 +18,9 @@ from transformers import (
     Seq2SeqTrainer,
     Seq2SeqTrainingArguments,
     TrainerCallback,
+    TrainerState,
 )
+from transformers.trainer import TRAINER_STATE_NAME
 
 from syn2real.errors import UserError
 from syn2real.hashing import seed_from, sha256_file
@@ -34,6 +37,8 @@ IGNORED = -100  # label the loss leaves out
 CHECKPOINTS = "trainer"  # where a running training keeps its state, inside its output directory
 IDENTITY = "identity.json"  # what the checkpoints beside it were made with
 COMPLETE = "complete"  # marks a checkpoint whose last byte is on disk
+LAST = "last"  # in that mark: training is over, by its steps or by patience
+LOGGED = 5  # steps between two losses in the log
 
 
 class Draw(NamedTuple):
@@ -142,6 +147,13 @@ class WindowTrainer(Seq2SeqTrainer):
     def _get_train_sampler(self, *_: Any) -> Sampler:
         return self._sampler
 
+    def take_up_the_end(self, checkpoint: Path) -> None:
+        """What `train` leaves when it ends, from its last checkpoint. (`train` itself would forget that it was to stop,
+        and go on after an early stop.)"""
+        self.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+        best = self.state.best_model_checkpoint if self.args.load_best_model_at_end else None
+        self._load_from_checkpoint(best or str(checkpoint))
+
     def _save_checkpoint(self, *arguments: Any) -> None:
         with saving(Path(str(self.args.output_dir))):
             super()._save_checkpoint(*arguments)
@@ -167,7 +179,7 @@ class WindowTrainer(Seq2SeqTrainer):
 
 
 class _Progress(TrainerCallback):
-    """Shows steps and loss; marks each checkpoint complete once all of it is written."""
+    """Shows steps and loss; marks each checkpoint complete once all of it is written, and the last as such."""
 
     def __init__(self, title: str) -> None:
         self.bar = Bar(title)
@@ -185,7 +197,7 @@ class _Progress(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         flush_tree(checkpoint)
-        write_text(checkpoint / COMPLETE, "")
+        write_text(checkpoint / COMPLETE, LAST if control.should_training_stop else "")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.bar.stop()
@@ -221,7 +233,11 @@ def finetune(
     progress = _Progress(title)
     trainer = _trainer(recogniser, corpus, dev, output / CHECKPOINTS, settings, progress)
     try:
-        trainer.train(resume_from_checkpoint=last_checkpoint(output / CHECKPOINTS))
+        checkpoint = last_checkpoint(output / CHECKPOINTS)
+        if checkpoint is not None and (checkpoint / COMPLETE).read_text(encoding="utf-8") == LAST:
+            trainer.take_up_the_end(checkpoint)
+        else:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     finally:
         progress.bar.stop()
     tuned = recogniser.model
@@ -276,7 +292,7 @@ def best_precision() -> Precision:
     return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
 
 
-def last_checkpoint(directory: Path) -> str | None:
+def last_checkpoint(directory: Path) -> Path | None:
     """The newest complete checkpoint. Unfinished ones, left by a kill while writing, are removed."""
     found = []
     for path in directory.glob("checkpoint-*"):
@@ -284,8 +300,7 @@ def last_checkpoint(directory: Path) -> str | None:
             found.append(path)
         else:
             shutil.rmtree(path)
-    newest = max(found, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
-    return str(newest) if newest else None
+    return max(found, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
 
 
 def _trainer(
@@ -299,7 +314,7 @@ def _trainer(
     cuda = torch.cuda.is_available()
     precision = best_precision() if settings.precision == "auto" else settings.precision
     arguments = Seq2SeqTrainingArguments(
-        output_dir=str(directory),
+        output_dir=str(directory.absolute()),  # noted in checkpoints as the place of the best
         num_train_epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         per_device_train_batch_size=settings.batch_size,
@@ -309,7 +324,8 @@ def _trainer(
         use_cpu=not cuda,
         bf16=precision == "bf16",
         fp16=precision == "fp16",
-        logging_steps=5,
+        # A loss is the mean since the one before, which a resumed run knows only if checkpoints lie on logged steps.
+        logging_steps=gcd(LOGGED, settings.checkpoint_steps),
         save_strategy="steps",
         save_steps=settings.checkpoint_steps,
         save_total_limit=2,

@@ -1,5 +1,6 @@
 """Fine-tuning on real recordings: it learns, works in both windows, and a killed run ends in the same bytes."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("transformers")
+
+from transformers import WhisperTokenizer
 
 from syn2real.errors import UserError
 from syn2real.hashing import sha256_file
@@ -104,19 +107,35 @@ def test_a_killed_run_ends_in_the_same_bytes(tuned, tiny_en, recordings, tmp_pat
         (output / "trainer" / "checkpoint-99").mkdir()
         (output / "trainer" / "checkpoint-99" / "model.safetensors").write_bytes(b"half")
     finetune(tiny_en, Corpus.load(recordings), output, SETTINGS)
-    assert sha256_file(output / "model.safetensors") == sha256_file(tuned / "model.safetensors")
+    for name in ("model.safetensors", "training.json"):
+        assert sha256_file(output / name) == sha256_file(tuned / name)
     assert not (output / "trainer").exists()
 
 
-def test_a_dev_corpus_stops_training_early(tiny_en, recordings, tmp_path):
+@pytest.mark.parametrize("patience", [1, None], ids=["by patience", "by its steps"])
+def test_a_training_killed_when_over_is_not_gone_on_with(tiny_en, recordings, tmp_path, monkeypatch, patience):
+    """Killed after the last step and before the model is saved, it ends in the same bytes without another step."""
     corpus = Corpus.load(recordings)
-    settings = replace(SETTINGS, epochs=20, checkpoint_steps=2, patience=1, learning_rate=1e-3, full_windows=0.0)
-    finetune(tiny_en, corpus.sample(8), tmp_path, settings, dev=corpus.sample(4, 1))
-    import json
+    settings = replace(SETTINGS, epochs=20, checkpoint_steps=2, learning_rate=1e-3, full_windows=0.0)
+    settings = replace(settings, patience=patience) if patience else replace(settings, epochs=1, learning_rate=1e-5)
+    dev = corpus.sample(4, 1) if patience else None
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    finetune(tiny_en, corpus.sample(8), whole, settings, dev=dev)
+    record = json.loads((whole / "training.json").read_text())
+    if patience:
+        assert record["steps"] < 40
+        assert any("eval_loss" in row for row in record["log"])
 
-    record = json.loads((tmp_path / "training.json").read_text())
-    assert record["steps"] < 40
-    assert any("eval_loss" in row for row in record["log"])
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(WhisperTokenizer, "save_pretrained", kill)  # the first thing saved that no checkpoint holds
+        finetune(tiny_en, corpus.sample(8), cut, settings, dev=dev)
+    monkeypatch.setattr(BucketSampler, "__iter__", lambda self: pytest.fail("it was trained further"))
+    finetune(tiny_en, corpus.sample(8), cut, settings, dev=dev)
+    for name in ("model.safetensors", "training.json", "config.json"):
+        assert sha256_file(cut / name) == sha256_file(whole / name)
 
 
 def test_every_epoch_has_its_own_order(tiny_en, recordings, tmp_path, monkeypatch):
