@@ -53,10 +53,15 @@ def test_a_merged_language_model_speaks(models, tmp_path, method):
     )
     assert not report["missing_keys"] and not report["unexpected_keys"]
     assert model.lm_head.weight.data_ptr() == model.model.embed_tokens.weight.data_ptr()
+    text = tokenizer("The capital of France is Paris, and the capital of Italy is Rome.", return_tensors="pt")
+    untouched = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    with torch.no_grad():
+        losses = [float(m(**text, labels=text["input_ids"]).loss) for m in (untouched, model)]
+    assert 1 < losses[0] < 4 and abs(losses[1] - losses[0]) < 0.3
     chat = [{"role": "user", "content": "What is the capital of France?"}]
     prompt = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
     said = model.generate(**prompt, max_new_tokens=16, do_sample=False)
-    assert "Paris" in tokenizer.decode(said[0, prompt["input_ids"].shape[1] :])
+    assert "France" in tokenizer.decode(said[0, prompt["input_ids"].shape[1] :])
 
 
 def test_a_gguf_file_can_be_merged_as_it_is(smollm, models, tmp_path):
