@@ -1,5 +1,7 @@
-"""A stand-in for the model hub on this machine: what huggingface_hub asks for to download a repository, and no more."""
+"""A stand-in for the model hub on this machine: what huggingface_hub asks for to download a repository or to send files
+to one, and no more."""
 
+import base64
 import hashlib
 import json
 import os
@@ -48,6 +50,31 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._answer(body=False)
 
+    def do_POST(self) -> None:
+        """Sending files: a repository is made, each file announced, and all of them committed inline."""
+        path = unquote(urlsplit(self.path).path)
+        self.requests.append(f"POST {path}")
+        sent = self.rfile.read(int(self.headers["Content-Length"]))
+        if path == "/api/repos/create":
+            content = json.loads(sent)
+            name = f"{content['organization']}/{content['name']}" if content.get("organization") else content["name"]
+            self._send_json({"url": f"/{name}", "name": name, "id": name} if name in self.repositories else {}, True)
+            return
+        for name, folder in self.repositories.items():
+            if path == f"/api/models/{name}/preupload/main":
+                files = [{"path": file["path"], "uploadMode": "regular"} for file in json.loads(sent)["files"]]
+                self._send_json({"files": files}, True)
+                return
+            if path == f"/api/models/{name}/commit/main":
+                for line in sent.splitlines():
+                    entry = json.loads(line)
+                    if entry["key"] == "file":
+                        (folder / entry["value"]["path"]).write_bytes(base64.b64decode(entry["value"]["content"]))
+                done = {"success": True, "commitOid": REVISION, "commitUrl": f"http://hub/{name}/commit/{REVISION}"}
+                self._send_json(done, True)
+                return
+        self._missing("RepoNotFound")
+
     def log_message(self, format: str, *arguments: object) -> None:
         pass
 
@@ -55,19 +82,28 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path)
         self.requests.append(f"{self.command} {path}")
         for name, folder in self.repositories.items():
-            if path in (f"/api/models/{name}", f"/api/models/{name}/revision/main"):
+            if path in (f"/api/models/{name}", *(f"/api/models/{name}/revision/{r}" for r in ("main", REVISION))):
                 siblings = [{"rfilename": file} for file in _files(folder)]
                 self._send_json({"id": name, "modelId": name, "sha": REVISION, "siblings": siblings}, body)
                 return
             if path == f"/api/models/{name}/tree/{REVISION}":
                 self._send_json([_entry(folder, file) for file in _files(folder)], body)
                 return
+            if path.startswith(f"/api/models/{name}/revision/"):
+                self._missing("RevisionNotFound")
+                return
             inner = path.removeprefix(f"/{name}/resolve/").partition("/")[2]
             if path.startswith(f"/{name}/resolve/") and inner in _files(folder):
                 self._send((folder / inner).read_bytes(), "application/octet-stream", body)
                 return
+            if path.startswith(f"/{name}/resolve/"):
+                self._missing("EntryNotFound")
+                return
+        self._missing("RepoNotFound")
+
+    def _missing(self, code: str) -> None:
         self.send_response(404)
-        self.send_header("X-Error-Code", "RepoNotFound")
+        self.send_header("X-Error-Code", code)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
