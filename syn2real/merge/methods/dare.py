@@ -8,8 +8,8 @@ from torch import Tensor
 
 from syn2real.merge.method import PerModel, method
 from syn2real.merge.stack import Block, Stack
-from syn2real.merge.trimming import random_share, require_share
-from syn2real.merge.weighting import elected_mean, normalised, weighted_sum
+from syn2real.merge.trimming import random_share, require_share, rounded
+from syn2real.merge.weighting import elected_mean, normalised, scaled, weighted_sum
 
 Rescale = Literal["paper", "mergekit"]
 
@@ -35,7 +35,8 @@ def dare_linear(
     weights = normalised(weight, stack.name) if normalize else weight
 
     def merged(block: Block) -> Tensor:
-        return block.on_base(weighted_sum(_dropped(stack, block, density, factors), weights).mul_(scale))
+        deltas = _dropped(block.deltas(), stack, block, density, factors)
+        return block.on_base(scaled(weighted_sum(deltas, weights), scale))
 
     return stack.map(merged)
 
@@ -56,17 +57,19 @@ def dare_ties(
     factors = _factors(stack, density, variant, rescale)
 
     def merged(block: Block) -> Tensor:
-        deltas = _dropped(stack, block, density, factors)
-        return block.on_base(elected_mean(deltas, weight, election, normalize=normalize).mul_(scale))
+        deltas = _dropped(block.deltas(), stack, block, density, factors)
+        return block.on_base(scaled(elected_mean(deltas, weight, election, normalize=normalize), scale))
 
     return stack.map(merged)
 
 
-def _dropped(stack: Stack, block: Block, density: Sequence[float], factors: Sequence[float]) -> list[Tensor]:
-    deltas = block.deltas()
+def _dropped(
+    deltas: list[Tensor], stack: Stack, block: Block, density: Sequence[float], factors: Sequence[float]
+) -> list[Tensor]:
     for i, (share, factor) in enumerate(zip(density, factors, strict=True)):
         if share < 1:
-            deltas[i].mul_(random_share(stack, block, i, share)).mul_(factor)
+            deltas[i].mul_(random_share(stack, block, i, float(rounded(share))))
+        scaled(deltas[i], factor)
     return deltas
 
 
@@ -75,12 +78,13 @@ def _factors(stack: Stack, density: Sequence[float], variant: Rescale, rescale: 
     if not rescale:
         return [1.0] * len(stack)
     if variant == "paper" or not stack.numel:
-        return [1 / share if share else 0.0 for share in density]
+        return [1 / float(rounded(share)) if share else 0.0 for share in density]
 
     def norms(block: Block) -> Tensor:
         deltas = block.deltas()
-        kept = [(d * random_share(stack, block, i, density[i])).abs().sum() for i, d in enumerate(deltas)]
-        return torch.stack([torch.stack([d.abs().sum() for d in deltas]), torch.stack(kept)])
+        whole = [delta.abs().sum() for delta in deltas]
+        kept = [delta.abs().sum() for delta in _dropped(deltas, stack, block, density, [1.0] * len(stack))]
+        return torch.stack([torch.stack(whole), torch.stack(kept)])
 
     whole, kept = stack.sum(norms).tolist()
     return [a / b if b else 0.0 for a, b in zip(whole, kept, strict=True)]

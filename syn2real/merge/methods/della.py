@@ -1,6 +1,7 @@
 """Random sparsification that spares large elements."""
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -10,8 +11,8 @@ from torch import Tensor
 from syn2real.errors import UserError
 from syn2real.merge.method import PerModel, method
 from syn2real.merge.stack import Block, Stack
-from syn2real.merge.trimming import random_share, require_share
-from syn2real.merge.weighting import elected_mean, normalised, weighted_sum
+from syn2real.merge.trimming import random_share, require_share, rounded
+from syn2real.merge.weighting import elected_mean, normalised, scaled, weighted_sum
 
 Window = Literal["paper", "mergekit"]
 
@@ -35,7 +36,7 @@ def della_linear(
 
     def merged(block: Block) -> Tensor:
         deltas = _drop(block.deltas(), stack, block, density, epsilon, variant, factors)
-        return block.on_base(weighted_sum(deltas, weights).mul_(scale))
+        return block.on_base(scaled(weighted_sum(deltas, weights), scale))
 
     return stack.map(merged, rows=True)
 
@@ -65,7 +66,7 @@ def della(
 
     def merged(block: Block) -> Tensor:
         deltas = _drop(block.deltas(), stack, block, density, epsilon, variant, factors)
-        return block.on_base(elected_mean(deltas, weight, election, normalize=normalize).mul_(scale))
+        return block.on_base(scaled(elected_mean(deltas, weight, election, normalize=normalize), scale))
 
     return stack.map(merged, rows=True)
 
@@ -111,7 +112,7 @@ def _drop(
             deltas[i].zero_()
         elif share < 1:
             half = width / 2 if variant == "paper" else width
-            keep = _ranks(deltas[i].view(-1, stack.row)).view(-1).mul_(2 * half).add_(share - half)
+            keep = _ranked(deltas[i].view(-1, stack.row), _chances(share - half, share + half, stack.row))
             deltas[i].mul_(random_share(stack, block, i, keep))
             factor = factors[i]
             if factor is None:
@@ -121,12 +122,26 @@ def _drop(
     return deltas
 
 
-def _ranks(rows: Tensor) -> Tensor:
-    """Each element's rank by magnitude within its row, from 0 (smallest) to 1; of equals the earlier is lower."""
-    count = rows.shape[1]
-    if count == 1:
-        return torch.full_like(rows, 0.5)
-    order = np.argsort(rows.abs().cpu().numpy(), axis=1, kind="stable")
-    ranks = np.empty(order.shape, dtype=np.float64)
-    np.put_along_axis(ranks, order, np.linspace(0.0, 1.0, count)[None, :], axis=1)
-    return torch.from_numpy(ranks).to(rows.device)
+@lru_cache(maxsize=16)
+def _chances(least: float, most: float, count: int) -> np.ndarray:
+    """With what probabilities the elements of a row are kept, from the smallest to the largest."""
+    return rounded(np.linspace(least, most, count) if count > 1 else np.array([(least + most) / 2]))
+
+
+def _ranked(rows: Tensor, values: np.ndarray) -> Tensor:
+    """The k-th of ``values`` in the place of each row's element of rank k by magnitude, the smallest first; flat.
+
+    Magnitudes are compared in float32; of equals the earlier is smaller. numpy sorts 16-bit numbers by radix, eight
+    times as fast as wider ones, so it is done in two halves.
+    """
+    bits = rows.abs().float().cpu().numpy().view(np.uint32)
+    begin = np.arange(len(bits))[:, None] * bits.shape[1]
+    order = np.argsort((bits & 0x7FFF).astype(np.uint16), axis=1, kind="stable")
+    order += begin
+    upper = (bits >> 15).astype(np.uint16).ravel()[order]
+    again = np.argsort(upper, axis=1, kind="stable")
+    again += begin
+    places = order.ravel()[again.ravel()]
+    result = np.empty(bits.size)
+    result[places] = np.tile(values, len(bits))
+    return torch.from_numpy(result).to(rows.device, rows.dtype)

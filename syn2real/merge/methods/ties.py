@@ -9,8 +9,8 @@ from syn2real.errors import UserError
 from syn2real.merge.method import PerModel, method
 from syn2real.merge.selection import Cut, largest
 from syn2real.merge.stack import Stack
-from syn2real.merge.trimming import cuts, kept, magnitudes, require_share, trimmed
-from syn2real.merge.weighting import Election, elected_mean
+from syn2real.merge.trimming import Magnitudes, cuts, kept, require_share, trimmed
+from syn2real.merge.weighting import Election, elected_mean, scaled
 
 
 @method("ties", base="required")
@@ -36,7 +36,7 @@ def ties(
 
     def merged() -> Iterator[Tensor]:
         for block, deltas in trimmed(stack, left):
-            yield block.on_base(elected_mean(deltas, weight, variant, normalize=normalize).mul_(scale))
+            yield block.on_base(scaled(elected_mean(deltas, weight, variant, normalize=normalize), scale))
 
     return merged()
 
@@ -52,14 +52,7 @@ def global_cuts(stacks: Iterable[Stack], *, weight: Any, density: Any, variant: 
         raise UserError("ties: variant paper takes no weights; use variant mergekit or peft")
     require_share("density", density)
     total = sum(stack.numel for stack in stacks)
-    found = []
-    for i, share in enumerate(density):
-
-        def series(i: int = i) -> Iterator[Tensor]:
-            for stack in stacks:
-                yield from magnitudes(stack, i)
-
-        found.append(largest(series, total, kept(share, total)))
+    found = [largest(Magnitudes(stacks, i), total, kept(share, total)) for i, share in enumerate(density)]
     return Global(stacks, found)
 
 
@@ -71,13 +64,17 @@ class Global:
         for i, cut in enumerate(found):
             left = cut.ties
             for stack in stacks:
-                here = min(left, sum(int((m == cut.value).sum()) for m in magnitudes(stack, i))) if left else 0
+                here = min(left, _equal(stack, i, cut.value)) if left else 0
                 left -= here
                 self._by_name[stack.name].append(Cut(cut.value, here))
 
     def here(self, stack: Stack) -> list[Cut]:
         """Each model's cut in one tensor."""
         return self._by_name[stack.name]
+
+
+def _equal(stack: Stack, model: int, value: float) -> int:
+    return sum(int((values == value).sum()) for _, values in Magnitudes([stack], model).screen(value, value))
 
 
 def _by_tensor(stack: Stack, density: Sequence[float]) -> list[Cut]:
