@@ -38,6 +38,10 @@ def merge(
     template: Annotated[Path | None, typer.Option(help="Directory whose configuration and tokenizer to use.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the plan, leave.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Recompute and compare after writing.")] = False,
+    ctranslate2: Annotated[
+        Path | None, typer.Option("--ctranslate2", help="Also convert the result for CTranslate2, into this directory.")
+    ] = None,
+    quantization: Annotated[str | None, typer.Option(help="Of --ctranslate2: float16, int8, …")] = None,
     check: Annotated[Path | None, typer.Option("--check", help="Confirm an earlier merge from its merge.json.")] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -86,6 +90,10 @@ def merge(
     finally:
         bar.stop()
     seconds = round(time.monotonic() - started, 3)
+    if ctranslate2 is not None:
+        from syn2real.merge.export import to_ctranslate2
+
+        to_ctranslate2(output, ctranslate2, quantization, overwrite=overwrite)
     if verify:
         from syn2real.merge.verification import differing
 

@@ -1,12 +1,14 @@
 """`syn2real merge`, `methods` and `search` on real weights."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from syn2real.merge import Checkpoint
 from tests.cli.test_cli import refused, syn2real
 
 transformers = pytest.importorskip("transformers")
@@ -51,6 +53,13 @@ def test_an_expression_gives_a_whisper_that_hears(whispers, recordings):
     untouched = json.loads(syn2real("evaluate", few, "-m", whispers / "T", "--json").stdout)
     assert abs(heard["wer"] - untouched["wer"]) < 0.1
     assert "confirmed" in syn2real("merge", "--check", out).stdout
+    if find_spec("ctranslate2"):
+        converted = whispers / "converted"
+        syn2real(*arguments, "--overwrite", "--ctranslate2", converted, "--quantization", "float16")
+        back, merged = Checkpoint.open(converted), Checkpoint.open(out)
+        assert set(back) == set(merged)
+        name = "model.encoder.layers.2.fc1.weight"
+        assert torch.equal(back.read(name), merged.read(name).to(torch.float16))
     weights = load_file(out / "model.safetensors")
     name = next(iter(weights))
     weights[name].view(-1)[0] += 1
