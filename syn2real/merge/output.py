@@ -87,6 +87,10 @@ def write(
                 if list(layout) != [SINGLE]:
                     _write_json(partial / f"{SINGLE}.index.json", _index(layout))
                 copy_sidecars(_beside(plan, chosen), partial, plan.out_dtype, plan.configuration)
+                for name, text in plan.files.items():
+                    (partial / name).unlink(missing_ok=True)
+                    if text is not None:
+                        (partial / name).write_text(text, encoding="utf-8")
                 written = record(plan, output)
                 _write_json(partial / RECORD, written)
                 (partial / CARD).write_text(card(written), encoding="utf-8")

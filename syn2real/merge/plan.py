@@ -22,8 +22,10 @@ from syn2real.merge.recipe import MergeRecipe
 from syn2real.merge.stack import UNIT, Stack
 from syn2real.merge.targets import Target, sliced, whole
 from syn2real.merge.tensors import TensorInfo
+from syn2real.merge.tying import matched
 from syn2real.merge.vector import Source, Term, check_sources
 from syn2real.merge.vector_file import StoredVector
+from syn2real.merge.vocabulary import Aligned, aligned, check_same
 
 
 @dataclass
@@ -35,6 +37,7 @@ class Plan:
     inputs: tuple[Source, ...]
     recipe: MergeRecipe
     configuration: dict[str, Any] = field(default_factory=dict)  # entries of config.json that the merge changes
+    files: dict[str, str | None] = field(default_factory=dict)  # other files it writes beside them; None: leaves out
     notes: list[str] = field(default_factory=list)
     problems: list[UserError] = field(default_factory=list)
     prepare: Callable[[], None] = lambda: None  # what must be known of all tensors before the first is computed
@@ -101,7 +104,7 @@ def plan_merged(merged: Merged, out_dtype: torch.dtype | None = None) -> Plan:
 
 
 def plan_recipe(recipe: MergeRecipe, *, device: str = "cpu") -> Plan:
-    """The plan of a recipe. Opens every model and reads no weight.
+    """The plan of a recipe. Opens every model, and reads no weight but heads that must equal the embedding.
 
     Raises `UserError` for what cannot be understood; what does not fit is listed in ``problems``.
     """
@@ -131,11 +134,13 @@ def _plan_expression(recipe: MergeRecipe, sources: Mapping[str, Source]) -> Plan
     anchor_name = recipe.anchor or expression.models[0]
     if anchor_name not in recipe.models:
         raise UserError(f"anchor: {anchor_name!r} is not one of the models ({', '.join(recipe.models)})")
-    used = {name: sources[recipe.models[name]] for name in dict.fromkeys([anchor_name, *expression.models])}
-    anchor = used[anchor_name]
-    if not isinstance(anchor, Checkpoint):
+    given = {name: sources[recipe.models[name]] for name in dict.fromkeys([anchor_name, *expression.models])}
+    if not isinstance(given[anchor_name], Checkpoint):
         raise UserError(f"anchor: {recipe.models[anchor_name]} is a task vector; name a model as the anchor")
-    problems = _mismatches(anchor, list(used.values()), recipe.allow_dtypes)
+    used, words, problems = _as_seen(recipe, given, anchor_name, anchor_name)
+    anchor = used[anchor_name]
+    assert isinstance(anchor, Checkpoint)
+    problems += _mismatches(anchor, list(used.values()), recipe.allow_dtypes)
     resolver = Resolver(positions(anchor))
 
     def terms(name: str) -> list[Term]:
@@ -146,7 +151,7 @@ def _plan_expression(recipe: MergeRecipe, sources: Mapping[str, Source]) -> Plan
         return [Term(factor, used[model]) for model, factor in expression.coefficients(values).items()]
 
     pieces = {} if problems else _sums(anchor, terms, recipe, tuple(used.values()))
-    return Plan(anchor, pieces, tuple(used.values()), recipe, notes=_notes(recipe, resolver), problems=problems)
+    return _made(given[anchor_name], pieces, given, recipe, words, resolver, problems)
 
 
 def _sums(
@@ -181,23 +186,23 @@ class _Slot:
 def _plan_method(recipe: MergeRecipe, sources: Mapping[str, Source], device: str) -> Plan:
     assert recipe.method is not None
     method = METHODS.get(recipe.method)
-    models: dict[str, Checkpoint] = {}
     for path, source in sources.items():
         if not isinstance(source, Checkpoint):
             raise UserError(f"{path}: a task vector; methods merge whole models (an expression takes vectors)")
-        models[path] = source
     if method.base == "required" and recipe.base is None:
         raise UserError(f"{method.name} works on differences to a base model: name one with 'base'")
     _check_parameters(method, recipe)
-    anchor = models[recipe.anchor or recipe.paths[0]]
-    inputs = tuple(models.values())
-    configuration: dict[str, Any] = {}
+    place = recipe.anchor or recipe.paths[0]
+    seen, words, problems = _as_seen(recipe, sources, place, recipe.base)
+    models = {path: source for path, source in seen.items() if isinstance(source, Checkpoint)}
+    anchor = models[place]
     if recipe.slices:
-        targets, configuration = sliced(recipe, method, models, anchor)
-        problems = _sliced_mismatches(targets, anchor, recipe.allow_dtypes)
+        targets, counts = sliced(recipe, method, models, anchor)
+        words.configuration.update(counts)
+        problems += _sliced_mismatches(targets, anchor, recipe.allow_dtypes)
     else:
         targets = whole(recipe, method, models, anchor)
-        problems = _mismatches(anchor, inputs, recipe.allow_dtypes)
+        problems += _mismatches(anchor, list(models.values()), recipe.allow_dtypes)
     resolver = Resolver({target.name: target.depth for target in targets})
     pieces: dict[str, Piece] = {}
     computed: list[Computed] = []
@@ -224,7 +229,49 @@ def _plan_method(recipe: MergeRecipe, sources: Mapping[str, Source], device: str
                         raise UserError(f"{method.name}: {name} must be the same for all tensors here")
             shared.append(found)
 
-    return Plan(anchor, pieces, inputs, recipe, configuration, _notes(recipe, resolver), problems, prepare)
+    return _made(sources[place], pieces, sources, recipe, words, resolver, problems, prepare)
+
+
+def _as_seen(
+    recipe: MergeRecipe, sources: Mapping[str, Source], anchor: str, base: str | None
+) -> tuple[dict[str, Source], Aligned, list[UserError]]:
+    """The models as they are to be merged: with the anchor's heads, and with rows for the same tokens."""
+    first = sources[anchor]
+    assert isinstance(first, Checkpoint)
+    seen, problems, notes = dict(sources), [], []
+    for key, source in sources.items():
+        if source is first or not isinstance(source, Checkpoint):
+            continue
+        try:
+            seen[key] = matched(first, source)
+            note = check_same(first, source) if recipe.vocabulary == "same" else None
+        except UserError as error:
+            problems.append(error)
+        else:
+            notes += [note] if note else []
+    if recipe.vocabulary == "same":
+        return seen, Aligned({}, notes=notes), problems
+    models = {key: source for key, source in seen.items() if isinstance(source, Checkpoint)}
+    if len(models) < len(seen):
+        raise UserError("vocabulary: a stored task vector does not say which tokens its rows are for; use its models")
+    words = aligned(recipe.vocabulary, models, anchor, base)
+    return dict(words.models), words, problems
+
+
+def _made(
+    anchor: Source,
+    pieces: dict[str, Piece],
+    sources: Mapping[str, Source],
+    recipe: MergeRecipe,
+    words: Aligned,
+    resolver: Resolver,
+    problems: list[UserError],
+    prepare: Callable[[], None] = lambda: None,
+) -> Plan:
+    assert isinstance(anchor, Checkpoint)
+    notes = [*recipe.notes, *words.notes, *(f"filter {key!r} matches no tensor" for key in resolver.unused)]
+    inputs = tuple(sources.values())
+    return Plan(anchor, pieces, inputs, recipe, words.configuration, words.files, notes, problems, prepare)
 
 
 def _computed(
@@ -325,10 +372,6 @@ def _number(value: Any, parameter: str, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UserError(f"{parameter}: {value!r} is not a number")
     return float(value)
-
-
-def _notes(recipe: MergeRecipe, resolver: Resolver) -> list[str]:
-    return recipe.notes + [f"filter {key!r} matches no tensor" for key in resolver.unused]
 
 
 def _working_bytes(piece: Piece) -> int:

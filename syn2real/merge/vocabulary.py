@@ -1,0 +1,235 @@
+"""Merging models whose vocabularies differ: rows of embeddings and heads are brought together by token.
+
+``vocabulary`` in a recipe is one of
+
+- ``same``: the tokens must agree; the default.
+- ``base``: the anchor's tokens, in the anchor's order, with the anchor's padding.
+- ``union``: the anchor's tokens with their ids, then what the other models have besides, in their order. Padding, rows
+  beyond the tokenizer, is filled up to a multiple of the anchor's, with the anchor's rows. The tokenizer grows along.
+- ``intersection``: the anchor's tokens and tokenizer, but only rows whose token all models have are merged; the others
+  stay the anchor's. Nothing is cut out: a tokenizer whose merges pass through a missing token would no longer work.
+
+A token that a model lacks gets a row all the same: the base model's if there is a base that has it (so that this
+model's difference to it is 0), else the mean of those of the models that have it. In an expression the anchor is the
+base. Padding counts as tokens that only the anchor has.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from syn2real.errors import CheckpointMismatch, UserError
+from syn2real.merge.checkpoint import Checkpoint
+from syn2real.merge.tensors import TensorInfo
+from syn2real.merge.tokenizer_files import FAST, OTHERS, Tokens, read_tokens, united
+from syn2real.merge.tying import EMBEDDING, HEAD
+from syn2real.merge.views import Seen, View
+
+_MULTIPLE = 512  # largest multiple that a vocabulary is taken to be padded to
+_BIASES = ("final_logits_bias", "lm_head.bias", "proj_out.bias", "embed_out.bias")
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Models with rows for the same tokens. ``files`` are to be written beside the weights; None: to be left out."""
+
+    models: dict[str, Checkpoint]
+    configuration: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str | None] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def check_same(anchor: Checkpoint, other: Checkpoint) -> str | None:
+    """Raise `CheckpointMismatch` when two models of the same size have different tokenizers.
+
+    Renamed added tokens, as fine-tuning leaves them, are let pass; then, a note says so. Models without tokenizer files
+    that can be read pass.
+    """
+    if anchor.directory is None or other.directory is None or anchor.directory == other.directory:
+        return None
+    files = [directory / FAST for directory in (anchor.directory, other.directory)]
+    if all(file.is_file() for file in files) and files[0].read_bytes() == files[1].read_bytes():
+        return None
+    try:
+        first, second = read_tokens(anchor.directory), read_tokens(other.directory)
+    except UserError:
+        return None
+    names = {number: token for token, number in second.ids.items()}
+    differing = [(n, t, names[n]) for t, n in sorted(first.ids.items(), key=lambda i: i[1]) if names.get(n, t) != t]
+    if not differing:
+        return None
+    number, here, there = differing[0]
+    what = f"token {number} is {here!r} in {anchor.name}, {there!r} in {other.name}"
+    if all(mine in first.added or theirs in second.added for _, mine, theirs in differing):
+        return f"{what}: rows of {len(differing)} renamed tokens are merged by number; vocabulary: base goes by name"
+    raise CheckpointMismatch(
+        f"{anchor.name} and {other.name} have different tokenizers: {what}, and {len(differing) - 1} more differ; "
+        "set vocabulary to base, union or intersection"
+    )
+
+
+def aligned(mode: str, models: Mapping[str, Checkpoint], anchor: str, base: str | None) -> Aligned:
+    """``models`` as they are to be merged in ``mode``; ``anchor`` and ``base`` are keys of them.
+
+    Raises `UserError` for a model without tokenizer files or embeddings.
+    """
+    tokens = {key: _tokens(model) for key, model in models.items()}
+    rows = {key: _rows(model) for key, model in models.items()}
+    if tokens[anchor].end > rows[anchor]:
+        raise UserError(
+            f"{models[anchor].name}: {tokens[anchor].end} tokens, but {rows[anchor]} rows of embeddings; "
+            "use a model whose tokenizer fits as the anchor"
+        )
+    new: dict[str, int] = {}
+    result = Aligned({})
+    size = rows[anchor]
+    own = np.arange(size)
+    if mode == "union":
+        others = [tokens[key] for key in models if key != anchor]
+        new, text = united(tokens[anchor], others)
+        if new:
+            size, own = _grown(rows[anchor], tokens[anchor].end, len(new))
+            result.configuration.update(_sized(models[anchor].config, rows[anchor], size))
+            result.files.update({FAST: text} | dict.fromkeys(OTHERS))
+    wanted = {**tokens[anchor].ids, **new}
+    places: dict[str, np.ndarray] = {}
+    for key in models:
+        places[key] = own.copy() if key == anchor else np.full(size, -1)
+        if key != anchor:
+            there = tokens[key].ids
+            for token, row in wanted.items():
+                number = there.get(token, -1)
+                places[key][row] = number if number < rows[key] else -1
+    if mode == "intersection":
+        shared = np.all([place >= 0 for place in places.values()], axis=0)
+        for key in models:
+            if key != anchor:
+                places[key][~shared] = -1
+    first = anchor if mode == "intersection" else base
+    order = sorted(models, key=lambda key: key != first) if first is not None else list(models)
+    common = int(np.all([place >= 0 for place in places.values()], axis=0).sum())
+    result.notes.append(f"vocabulary: {size} rows, {common} of them for tokens that all models have")
+    for key, model in models.items():
+        names = [name for name in model if _vocabulary_sized(name, model[name], rows[key])]
+        seen = {}
+        for name in names:
+            donors = [
+                _Place(models[k], name, places[k])
+                for k in order
+                if name in models[k] and _vocabulary_sized(name, models[k][name], rows[k])
+            ]
+            gather = _Gather(_Place(model, name, places[key]), tuple(donors), first is not None)
+            seen[name] = Seen(gather.info, gather.read_range)
+        result.models[key] = View(model, seen)
+    return result
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A tensor with a row per token, and where in it each row of the result stands; −1: nowhere."""
+
+    checkpoint: Checkpoint
+    name: str
+    rows: np.ndarray
+
+
+class _Gather:
+    """A tensor with its rows in another order. What is missing comes from ``donors``: the first alone if it is
+    ``preferred`` and has it, else all that have it, averaged.
+    """
+
+    def __init__(self, own: _Place, donors: Sequence[_Place], preferred: bool) -> None:
+        info = own.checkpoint[own.name]
+        axis = _axis(info)
+        self.width = info.numel // max(1, info.shape[axis])
+        shape = tuple(len(own.rows) if i == axis else extent for i, extent in enumerate(info.shape))
+        self.info = TensorInfo(shape, info.dtype)
+        self._own, self._donors, self._preferred = own, donors, preferred
+        # Rows that follow one another in the file too are read at once.
+        breaks = np.flatnonzero((np.diff(own.rows) != 1) | (own.rows[1:] < 0)) + 1
+        self._ends = np.append(breaks, len(own.rows))
+
+    def read_range(self, start: int, stop: int) -> Tensor:
+        """A flat range, in the stored dtype, or in float64 where rows are averaged."""
+        parts: list[Tensor] = []
+        place = start
+        while place < stop:
+            row, offset = divmod(place, self.width)
+            origin = int(self._own.rows[row])
+            if origin >= 0:
+                end = int(self._ends[np.searchsorted(self._ends, row, side="right")])
+                count = min(stop, end * self.width) - place
+                parts.append(_read(self._own, origin * self.width + offset, count))
+            else:
+                count = min(stop, (row + 1) * self.width) - place
+                parts.append(self._borrowed(row, offset, count))
+            place += count
+        if len(parts) == 1:
+            return parts[0]
+        kinds = {part.dtype for part in parts}
+        if len(kinds) > 1:
+            parts = [part.double() for part in parts]
+        return torch.cat(parts) if parts else torch.empty(0, dtype=self.info.dtype)
+
+    def _borrowed(self, row: int, offset: int, count: int) -> Tensor:
+        donors = [donor for donor in self._donors if donor.rows[row] >= 0]
+        if self._preferred and donors and donors[0] is self._donors[0]:
+            donors = donors[:1]
+        rows = [_read(donor, int(donor.rows[row]) * self.width + offset, count) for donor in donors]
+        return rows[0] if len(rows) == 1 else torch.stack([values.double() for values in rows]).mean(0)
+
+
+def _read(place: _Place, start: int, count: int) -> Tensor:
+    return place.checkpoint.read_range(place.name, start, start + count)
+
+
+def _tokens(model: Checkpoint) -> Tokens:
+    if model.directory is None:
+        raise UserError(f"{model.path}: no tokenizer lies beside these weights; give a directory that has one")
+    return read_tokens(model.directory)
+
+
+def _rows(model: Checkpoint) -> int:
+    sizes = {info.shape[0] for name, info in model.infos.items() if EMBEDDING.search(name) and len(info.shape) == 2}
+    if len(sizes) != 1:
+        raise UserError(f"{model.name}: no one embedding of tokens, so its vocabulary cannot be changed")
+    return next(iter(sizes))
+
+
+def _vocabulary_sized(name: str, info: TensorInfo, rows: int) -> bool:
+    named = EMBEDDING.search(name) or HEAD.search(name) or name.endswith(_BIASES)
+    return bool(named) and info.is_float and len(info.shape) > 0 and info.shape[_axis(info)] == rows
+
+
+def _axis(info: TensorInfo) -> int:
+    """The dimension that counts tokens: the first, but for a bias of shape (1, tokens)."""
+    return 1 if len(info.shape) == 2 and info.shape[0] == 1 else 0
+
+
+def _grown(rows: int, end: int, new: int) -> tuple[int, np.ndarray]:
+    """The number of rows with ``new`` tokens after ``end``, padded as before, and where the anchor's rows go."""
+    padding = rows - end
+    size = end + new
+    if padding:
+        multiple = min(_MULTIPLE, rows & -rows)
+        size = -(-size // multiple) * multiple
+    own = np.full(size, -1)
+    own[:end] = np.arange(end)
+    beyond = np.arange(size - end - new)
+    own[end + new :] = end + beyond % max(1, padding)
+    return size, own
+
+
+def _sized(config: Mapping[str, Any], old: int, new: int) -> dict[str, Any]:
+    """The entries of a configuration, nested ones included, that say how large the vocabulary is."""
+    changed: dict[str, Any] = {}
+    for key, value in config.items():
+        if key == "vocab_size" and value == old:
+            changed[key] = new
+        elif isinstance(value, dict) and (inner := _sized(value, old, new)):
+            changed[key] = {**value, **inner}
+    return changed
