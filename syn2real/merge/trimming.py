@@ -39,8 +39,8 @@ class Magnitudes:
         parts, seen = [np.empty(0)], 0
         for stack in self._stacks:
             for start, stop in ranges(stack.numel, _READ):
-                model, base = (values[(-seen) % stride :: stride].double() for values in stack.read(start, stop))
-                parts.append(_numbers(model.sub_(base).abs_(), stack))
+                pair = [values[(-seen) % stride :: stride].double() for values in stack.read(start, stop)]
+                parts.append(_numbers(torch.sub(*pair).abs_(), stack))
                 seen += stop - start
         return np.concatenate(parts)
 
