@@ -99,6 +99,7 @@ def adapt(
     [bold]Examples[/bold]
 
       syn2real adapt --model whisper-base --language es --text menu.txt --source calls/manifest.jsonl --output adapted
+      syn2real adapt -m whisper-tiny.en -t data/domains/music_en.txt -s calls/manifest.jsonl -o adapted
       syn2real adapt -m ./my-whisper -t menu.txt -s calls/manifest.jsonl -o adapted --test menu-test/manifest.jsonl
     """
     from syn2real.experiments.adaptation import adaptation_material
