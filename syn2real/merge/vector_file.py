@@ -79,6 +79,14 @@ class StoredVector:
         return self._tensors.read_range(name, start, stop)
 
 
+def is_vector(path: Path) -> bool:
+    """Whether a file is a stored task vector, of whatever version."""
+    try:
+        return path.is_file() and SafetensorsFile(path).metadata.get("format") == TASK_VECTOR
+    except UserError:
+        return False
+
+
 def save(
     vector: TaskVector,
     path: Path,
