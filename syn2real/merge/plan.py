@@ -24,7 +24,7 @@ from syn2real.merge.targets import Target, sliced, whole
 from syn2real.merge.tensors import TensorInfo
 from syn2real.merge.tying import matched
 from syn2real.merge.vector import Source, Term, check_sources
-from syn2real.merge.vector_file import StoredVector
+from syn2real.merge.vector_file import StoredVector, is_vector
 from syn2real.merge.vocabulary import Aligned, aligned, check_same
 
 
@@ -119,13 +119,7 @@ def plan_recipe(recipe: MergeRecipe, *, device: str = "cpu") -> Plan:
 def open_source(path: str) -> Source:
     """A model, a base with an adapter, or a stored task vector; here or on the hub."""
     file = Path(resolve(path))
-    if file.is_file() and file.suffix == ".safetensors":
-        try:
-            return StoredVector(file)
-        except UserError as error:
-            if "not a task vector" not in str(error):
-                raise
-    return Checkpoint.open(file)
+    return StoredVector(file) if is_vector(file) else Checkpoint.open(file)
 
 
 def _plan_expression(recipe: MergeRecipe, sources: Mapping[str, Source]) -> Plan:
