@@ -1,5 +1,6 @@
 """The tensors of a merged model before they are computed: each knows its shape and dtype and yields its values."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -122,7 +123,7 @@ def require_finite(name: str, values: Tensor) -> None:
     """Raise `UserError` for NaN and infinity: an overflow would be found only as a model that says nothing."""
     if values.numel():
         least, most = values.aminmax()  # NaN wins both
-        if not (torch.isfinite(least) and torch.isfinite(most)):
+        if not (math.isfinite(least) and math.isfinite(most)):
             kind = dtype_name(values.dtype)
             raise UserError(
                 f"{name} is not finite in {kind}; lower the scale, use out_dtype float32, or check the inputs"
