@@ -1,0 +1,310 @@
+"""Models with different tokens: rows follow their token."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from syn2real.errors import CheckpointMismatch, UserError
+from syn2real.merge.checkpoint import Checkpoint
+from syn2real.merge.output import write
+from syn2real.merge.plan import Plan, plan_recipe
+from syn2real.merge.recipe import parse_recipe
+from syn2real.merge.tokenizer_files import read_tokens
+from tests.merge.llamas import llama, load, save
+
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+FIRST = ["<unk>", "<s>", "</s>", "a", "b", "c", "ab", "abc"]
+SECOND = ["<unk>", "</s>", "<s>", "c", "b", "a", "d", "cd", "ab", "bc"]
+
+
+def entry(number: int, content: str, **flags: Any) -> dict[str, Any]:
+    plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    return {"id": number, "content": content, **plain, **flags}
+
+
+def bpe(tokens: list[str], added: Mapping[str, dict[str, Any]] | None = None) -> dict[str, Any]:
+    merges = [[t[:i], t[i:]] for t in tokens for i in range(1, len(t)) if {t[:i], t[i:]} <= set(tokens) and t[0] != "<"]
+    special = [entry(i, token) for i, token in enumerate(tokens) if token[0] == "<"]
+    special += [entry(len(tokens) + i, token, **flags) for i, (token, flags) in enumerate((added or {}).items())]
+    return {
+        "version": "1.0",
+        "added_tokens": special,
+        "pre_tokenizer": {"type": "Whitespace"},
+        "model": {
+            "type": "BPE",
+            "unk_token": "<unk>",
+            "vocab": {token: i for i, token in enumerate(tokens)},
+            "merges": merges,
+        },
+    }
+
+
+def unigram(tokens: list[str], added: list[str]) -> dict[str, Any]:
+    document = bpe(tokens, dict.fromkeys(added, {}))
+    document["model"] = {"type": "Unigram", "unk_id": 0, "vocab": [[t, -1.0 - i / 8] for i, t in enumerate(tokens)]}
+    return document
+
+
+def model(folder: Path, tokenizer: dict[str, Any], rows: int, seed: int, **config: Any) -> Path:
+    save(folder, llama(vocab_size=rows, num_hidden_layers=1, **config), seed)
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
+    return folder
+
+
+def plan(**recipe: Any) -> Plan:
+    return plan_recipe(parse_recipe(**recipe))
+
+
+def merged(output: Path, **recipe: Any) -> Path:
+    return write(plan(**recipe), output, threads=1)
+
+
+def row(path: Path, token: str, name: str = EMBEDDING) -> torch.Tensor:
+    return load_file(path / "model.safetensors")[name][read_tokens(path).ids[token]]
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Models whose tokens overlap in part, in another order, with an added token and padding each."""
+    folder = tmp_path_factory.mktemp("pair")
+    first = model(folder / "a", bpe(FIRST, {"<|x|>": {}}), 12, 1)
+    second = model(
+        folder / "b", bpe(SECOND, {"<|y|>": {"lstrip": True}, "<|x|>": {}, "plain": {"special": False}}), 16, 2
+    )
+    return first, second
+
+
+def test_differing_sizes_are_refused_by_default(pair: tuple[Path, Path]) -> None:
+    found = plan(method="linear", models=list(map(str, pair))).problems
+    assert any("vocabulary" in str(problem) for problem in found)
+
+
+def test_differing_tokenizers_of_one_size_are_refused(tmp_path: Path) -> None:
+    a = model(tmp_path / "a", bpe(FIRST), 8, 1)
+    b = model(tmp_path / "b", bpe([*FIRST[:5], *FIRST[:4:-1]]), 8, 2)
+    (problem,) = plan(method="linear", models=[str(a), str(b)]).problems
+    assert isinstance(problem, CheckpointMismatch)
+    assert str(problem) == (
+        "a and b have different tokenizers: token 5 is 'c' in a, 'abc' in b, and 1 more differ; "
+        "set vocabulary to base, union or intersection"
+    )
+
+
+def test_a_renamed_added_token_is_noted(tmp_path: Path) -> None:
+    a = model(tmp_path / "a", bpe(FIRST, {"<|reserved|>": {}}), 12, 1)
+    b = model(tmp_path / "b", bpe(FIRST, {"<|tool|>": {}}), 12, 2)
+    found = plan(method="linear", models=[str(a), str(b)])
+    assert not found.problems
+    assert "token 8 is '<|reserved|>' in a, '<|tool|>' in b" in found.notes[0]
+
+
+def test_base_keeps_the_anchors_tokens(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    a, b = pair
+    out = merged(tmp_path / "out", method="linear", models=[str(a), str(b)], vocabulary="base")
+    assert (out / "tokenizer.json").read_bytes() == (a / "tokenizer.json").read_bytes()
+    tokenizer, result = transformers.AutoTokenizer.from_pretrained(out), load(out)
+    assert result.config.vocab_size == 12
+    for name, found in ((EMBEDDING, result.get_input_embeddings()), (HEAD, result.get_output_embeddings())):
+        for token in (*FIRST, "<|x|>"):
+            here = found.weight[tokenizer.convert_tokens_to_ids(token)]
+            if token in SECOND or token == "<|x|>":
+                expected = ((row(a, token, name).double() + row(b, token, name)) / 2).float()
+            else:
+                expected = row(a, token, name)
+            assert torch.equal(here, expected), token
+        padding = load_file(a / "model.safetensors")[name][9:]
+        assert torch.equal(found.weight[9:], padding)
+
+
+def test_the_other_way_round(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    a, b = pair
+    out = merged(tmp_path / "out", method="linear", models=[str(a), str(b)], vocabulary="base", anchor=str(b))
+    assert Checkpoint.open(out)[EMBEDDING].shape == (16, 8)
+    assert torch.equal(row(out, "ab"), ((row(a, "ab").double() + row(b, "ab")) / 2).float())
+    assert torch.equal(row(out, "cd"), row(b, "cd"))
+
+
+def test_union_grows_model_and_tokenizer(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    a, b = pair
+    (tmp_path / "a").mkdir()
+    for file in a.iterdir():
+        (tmp_path / "a" / file.name).write_bytes(file.read_bytes())
+    a = tmp_path / "a"
+    (a / "vocab.json").write_text("{}")  # would be the smaller vocabulary
+    out = merged(tmp_path / "out", method="linear", models=[str(a), str(b)], vocabulary="union")
+    assert not (out / "vocab.json").exists()
+    tokenizer, result = transformers.AutoTokenizer.from_pretrained(out), load(out)
+    fresh = [token for token in (*SECOND, "<|y|>", "plain") if token not in FIRST]
+    wanted = [*FIRST, "<|x|>", *fresh]
+    assert tokenizer.convert_tokens_to_ids(wanted) == list(range(len(wanted)))
+    assert len(tokenizer) == len(wanted) == 14
+    # 12 rows for 9 tokens were padded to a multiple of 4, with rows 9 to 11.
+    weight = result.get_input_embeddings().weight
+    assert result.config.vocab_size == weight.shape[0] == 16
+    for token in wanted:
+        holders = [row(path, token).double() for path in (a, b) if token in read_tokens(path).ids]
+        expected = torch.stack(holders).mean(0).float()
+        assert torch.equal(weight[tokenizer.convert_tokens_to_ids(token)], expected), token
+    assert torch.equal(weight[14:], load_file(a / "model.safetensors")[EMBEDDING][9:11])
+    assert result(torch.tensor([[3, 13, 15]])).logits.shape == (1, 3, 16)
+    # Flags are kept; the anchor's merges come first, the other's after them.
+    assert "<|y|>" in tokenizer.added_tokens_encoder and "plain" not in tokenizer.all_special_tokens
+    assert next(t for t in json.loads((out / "tokenizer.json").read_text())["added_tokens"] if t["content"] == "<|y|>")[
+        "lstrip"
+    ]
+    assert tokenizer.tokenize("abc cd <|y|> bcd plain") == ["abc", "cd", "<|y|>", "bc", "d", "plain"]
+
+
+def test_a_union_with_nothing_new_is_the_anchor(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    a = pair[0]
+    out = merged(tmp_path / "out", method="linear", models=[str(a), str(a)], vocabulary="union")
+    for name in ("model.safetensors", "tokenizer.json", "config.json"):
+        assert (out / name).read_bytes() == (a / name).read_bytes()
+
+
+def test_a_union_of_unigrams_keeps_scores(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    a = model(tmp_path / "a", unigram(FIRST, ["<|x|>"]), 9, 1)
+    b = model(tmp_path / "b", unigram(SECOND, ["<|y|>"]), 11, 2)
+    out = merged(tmp_path / "out", method="linear", models=[str(a), str(b)], vocabulary="union")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(out)
+    wanted = [*FIRST, "<|x|>", "d", "cd", "bc", "<|y|>"]
+    assert tokenizer.convert_tokens_to_ids(wanted) == list(range(13))
+    assert tokenizer.tokenize("abc cd<|y|>") == ["abc", "cd", "<|y|>"]
+    assert load(out).config.vocab_size == 13  # neither was padded
+
+
+def test_intersection_merges_only_what_all_have(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    a, b = pair
+    parts = [{"model": str(a), "weight": 0.25}, {"model": str(b), "weight": 0.75}]
+    out = merged(tmp_path / "out", method="linear", models=parts, vocabulary="intersection")
+    assert (out / "tokenizer.json").read_bytes() == (a / "tokenizer.json").read_bytes()
+    weight, own = (load_file(path / "model.safetensors")[EMBEDDING] for path in (out, a))
+    for token, number in read_tokens(a).ids.items():
+        if token in read_tokens(b).ids:
+            assert torch.allclose(weight[number], 0.25 * own[number] + 0.75 * row(b, token))
+        else:
+            assert torch.equal(weight[number], own[number])
+    assert torch.equal(weight[9:], own[9:])
+
+
+def test_a_token_that_a_tuned_model_lacks_does_not_move(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    a, b = pair
+    recipe = {"method": "task_arithmetic", "base": str(a), "models": [str(b)], "parameters": {"weight": 0.5}}
+    out = merged(tmp_path / "out", **recipe, vocabulary="base")
+    assert torch.equal(row(out, "abc"), row(a, "abc"))
+    assert torch.allclose(row(out, "ab"), (row(a, "ab") + row(b, "ab")) / 2)
+    # A token that the base lacks is its tuned model's as it is.
+    out = merged(tmp_path / "union", **recipe, vocabulary="union")
+    assert torch.equal(row(out, "cd"), row(b, "cd"))
+
+
+def test_an_expression_leaves_what_only_the_anchor_has(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    a, b = pair
+    models = {"T": str(a), "R": str(b), "S": str(a)}
+    out = merged(tmp_path / "out", expression="T + 0.5 * (R - S)", models=models, vocabulary="base")
+    assert torch.equal(row(out, "abc"), row(a, "abc"))
+    assert torch.allclose(row(out, "c"), (row(a, "c") + row(b, "c")) / 2)
+
+
+def test_three_models_average_over_those_that_have_a_token(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    a, b = pair
+    c = model(tmp_path / "c", bpe([*SECOND[:6], "dd"]), 7, 3, tie_word_embeddings=True)
+    (a_, b_, c_) = map(str, (a, b, c))
+    out = merged(tmp_path / "out", method="linear", models=[a_, b_, c_], vocabulary="union")
+    assert torch.allclose(row(out, "ab"), (row(a, "ab") + row(b, "ab")) / 2)
+    assert torch.allclose(row(out, "c"), (row(a, "c") + row(b, "c") + row(c, "c")) / 3)
+    assert torch.equal(row(out, "dd"), row(c, "dd"))
+    # The third is tied: its embedding stands for the head that the others store.
+    assert torch.allclose(row(out, "dd", HEAD), row(c, "dd"))
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_any_range_of_a_gathered_tensor(pair: tuple[Path, Path], tmp_path: Path, kind: torch.dtype) -> None:
+    from syn2real.merge.vocabulary import aligned
+
+    models = {name: Checkpoint.open(path) for name, path in zip("ab", pair, strict=True)}
+    if kind != torch.float32:
+        out = merged(tmp_path / "half", method="linear", models=[str(pair[1])], out_dtype="bfloat16")
+        models["b"] = Checkpoint.open(out)
+    seen = aligned("union", models, "a", None).models["b"]
+    whole = seen.read(EMBEDDING)
+    assert whole.shape == (16, 8)
+    generator = np.random.default_rng(0)
+    for _ in range(200):
+        start, stop = sorted(generator.integers(0, whole.numel() + 1, 2).tolist())
+        found = seen.read_range(EMBEDDING, start, stop)
+        assert torch.equal(found.double(), whole.reshape(-1)[start:stop].double())
+
+
+def test_biases_and_shared_embeddings_follow(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    paths = []
+    for name, tokens, rows in (("a", FIRST, 8), ("b", SECOND, 10)):
+        config = transformers.BartConfig(
+            d_model=8,
+            encoder_layers=1,
+            decoder_layers=1,
+            encoder_attention_heads=2,
+            decoder_attention_heads=2,
+            encoder_ffn_dim=12,
+            decoder_ffn_dim=12,
+            vocab_size=rows,
+            max_position_embeddings=16,
+            pad_token_id=0,
+            forced_eos_token_id=2,
+        )
+        path = save(tmp_path / name, config, rows)
+        weights = load_file(path / "model.safetensors")
+        weights["final_logits_bias"] = torch.arange(rows, dtype=torch.float32)[None] * (10 if name == "b" else 1)
+        save_file(weights, path / "model.safetensors", metadata={"format": "pt"})
+        (path / "tokenizer.json").write_text(json.dumps(bpe(tokens)))
+        paths.append(path)
+    out = merged(tmp_path / "out", method="linear", models=list(map(str, paths)), vocabulary="union")
+    model = load(out, kind=transformers.AutoModelForSeq2SeqLM)
+    bias = dict(
+        zip(sorted(read_tokens(out).ids, key=read_tokens(out).ids.get), model.final_logits_bias[0], strict=True)
+    )
+    assert {t: float(x) for t, x in bias.items()} == {
+        "<unk>": 0.0,
+        "<s>": (1 + 20) / 2,
+        "</s>": (2 + 10) / 2,
+        "a": (3 + 50) / 2,
+        "b": (4 + 40) / 2,
+        "c": (5 + 30) / 2,
+        "ab": (6 + 80) / 2,
+        "abc": 7.0,
+        "d": 60.0,
+        "cd": 70.0,
+        "bc": 90.0,
+    }
+
+
+def test_refusals(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    a, b = pair
+    other = model(tmp_path / "u", unigram(SECOND, []), 10, 2)
+    with pytest.raises(UserError, match="a Unigram tokenizer cannot be united with BPE"):
+        plan(method="linear", models=[str(a), str(other)], vocabulary="union")
+    bare = save(tmp_path / "bare", llama(num_hidden_layers=1), 1)
+    with pytest.raises(UserError, match=r"bare: no tokenizer.json, vocab.json or vocab.txt"):
+        plan(method="linear", models=[str(a), str(bare)], vocabulary="base")
+    small = model(tmp_path / "small", bpe(FIRST), 6, 1)
+    with pytest.raises(UserError, match="8 tokens, but 6 rows"):
+        plan(method="linear", models=[str(small), str(b)], vocabulary="base")
+    (bare / "tokenizer.json").write_text("{}")
+    with pytest.raises(UserError, match="no vocabulary in it"):
+        plan(method="linear", models=[str(a), str(bare)], vocabulary="base")
+    slow = save(tmp_path / "slow", llama(num_hidden_layers=1, vocab_size=8), 1)
+    (slow / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(FIRST)}))
+    with pytest.raises(UserError, match=r"a union needs the anchor's tokenizer.json"):
+        plan(method="linear", models=[str(slow), str(b)], vocabulary="union")
+    merged(tmp_path / "out", method="linear", models=[str(slow), str(b)], vocabulary="base")
