@@ -1,6 +1,6 @@
 """YAML files checked by a pydantic model: every mistake is one line with file, line and remedy."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,10 +43,7 @@ class Document:
         if not isinstance(content, dict):
             raise UserError(f"{path}: a recipe is a mapping of keys to values")
         for key, value in (overrides or {}).items():
-            try:
-                _override(content, key, yaml.safe_load(value) if isinstance(value, str) else value)
-            except yaml.YAMLError as error:
-                raise UserError(f"--set {key}={value}: the value is not YAML") from error
+            set_key(content, key, value)
         return cls(path, content, node)
 
     def parse(self, model: type[Model]) -> Model:
@@ -87,13 +84,28 @@ def first_problem(invalid: ValidationError, model: type[BaseModel]) -> tuple[lis
     return keys, f"{where}: {message}" if where else message
 
 
-def _override(content: Any, key: str, value: Any) -> None:
-    """Set a dotted key; a number in it is a place in a list."""
+def parse_overrides(items: Iterable[str]) -> dict[str, str]:
+    """``["training.epochs=1"]`` → ``{"training.epochs": "1"}``. Raises `UserError` for an item without ``=``."""
+    overrides = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise UserError(f"--set {item}: write KEY=VALUE, for instance training.epochs=1")
+        overrides[key] = value
+    return overrides
+
+
+def set_key(content: Any, key: str, value: Any) -> None:
+    """Set a dotted key to a value, or to what YAML text says; a number in the key is a place in a list."""
     *parents, last = key.split(".")
     try:
+        if isinstance(value, str):
+            value = yaml.safe_load(value)
         for parent in parents:
             content = content[int(parent)] if isinstance(content, list) else content.setdefault(parent, {})
         content[int(last) if isinstance(content, list) else last] = value
+    except yaml.YAMLError as error:
+        raise UserError(f"--set {key}={value}: the value is not YAML") from error
     except (ValueError, IndexError, AttributeError, TypeError) as error:
         raise UserError(f"--set {key}: there is no such key, or its parent holds no others") from error
 

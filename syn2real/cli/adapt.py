@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import typer
 
 from syn2real.cli.output import Json, Language, Model, console, parse_weights, print_json
-from syn2real.errors import UserError
 from syn2real.speech.training import DEFAULTS
 
 
@@ -56,15 +55,10 @@ def run(
       syn2real run recipes/speechocean762.yaml --set corpus.manifest=/data/speechocean762/manifest.jsonl
       syn2real run my.yaml --output runs/mine --set training.epochs=1 --json
     """
+    from syn2real.documents import parse_overrides
     from syn2real.experiments.recipe import load_recipe
 
-    overrides = {}
-    for item in settings or []:
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise UserError(f"--set {item}: write KEY=VALUE, for instance training.epochs=1")
-        overrides[key] = value
-    loaded = load_recipe(recipe, overrides)
+    loaded = load_recipe(recipe, parse_overrides(settings or []))
     if check:
         typer.echo(f"{recipe}: valid", err=True)
         return

@@ -242,39 +242,26 @@ def _recipe(
     out_dtype: str | None,
     dtype: str | None,
 ) -> Any:
+    from syn2real.documents import parse_overrides, set_key
     from syn2real.merge.recipe import load_recipe, parse_recipe
 
-    overrides: dict[str, Any] = {}
-    for item in settings:
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise UserError(f"--set {item}: write KEY=VALUE, for instance parameters.density=0.3")
-        overrides[key] = value
-    given = {"out_dtype": out_dtype, "dtype": dtype}
+    overrides = parse_overrides(settings)
+    given = {key: value for key, value in (("out_dtype", out_dtype), ("dtype", dtype)) if value is not None}
     if (recipe is None) == (expression is None):
         raise UserError("merge: give either a recipe or --expression with --model NAME=PATH")
     if recipe is not None:
         if models:
             raise UserError("--model: only with --expression; the recipe names its models")
-        loaded = load_recipe(recipe, overrides)
-        changed = loaded.model_dump() | {key: value for key, value in given.items() if value is not None}
-        return parse_recipe(**changed)
+        return parse_recipe(**load_recipe(recipe, overrides).model_dump() | given)
     named = {}
     for item in models:
         key, equals, value = item.partition("=")
         if not equals or not key.isidentifier():
             raise UserError(f"--model {item}: write NAME=PATH, for instance T=tuned-menu")
         named[key] = value
-    values: dict[str, Any] = {"expression": expression, "models": named}
-    values |= {key: value for key, value in given.items() if value is not None}
+    values: dict[str, Any] = {"expression": expression, "models": named, **given}
     for key, text in overrides.items():
-        import yaml
-
-        head, _, tail = key.partition(".")
-        if tail:
-            values.setdefault(head, {})[tail] = yaml.safe_load(text)
-        else:
-            values[head] = yaml.safe_load(text)
+        set_key(values, key, text)
     return parse_recipe(**values)
 
 
