@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def write(
                 chosen.on_start(len(plan.pieces), len(journal.done))
             try:
                 with ThreadPoolExecutor(1, thread_name_prefix="hash") as hashing:  # reading for it warms the inputs
-                    hashed = [hashing.submit(lambda source=source: source.sha256) for source in plan.inputs]
+                    hashed = [hashing.submit(attrgetter("sha256"), source) for source in plan.inputs]
                     execute(layout, partial, journal, threads=threads, on_tensor=chosen.on_tensor)
                     for each in hashed:
                         each.result()
