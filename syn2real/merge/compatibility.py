@@ -51,7 +51,7 @@ def require_compatible(
     more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
     remedy = "; use checkpoints of one architecture and size"
     if vocabulary:
-        remedy = "; use checkpoints with one tokenizer"
+        remedy = "; use checkpoints with one tokenizer, or set vocabulary (base, union or intersection) in a recipe"
     elif all(_is_width(name, infos, others) for name in {*infos, *others}):
         remedy = "; pass allow_dtypes to combine different floating-point widths"
     raise CheckpointMismatch(f"{first} and {second} cannot be combined: {'; '.join(problems[:SHOWN])}{more}{remedy}")

@@ -46,7 +46,7 @@ def bpe(tokens: list[str], added: Mapping[str, dict[str, Any]] | None = None) ->
 
 
 def unigram(tokens: list[str], added: list[str]) -> dict[str, Any]:
-    document = bpe(tokens, dict.fromkeys(added, {}))
+    document = bpe(tokens, {token: {} for token in added})
     document["model"] = {"type": "Unigram", "unk_id": 0, "vocab": [[t, -1.0 - i / 8] for i, t in enumerate(tokens)]}
     return document
 
@@ -158,10 +158,9 @@ def test_union_grows_model_and_tokenizer(pair: tuple[Path, Path], tmp_path: Path
     assert result(torch.tensor([[3, 13, 15]])).logits.shape == (1, 3, 16)
     # Flags are kept; the anchor's merges come first, the other's after them.
     assert "<|y|>" in tokenizer.added_tokens_encoder and "plain" not in tokenizer.all_special_tokens
-    assert next(t for t in json.loads((out / "tokenizer.json").read_text())["added_tokens"] if t["content"] == "<|y|>")[
-        "lstrip"
-    ]
-    assert tokenizer.tokenize("abc cd <|y|> bcd plain") == ["abc", "cd", "<|y|>", "bc", "d", "plain"]
+    written = {t["content"]: t for t in json.loads((out / "tokenizer.json").read_text())["added_tokens"]}
+    assert written["<|y|>"]["lstrip"] and written["<|x|>"] == entry(8, "<|x|>")
+    assert tokenizer.tokenize("abc cd <|y|> bcd plain") == ["abc", "cd", " <|y|>", "b", "cd", "plain"]
 
 
 def test_a_union_with_nothing_new_is_the_anchor(pair: tuple[Path, Path], tmp_path: Path) -> None:
@@ -271,10 +270,7 @@ def test_biases_and_shared_embeddings_follow(tmp_path: Path) -> None:
         paths.append(path)
     out = merged(tmp_path / "out", method="linear", models=list(map(str, paths)), vocabulary="union")
     model = load(out, kind=transformers.AutoModelForSeq2SeqLM)
-    bias = dict(
-        zip(sorted(read_tokens(out).ids, key=read_tokens(out).ids.get), model.final_logits_bias[0], strict=True)
-    )
-    assert {t: float(x) for t, x in bias.items()} == {
+    assert {token: float(model.final_logits_bias[0, i]) for token, i in read_tokens(out).ids.items()} == {
         "<unk>": 0.0,
         "<s>": (1 + 20) / 2,
         "</s>": (2 + 10) / 2,
