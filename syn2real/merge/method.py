@@ -97,7 +97,7 @@ class Method:
         for name, parameter in self.parameters.items():
             value = given.get(name, parameter.default)
             if parameter.per_model:
-                values = list(value) if isinstance(value, Sequence) else [value]
+                values = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
                 values = values * models if len(values) == 1 else values
                 if len(values) != models:
                     raise UserError(f"{name}: {len(values)} values for {models} models")

@@ -18,6 +18,7 @@ from syn2real.merge.draws import sixteen_bits, thirty_two_bits
 # read at once. 256 kB in float64: several stay in a core's
 # cache, and torch does not split so few among threads.
 UNIT = 1 << 15
+NO_BASE = "this method needs a base model; name one in the recipe"
 
 
 class Slot(Protocol):
@@ -39,7 +40,7 @@ class Block:
     def deltas(self) -> list[Tensor]:
         """θᵢ − θ₀ for every model, computed in place: use instead of ``models``, once."""
         if self.base is None:
-            raise UserError("this method needs a base model; name one in the recipe")
+            raise UserError(NO_BASE)
         return [model.sub_(self.base) for model in self.models]
 
     def vectors(self) -> list[Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from syn2real.errors import UserError
 from syn2real.merge.selection import Cut, largest, screened, split
-from syn2real.merge.stack import Block, Stack
+from syn2real.merge.stack import NO_BASE, Block, Stack
 from syn2real.merge.tensors import ranges
 
 _READ = 1 << 20  # elements that a sample is taken from at a time
@@ -32,6 +32,8 @@ class Magnitudes:
     """|θᵢ − θ₀| of one model over several tensors, as a `selection.Series`. Raises `UserError` for NaN."""
 
     def __init__(self, stacks: Sequence[Stack], model: int) -> None:
+        if not all(stack.has_base for stack in stacks):
+            raise UserError(NO_BASE)
         self._stacks = [stack.only(model) for stack in stacks]
 
     def sample(self, stride: int) -> np.ndarray:
