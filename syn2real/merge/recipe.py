@@ -101,7 +101,7 @@ class MergeRecipe(BaseModel):
     slices: list[Slice] | None = None
     stack: str | None = None  # which layers slices cut, in a model with several stacks: "model.decoder.layers."
     parameters: Parameters = {}
-    vocabulary: Literal["same", "base", "union", "intersection"] = "same"
+    vocabulary: Literal["same", "base", "union", "intersection"] = "same"  # see `syn2real.merge.vocabulary`
     dtype: Literal["float64", "float32"] = "float64"  # of the arithmetic
     out_dtype: DType | None = None  # of the result; None: the anchor's
     seed: int = 0
