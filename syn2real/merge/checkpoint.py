@@ -17,7 +17,7 @@ from syn2real.merge.formats.safetensors_file import SafetensorsFile
 from syn2real.merge.formats.shards import Shards
 from syn2real.merge.references import name_of, split
 from syn2real.merge.tensors import TensorInfo, TensorSource
-from syn2real.merge.vector import TASK_VECTOR, TaskVector
+from syn2real.merge.vector import TASK_VECTOR, TaskVector, Term
 
 if TYPE_CHECKING:
     from syn2real.merge.merged import Merged
@@ -148,6 +148,17 @@ class Checkpoint(Mapping[str, TensorInfo]):
     def read_range(self, name: str, start: int, stop: int) -> Tensor:
         """See `TensorSource.read_range`."""
         return self._source.read_range(name, start, stop)
+
+    def __mul__(self, factor: float) -> TaskVector:
+        """A term of a sum of models: ``(0.5 * a + 0.5 * b).anchored(a)`` is their mean, with a's names."""
+        if isinstance(factor, bool) or not isinstance(factor, int | float):
+            return NotImplemented
+        return TaskVector([Term(float(factor), self)])
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: float) -> TaskVector:
+        return self * 1.0 / divisor
 
     def __sub__(self, other: "Checkpoint") -> TaskVector:
         if not isinstance(other, Checkpoint):

@@ -25,17 +25,28 @@ class Merged:
     """
 
     def __init__(self, anchor: Checkpoint, vector: TaskVector, *, allow_dtypes: bool = False) -> None:
+        self._set(anchor, [Term(1.0, anchor), *vector.terms], allow_dtypes or vector.allow_dtypes)
+
+    @classmethod
+    def of(cls, total: TaskVector, anchor: Checkpoint, *, allow_dtypes: bool = False) -> "Merged":
+        """θ* = Σ cᵢθᵢ as it stands, such as ``0.5 * a + 0.5 * b``, under the names of ``anchor``."""
+        merged = cls.__new__(cls)
+        merged._set(anchor, list(total.terms), allow_dtypes or total.allow_dtypes)
+        return merged
+
+    def _set(self, anchor: Checkpoint, terms: list[Term], allow_dtypes: bool) -> None:
+        for term in terms:
+            if term.source is not anchor:
+                check_sources(anchor, term.source, allow_dtypes=allow_dtypes)
         self.anchor = anchor
-        self.vector = vector
-        self.allow_dtypes = allow_dtypes or vector.allow_dtypes
-        for term in vector.terms:
-            check_sources(anchor, term.source, allow_dtypes=self.allow_dtypes)
-        self.terms = combine_terms([Term(1.0, anchor), *vector.terms])
+        self.allow_dtypes = allow_dtypes
+        self.terms = combine_terms(terms)
 
     def __add__(self, vector: TaskVector) -> "Merged":
         if not isinstance(vector, TaskVector):
             return NotImplemented
-        return Merged(self.anchor, self.vector + vector, allow_dtypes=self.allow_dtypes)
+        total = TaskVector([*self.terms, *vector.terms], allow_dtypes=self.allow_dtypes or vector.allow_dtypes)
+        return Merged.of(total, self.anchor)
 
     def __sub__(self, vector: TaskVector) -> "Merged":
         if not isinstance(vector, TaskVector):

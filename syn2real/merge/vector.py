@@ -20,6 +20,7 @@ from syn2real.merge.tensors import TensorInfo, TensorSource
 
 if TYPE_CHECKING:
     from syn2real.merge.checkpoint import Checkpoint
+    from syn2real.merge.merged import Merged
 
 TASK_VECTOR = "syn2real.task_vector"  # the format tag in a stored vector's metadata
 
@@ -142,6 +143,12 @@ class TaskVector:
             raise UserError("a task vector cannot be divided by 0")
         terms = [Term(term.coefficient / divisor, term.source) for term in self.terms]
         return TaskVector(terms, allow_dtypes=self.allow_dtypes)
+
+    def anchored(self, anchor: "Checkpoint") -> "Merged":
+        """This sum as a model of its own, under the names, configuration and tokenizer of ``anchor``."""
+        from syn2real.merge.merged import Merged
+
+        return Merged.of(self, anchor)
 
     def __repr__(self) -> str:
         return f"TaskVector({' '.join(f'{term.coefficient:+g}·{term.source.name}' for term in self.terms)})"

@@ -1,9 +1,11 @@
+import json
+
 import numpy as np
 import pytest
 import torch
 
 from syn2real.errors import CheckpointMismatch
-from syn2real.merge import Checkpoint, Merged, TaskVector
+from syn2real.merge import Checkpoint, Merged, TaskVector, write
 
 from .conftest import SHAPES, tensors
 
@@ -104,3 +106,22 @@ def test_integers_are_carried_when_equal(make, tmp_path):
     with pytest.raises(CheckpointMismatch, match="position_ids"):
         (c - a).save(tmp_path / "other.safetensors")
     assert not (tmp_path / "other.safetensors").exists()
+
+
+def test_sums_of_models_with_an_anchor(make, tmp_path):
+    t, r, s = opened(make)
+    mean = (0.25 * t + r * 0.25 + s / 2).anchored(r)
+    assert mean.anchor is r and [term.coefficient for term in mean.terms] == [0.5, 0.25, 0.25]
+    for name in SHAPES:
+        exact = 0.25 * t.read(name).double() + 0.25 * r.read(name).double() + 0.5 * s.read(name).double()
+        assert torch.equal(mean.tensor(name), exact.float())
+    assert torch.equal((1.0 * t).anchored(t).tensor("model.scale"), t.read("model.scale"))
+    again = (mean + 0.5 * (t - r)) - 0.5 * (t - r)
+    assert all(torch.equal(again.tensor(name), mean.tensor(name)) for name in SHAPES)
+    written = write((0.5 * t + 0.5 * r).anchored(s), tmp_path / "out")
+    assert json.loads((written / "merge.json").read_text())["anchor"] == "s"
+    assert torch.equal(
+        Checkpoint.open(written).read("model.scale"), (0.5 * t + 0.5 * r).anchored(t).tensor("model.scale")
+    )
+    with pytest.raises(TypeError):
+        t * r
