@@ -60,9 +60,15 @@ class _Handler(BaseHTTPRequestHandler):
             name = f"{content['organization']}/{content['name']}" if content.get("organization") else content["name"]
             self._send_json({"url": f"/{name}", "name": name, "id": name} if name in self.repositories else {}, True)
             return
+        if path == "/api/validate-yaml":
+            self._send_json({"errors": [], "warnings": []}, True)
+            return
         for name, folder in self.repositories.items():
             if path == f"/api/models/{name}/preupload/main":
-                files = [{"path": file["path"], "uploadMode": "regular"} for file in json.loads(sent)["files"]]
+                files = [
+                    {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False}
+                    for file in json.loads(sent)["files"]
+                ]
                 self._send_json({"files": files}, True)
                 return
             if path == f"/api/models/{name}/commit/main":
@@ -70,7 +76,11 @@ class _Handler(BaseHTTPRequestHandler):
                     entry = json.loads(line)
                     if entry["key"] == "file":
                         (folder / entry["value"]["path"]).write_bytes(base64.b64decode(entry["value"]["content"]))
-                done = {"success": True, "commitOid": REVISION, "commitUrl": f"http://hub/{name}/commit/{REVISION}"}
+                done = {
+                    "success": True,
+                    "commitOid": REVISION,
+                    "commitUrl": f"http://{self.headers['Host']}/{name}/commit/{REVISION}",
+                }
                 self._send_json(done, True)
                 return
         self._missing("RepoNotFound")

@@ -36,14 +36,15 @@ def local_path(reference: str | Path) -> Path:
         from huggingface_hub import HfApi, snapshot_download
         from huggingface_hub.constants import HF_HUB_OFFLINE
 
+        wanted: dict[str, Any] = {"allow_patterns": [*WEIGHTS, *PATTERNS, "*.py"], "ignore_patterns": ["*/*"]}
         if HF_HUB_OFFLINE:
-            return Path(snapshot_download(name, revision=revision, local_files_only=True))
+            return Path(snapshot_download(name, revision=revision, local_files_only=True, **wanted))
         info = HfApi().model_info(name, revision=revision)
         files = [file.rfilename for file in info.siblings or []]
         better = any(file.endswith(".safetensors") and "/" not in file for file in files)
-        patterns = [*WEIGHTS, *PATTERNS, "*.py", *(() if better else PICKLES)]
-        # With the commit that was just seen, so that a push in between cannot mix two versions.
-        return Path(snapshot_download(name, revision=info.sha, allow_patterns=patterns, ignore_patterns=["*/*"]))
+        wanted["allow_patterns"] += [] if better else PICKLES
+        # By the commit that was just seen, so that a push in between cannot mix two versions.
+        return Path(snapshot_download(name, revision=info.sha, **wanted))
 
 
 def resolve(reference: str | Path) -> str:
@@ -61,7 +62,7 @@ def push(path: Path, repository: str, *, private: bool = False, message: str | N
     if found is None or found["revision"]:
         raise UserError(f"{repository}: not a hub id; write org/name")
     text = card(TaskVector.load(path).info(), repository)
-    with _one_line(repository, None):
+    with _one_line(repository, None, ""):
         from huggingface_hub import CommitOperationAdd, HfApi
 
         api = HfApi()
@@ -85,7 +86,7 @@ def pull(reference: str, output: Path, *, overwrite: bool = False) -> Path:
     found = _ID.fullmatch(reference)
     if found is None:
         raise UserError(f"{reference}: not a hub id; write org/name or org/name@revision")
-    with _one_line(found["id"], found["revision"]):
+    with _one_line(found["id"], found["revision"], ""):
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import EntryNotFoundError
 
@@ -172,8 +173,8 @@ def _cell(text: str) -> str:
 
 
 @contextmanager
-def _one_line(name: str, revision: str | None) -> Iterator[None]:
-    """Turn what the hub's client raises into one line with a remedy."""
+def _one_line(name: str, revision: str | None, here: str = "no such path here, and ") -> Iterator[None]:
+    """Turn what the hub's client raises into one line with a remedy; ``here`` is what was looked for before."""
     try:
         from huggingface_hub import errors
     except ImportError as error:
@@ -187,17 +188,15 @@ def _one_line(name: str, revision: str | None) -> Iterator[None]:
             f"{name}: access has to be asked for on the hub, and a token given with `hf auth login`"
         ) from error
     except errors.RepositoryNotFoundError as error:
-        raise UserError(
-            f"{name}: no such path here, and no such model on the hub (or it is private: `hf auth login`)"
-        ) from error
+        raise UserError(f"{name}: {here}no such model on the hub (or it is private: `hf auth login`)") from error
     except errors.RevisionNotFoundError as error:
         raise UserError(f"{name}: has no revision {revision!r} on the hub") from error
     except errors.HFValidationError as error:
         raise UserError(f"{name}: neither a path nor a hub id (org/name); check the spelling") from error
     except errors.LocalEntryNotFoundError as error:
-        raise UserError(
-            f"{name}: no such path here, and not fetched before; the hub is switched off or unreachable"
-        ) from error
+        raise UserError(f"{name}: {here}not fetched before; the hub is switched off or unreachable") from error
     except Exception as error:  # its own, the system's, and those of an HTTP library that changes with releases
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UserError(f"{name}: no such path here, and the hub cannot be asked ({reason}); give a path") from error
+        raise UserError(
+            f"{name}: {here}the hub refused or cannot be asked ({reason}); check name, network and login"
+        ) from error

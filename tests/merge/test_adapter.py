@@ -11,6 +11,11 @@ from syn2real.errors import CheckpointMismatch, UserError
 from syn2real.merge import Checkpoint, apply, write
 from syn2real.merge.adapter import AdaptedSource
 from syn2real.merge.merged import Merged
+from syn2real.merge.plan import plan_recipe
+from syn2real.merge.recipe import load_recipe
+from syn2real.merge.verification import check
+
+from .test_checkpoint import Malice
 
 peft = pytest.importorskip("peft", reason="compares with PEFT's merge_and_unload")
 transformers = pytest.importorskip("transformers", reason="compares with PEFT's merge_and_unload")
@@ -310,3 +315,31 @@ def test_any_range_gives_the_same_bits(adapt):
     for size in (1, 7, 40, 333):
         parts = [source.read_range(name, at, min(at + size, whole.numel())) for at in range(0, whole.numel(), size)]
         assert torch.equal(torch.cat(parts), whole)
+
+
+def test_malicious_pickles_are_not_run(adapt, tmp_path):
+    base, adapter, _ = adapt(target_modules=LINEAR)
+    (adapter / "adapter_model.safetensors").unlink()
+    torch.save({"x": Malice(str(tmp_path / "owned"))}, adapter / "adapter_model.bin")
+    with pytest.raises(UserError, match="refused"):
+        Checkpoint.open(base, adapter=adapter)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_recipes_and_records_name_both_parts(adapt, tmp_path):
+    _, adapter, merged = adapt(target_modules=LINEAR)
+    (tmp_path / "recipe.yaml").write_text("expression: A + 0.5 * (T - A)\nmodels: {A: base, T: base+lora}\n")
+    plan = plan_recipe(load_recipe(tmp_path / "recipe.yaml"))
+    out = write(plan, tmp_path / "deep" / "out")
+    record = json.loads((out / "merge.json").read_text())
+    assert [entry["path"] for entry in record["inputs"]] == ["../../base", "../../base+../../lora"]
+    assert [parent["name"] for parent in record["inputs"][1]["parents"]] == [
+        "base", "lora/adapter_model.safetensors", "lora/adapter_config.json",
+    ]  # fmt: skip
+    assert str(tmp_path) not in json.dumps(record)
+    verdict = check(out)
+    assert verdict.confirmed and verdict.tensors == len(merged)
+    change(adapter, lora_alpha=1)
+    assert check(out).changed_inputs == ("base+lora",)
+    with pytest.raises(UserError, match="an input of the merge"):
+        write(plan, adapter, overwrite=True)

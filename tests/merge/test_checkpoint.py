@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from syn2real.errors import UserError
-from syn2real.merge import Checkpoint
+from syn2real.merge import Checkpoint, TaskVector, apply
+from syn2real.merge.compression import compress
 
 from .conftest import SHAPES, tensors
 
@@ -125,7 +126,7 @@ def test_nothing_there(tmp_path):
         Checkpoint.open(tmp_path / "notes.bin")
     (tmp_path / "adapter").mkdir()
     save_file({"a": torch.ones(1)}, tmp_path / "adapter" / "adapter_model.safetensors")
-    with pytest.raises(UserError, match="adapter"):
+    with pytest.raises(UserError, match=r"holds an adapter.*BASE\+"):
         Checkpoint.open(tmp_path / "adapter")
 
 
@@ -170,6 +171,59 @@ def test_lying_headers(tmp_path, header, problem):
     (tmp_path / "x.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(8))
     with pytest.raises(UserError, match=problem):
         Checkpoint.open(tmp_path / "x.safetensors")
+
+
+def test_a_truncated_shard_is_named(tmp_path):
+    index, pattern = "model.safetensors.index.json", "model-{}-of-2.safetensors"
+    directory = shard(tmp_path / "s", tensors(1), save_file, pattern, index)
+    second = directory / "model-2-of-2.safetensors"
+    second.write_bytes(second.read_bytes()[:-5])
+    with pytest.raises(UserError, match=r"model-2-of-2\.safetensors: not a sound safetensors file"):
+        Checkpoint.open(directory)
+    second.unlink()
+    with pytest.raises(UserError, match=r"1 of 2 shards are missing, the first is model-2-of-2\.safetensors"):
+        Checkpoint.open(directory)
+
+
+def test_a_name_in_two_shards(tmp_path):
+    index, pattern = "model.safetensors.index.json", "model-{}-of-2.safetensors"
+    directory = shard(tmp_path / "s", tensors(1), save_file, pattern, index)
+    save_file(tensors(2), directory / "model-2-of-2.safetensors")
+    with pytest.raises(UserError, match="which the index does not place there"):
+        Checkpoint.open(directory)
+
+
+@pytest.mark.parametrize("place", ["/etc/passwd", "..", "a/b.safetensors", "a\\b.safetensors", "", ".", 3, None])
+def test_an_index_cannot_leave_its_folder(tmp_path, place):
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"x": place}}))
+    with pytest.raises(UserError, match="not a plain file name"):
+        Checkpoint.open(tmp_path)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_not_finite_is_named_when_merging(make, tmp_path, bad):
+    a, b = Checkpoint.open(make("a", 1)), Checkpoint.open(make("b", change={"model.scale": torch.tensor(bad)}))
+    for attempt in (
+        lambda: apply(a, b - a, 0.5, tmp_path / "out"),
+        lambda: (b - a).save(tmp_path / "tau"),
+        lambda: compress(b - a, tmp_path / "small", "int8"),
+        lambda: compress(b - a, tmp_path / "small", "sparse"),
+    ):
+        with pytest.raises(UserError, match=r"model\.scale is not finite") as caught:
+            attempt()
+        assert "\n" not in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_tensors_of_no_element_and_of_one(make, tmp_path):
+    small = {"none": torch.zeros(0), "rows": torch.zeros(0, 4), "flat": torch.zeros(3, 0), "one": torch.ones(1)}
+    a, b = (Checkpoint.open(make(n, i, change={k: v + i for k, v in small.items()})) for i, n in enumerate("ab"))
+    out = Checkpoint.open(apply(a, b - a, 0.5, tmp_path / "out"))
+    assert {name: out[name].shape for name in small} == {name: tuple(value.shape) for name, value in small.items()}
+    assert out.read("one").item() == 1.5 and out.read("rows").numel() == 0
+    (b - a).save(tmp_path / "tau.safetensors")
+    back = TaskVector.load(tmp_path / "tau.safetensors")
+    assert back.tensor("rows").shape == (0, 4) and back.tensor("one").item() == 1
 
 
 def test_indices_that_lie(tmp_path):

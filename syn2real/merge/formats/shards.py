@@ -55,6 +55,6 @@ def _weight_map(index: Path) -> dict[str, str]:
     if not isinstance(weight_map, dict) or not weight_map:
         raise UserError(f"{index}: its weight_map is empty or not a map of tensor names to files")
     for name, shard in weight_map.items():
-        if not isinstance(shard, str) or PurePath(shard).name != shard or "\\" in shard or shard in ("", "."):
+        if not isinstance(shard, str) or PurePath(shard).name != shard or "\\" in shard or shard in ("", ".", ".."):
             raise UserError(f"{index}: {name} is placed in {shard!r}, which is not a plain file name")
     return weight_map
