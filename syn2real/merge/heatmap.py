@@ -50,8 +50,7 @@ def draw(similarity: Similarity, path: Path | str) -> None:
             """Axes by inches from the left and from the top."""
             return figure.add_axes((x / width, 1 - (y + h) / height, w / width, h / height))
 
-        colours = LinearSegmentedColormap.from_list("alike", _COLOURS)
-        colours = colours.with_extremes(bad="#dfe3e8")
+        colours = LinearSegmentedColormap.from_list("alike", _COLOURS).with_extremes(bad="#dfe3e8")
         options = {"cmap": colours, "vmin": -1.0, "vmax": 1.0, "aspect": "auto", "interpolation": "nearest"}
         cosines = similarity.whole.cosines.numpy()
         axes = place(left, 0.85, side, side)
