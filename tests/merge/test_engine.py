@@ -175,12 +175,16 @@ journal = out.parent / ".out.partial" / ".journal"
 moments, kills, resumed = random.Random(5), 0, 0
 while kills < 20 or not out.exists():
     shutil.rmtree(out, ignore_errors=True)
+    heard, told = os.pipe()
     child = os.fork()
     if child == 0:
-        write(plan_recipe(recipe), out, threads=2, on_tensor=lambda _: time.sleep(0.02))
+        begun = lambda *_: os.write(told, b"!")
+        write(plan_recipe(recipe), out, threads=2, on_start=begun, on_tensor=lambda _: time.sleep(0.02))
         os._exit(0)
+    os.read(heard, 1)
+    os.close(heard), os.close(told)
     if kills < 20:
-        time.sleep(moments.uniform(0.0, 0.12))
+        time.sleep(moments.uniform(0.0, 0.16))
         os.kill(child, signal.SIGKILL)
         kills += 1
     os.waitpid(child, 0)
