@@ -181,8 +181,9 @@ while kills < 20 or not out.exists():
         begun = lambda *_: os.write(told, b"!")
         write(plan_recipe(recipe), out, threads=2, on_start=begun, on_tensor=lambda _: time.sleep(0.02))
         os._exit(0)
-    os.read(heard, 1)
-    os.close(heard), os.close(told)
+    os.close(told)
+    os.read(heard, 1)  # the merge has begun, or the child is gone
+    os.close(heard)
     if kills < 20:
         time.sleep(moments.uniform(0.0, 0.16))
         os.kill(child, signal.SIGKILL)
