@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from syn2real.errors import CheckpointMismatch, UserError
+from syn2real.errors import CheckpointMismatch, UserError, did_you_mean
 from syn2real.merge.checkpoint import SINGLE, Checkpoint
 from syn2real.merge.compatibility import require_compatible
 from syn2real.merge.expression import Expression
@@ -288,10 +288,9 @@ def _check_parameters(method: Method, recipe: MergeRecipe) -> None:
     for part in recipe.slices or []:
         scopes += [part.parameters, *(source.parameters for source in part.sources)]
     for scope in scopes:
-        method.complete({name: method.parameters[name].default for name in scope if name in method.parameters}, 1)
         for name in scope:
             if name not in method.parameters:
-                method.complete({name: None}, 1)  # raises, with the nearest name
+                raise UserError(f"{method.name} has no parameter {name!r}{did_you_mean(name, method.parameters)}")
 
 
 def _values(recipe: MergeRecipe, method: Method, target: Target, resolver: Resolver) -> dict[str, Any]:
