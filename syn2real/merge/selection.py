@@ -65,8 +65,8 @@ class Cut:
         if not left:
             return torch.hardshrink(values, self.value), 0
         kept = torch.hardshrink(values, _before(self.value, values.dtype))
-        equal = values.abs() == self.value
-        count = int(torch.count_nonzero(equal))
+        equal = values.abs().eq_(self.value)
+        count = int(equal.sum())
         if count > left:
             kept[equal.nonzero().view(-1)[left:]] = 0.0
         return kept, left - min(left, count)

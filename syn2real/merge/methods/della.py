@@ -138,10 +138,10 @@ def _ranked(rows: Tensor, values: np.ndarray) -> Tensor:
     begin = np.arange(len(bits))[:, None] * bits.shape[1]
     order = np.argsort((bits & 0x7FFF).astype(np.uint16), axis=1, kind="stable")
     order += begin
-    upper = (bits >> 15).astype(np.uint16).ravel()[order]
+    upper = (bits >> 15).astype(np.uint16).take(order)
     again = np.argsort(upper, axis=1, kind="stable")
     again += begin
-    places = order.ravel()[again.ravel()]
+    places = order.take(again).ravel()
     result = np.empty(bits.size)
     result[places] = np.tile(values, len(bits))
     return torch.from_numpy(result).to(rows.device, rows.dtype)
