@@ -19,15 +19,24 @@ def slerp_weights(gram: Tensor, t: float) -> tuple[float, float]:
     Parallel vectors and those beside a zero vector are interpolated linearly. Between antiparallel ones no arc is
     shortest: the nearer end is taken (v₀ at t = ½), so that nothing is erased.
     """
-    norms = gram.diagonal().clamp(min=0).sqrt()
-    if not norms[0] or not norms[1]:
-        return 1 - t, t
-    angle = _angle(float(gram[0, 1] / (norms[0] * norms[1])))
-    if angle < _PARALLEL:
-        return 1 - t, t
-    if math.pi - angle < _PARALLEL:
-        return (1.0, 0.0) if t <= 0.5 else (0.0, 1.0)
-    return math.sin((1 - t) * angle) / math.sin(angle), math.sin(t * angle) / math.sin(angle)
+    first, second = slerp_weights_each(gram[0, 0], gram[1, 1], gram[0, 1], t)
+    return float(first), float(second)
+
+
+def slerp_weights_each(first: Tensor, second: Tensor, inner: Tensor, t: float) -> tuple[Tensor, Tensor]:
+    """`slerp_weights` of many pairs: of squared norms and inner products, tensors of one shape."""
+    first, second = first.clamp(min=0).sqrt(), second.clamp(min=0).sqrt()
+    sizes = first * second
+    cosine = torch.where(sizes > 0, inner / sizes, 1.0).clamp(-1, 1)
+    # Exact near 0 and π alike, which arccos is not.
+    angle = 2 * torch.atan2((1 - cosine).sqrt(), (1 + cosine).sqrt())
+    sine = torch.sin(angle)
+    weights = []
+    for share, nearer in ((1 - t, float(t <= 0.5)), (t, float(t > 0.5))):
+        arc = torch.sin(share * angle) / sine
+        arc = torch.where(math.pi - angle < _PARALLEL, nearer, arc)
+        weights.append(torch.where(angle < _PARALLEL, share, arc))
+    return weights[0], weights[1]
 
 
 def karcher_weights(gram: Tensor, weights: Sequence[float], *, steps: int, tolerance: float) -> list[float]:
@@ -68,8 +77,3 @@ def karcher_weights(gram: Tensor, weights: Sequence[float], *, steps: int, toler
 
 def _norm(coefficients: Tensor, unit: Tensor) -> float:
     return math.sqrt(max(0.0, float(coefficients @ unit @ coefficients)))
-
-
-def _angle(cosine: float) -> float:
-    """The angle of a cosine that rounding may have pushed out of [−1, 1], exact near 0 and π alike."""
-    return 2 * math.atan2(math.sqrt(max(0.0, 1 - cosine)), math.sqrt(max(0.0, 1 + cosine)))

@@ -122,7 +122,7 @@ def _drop(
     return deltas
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=4)
 def _chances(least: float, most: float, count: int) -> np.ndarray:
     """With what probabilities the elements of a row are kept, from the smallest to the largest."""
     return rounded(np.linspace(least, most, count) if count > 1 else np.array([(least + most) / 2]))

@@ -7,30 +7,48 @@ from torch import Tensor
 
 from syn2real.errors import UserError
 from syn2real.merge.method import PerModel, method
-from syn2real.merge.spherical import slerp_weights
+from syn2real.merge.spherical import slerp_weights, slerp_weights_each
 from syn2real.merge.stack import Block, Stack
 from syn2real.merge.weighting import normalised, weighted_sum
 
 
 @method("nuslerp", base="optional", models=(2, 2))
-def nuslerp(stack: Stack, *, weight: PerModel = (1.0,), rows: bool = False) -> Iterator[Tensor]:
-    """SLERP at t = w₂ / (w₁ + w₂), of the task vectors where there is a base, and of each row by itself with ``rows``.
+def nuslerp(stack: Stack, *, weight: PerModel = (1.0,), rows: bool = False, columns: bool = False) -> Iterator[Tensor]:
+    """SLERP at t = w₂ / (w₁ + w₂), of the task vectors where there is a base; with ``rows`` of each row by itself.
 
-    θ = θ₀ + slerp(θ₁ − θ₀, θ₂ − θ₀; t). Degenerate angles are defined as in ``slerp``. Source: mergekit's NuSLERP.
+    θ = θ₀ + slerp(θ₁ − θ₀, θ₂ − θ₀; t). ``columns`` treats elements with the same place in the last dimension as one
+    vector; a tensor with one dimension is a row and a column alike. Degenerate angles are defined as in ``slerp``.
+    Source: mergekit's NuSLERP, which calls our columns rows.
     """
     t = normalised(weight, stack.name)[1]
     if not 0 <= t <= 1:
         raise UserError(f"{stack.name}: nuslerp needs weights of one sign")
+    if rows and columns:
+        raise UserError("nuslerp: choose rows or columns")
 
-    if rows:
+    def pair(block: Block) -> list[Tensor]:
+        return [values.view(-1, stack.row) for values in block.vectors()]
+
+    def products(pair: list[Tensor], dimension: int) -> Tensor:
+        first, second = pair
+        return torch.stack([(a * b).sum(dimension) for a, b in ((first, first), (second, second), (first, second))])
+
+    if rows or (columns and len(stack.shape) < 2):
 
         def by_row(block: Block) -> Tensor:
-            pair = torch.stack(block.vectors()).view(2, -1, stack.row)
-            grams = torch.einsum("irc,jrc->rij", pair, pair)
-            weights = torch.tensor([slerp_weights(gram, t) for gram in grams], dtype=torch.float64)
-            mixed = (pair * weights.T[:, :, None].to(pair.device)).sum(0)
-            return block.on_base(mixed.reshape(-1))
+            vectors = pair(block)
+            first, second = slerp_weights_each(*products(vectors, 1), t)
+            return block.on_base(vectors[0].mul_(first[:, None]).add_(vectors[1].mul_(second[:, None])).view(-1))
 
         return stack.map(by_row, rows=True)
-    weights = slerp_weights(stack.gram(deltas=stack.has_base), t)
-    return stack.map(lambda block: block.on_base(weighted_sum(block.vectors(), weights)))
+    if columns and stack.numel:
+        sums = torch.stack([products(pair(block), 0) for block in stack.blocks(rows=True)]).sum(0)
+        first, second = slerp_weights_each(*sums, t)
+
+        def by_column(block: Block) -> Tensor:
+            vectors = pair(block)
+            return block.on_base(vectors[0].mul_(first).add_(vectors[1].mul_(second)).view(-1))
+
+        return stack.map(by_column, rows=True)
+    whole = slerp_weights(stack.gram(deltas=stack.has_base), t)
+    return stack.map(lambda block: block.on_base(weighted_sum(block.vectors(), whole)))
