@@ -291,9 +291,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mergekit", type=Path, required=True, help="mergekit-yaml in an environment of its own")
     parser.add_argument("--write", type=Path, help="freeze mergekit's results of two tensors here")
-    parser.add_argument(
-        "--only", nargs="+", choices=CASES, metavar="CASE", help="the others stay as they are"
-    )
+    parser.add_argument("--only", nargs="+", choices=CASES, metavar="CASE", help="the others stay as they are")
     arguments = parser.parse_args()
     mergekit = arguments.mergekit.absolute()
     kept = arguments.write and arguments.write.exists() and arguments.only

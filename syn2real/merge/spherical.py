@@ -19,14 +19,14 @@ def slerp_weights(gram: Tensor, t: float) -> tuple[float, float]:
     Parallel vectors and those beside a zero vector are interpolated linearly. Between antiparallel ones no arc is
     shortest: the nearer end is taken (v₀ at t = ½), so that nothing is erased.
     """
-    first, second = slerp_weights_each(gram[0, 0], gram[1, 1], gram[0, 1], t)
+    first, second = slerp_weights_each(torch.stack([gram[0, 0], gram[1, 1], gram[0, 1]]), t)
     return float(first), float(second)
 
 
-def slerp_weights_each(first: Tensor, second: Tensor, inner: Tensor, t: float) -> tuple[Tensor, Tensor]:
-    """`slerp_weights` of many pairs: of squared norms and inner products, tensors of one shape."""
-    first, second = first.clamp(min=0).sqrt(), second.clamp(min=0).sqrt()
-    sizes = first * second
+def slerp_weights_each(products: Tensor, t: float) -> tuple[Tensor, Tensor]:
+    """`slerp_weights` of many pairs: of ‖v₀‖², ‖v₁‖² and ⟨v₀, v₁⟩, stacked; shape (3, …) in, (…) out."""
+    first, second, inner = products
+    sizes = first.clamp(min=0).sqrt() * second.clamp(min=0).sqrt()
     cosine = torch.where(sizes > 0, inner / sizes, 1.0).clamp(-1, 1)
     # Exact near 0 and π alike, which arccos is not.
     angle = 2 * torch.atan2((1 - cosine).sqrt(), (1 + cosine).sqrt())

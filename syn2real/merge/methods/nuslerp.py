@@ -37,13 +37,13 @@ def nuslerp(stack: Stack, *, weight: PerModel = (1.0,), rows: bool = False, colu
 
         def by_row(block: Block) -> Tensor:
             vectors = pair(block)
-            first, second = slerp_weights_each(*products(vectors, 1), t)
+            first, second = slerp_weights_each(products(vectors, 1), t)
             return block.on_base(vectors[0].mul_(first[:, None]).add_(vectors[1].mul_(second[:, None])).view(-1))
 
         return stack.map(by_row, rows=True)
     if columns and stack.numel:
         sums = torch.stack([products(pair(block), 0) for block in stack.blocks(rows=True)]).sum(0)
-        first, second = slerp_weights_each(*sums, t)
+        first, second = slerp_weights_each(sums, t)
 
         def by_column(block: Block) -> Tensor:
             vectors = pair(block)
