@@ -129,17 +129,17 @@ class _Blocks:
 
     def screen(self, low: float, high: float) -> Iterator[tuple[int, np.ndarray]]:
         for block in self._blocks():
-            if block.device.type == "cpu":
-                yield screened(block.numpy(), low, high)
-            else:
-                above = block > high
-                yield int(above.sum()), block[~(above | (block < low))].double().cpu().numpy()
+            yield screened(block, low, high)
 
 
-def screened(values: np.ndarray, low: float, high: float) -> tuple[int, np.ndarray]:
+def screened(block: Tensor, low: float, high: float) -> tuple[int, np.ndarray]:
     """One stretch of `Series.screen`."""
-    above, places = split(values, low, high)
-    return above, values[places].astype(np.float64, copy=False)
+    if block.device.type == "cpu":
+        values = block.numpy()
+        count, places = split(values, low, high)
+        return count, values[places].astype(np.float64, copy=False)
+    above = block > high
+    return int(above.sum()), block[~(above | (block < low))].double().cpu().numpy()
 
 
 def split(values: np.ndarray, low: float, high: float) -> tuple[int, np.ndarray]:

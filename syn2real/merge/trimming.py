@@ -42,7 +42,7 @@ class Magnitudes:
         for stack in self._stacks:
             for start, stop in ranges(stack.numel, _READ):
                 pair = [values[(-seen) % stride :: stride].double() for values in stack.read(start, stop)]
-                parts.append(_numbers(torch.sub(*pair).abs_(), stack))
+                parts.append(self._numbers(torch.sub(*pair).abs_().cpu().numpy(), stack))
                 seen += stop - start
         return np.concatenate(parts)
 
@@ -65,18 +65,19 @@ class Magnitudes:
                         yield above, places
                         continue
                     chosen = torch.from_numpy(places)
-                    pair = (values.index_select(0, chosen).double() for values in (model, base))
-                    yield above, _numbers(torch.sub(*pair).abs_(), stack)
+                    pair = [values.index_select(0, chosen).double() for values in (model, base)]
+                    yield above, self._numbers(torch.sub(*pair).abs_().numpy(), stack)
                 else:
-                    wide = [values.to(stack.device).to(stack.dtype) for values in (model, base)]
-                    yield screened(_numbers(torch.sub(*wide).abs_(), stack), low, high)
+                    pair = [values.to(stack.device).to(stack.dtype) for values in (model, base)]
+                    above, values = screened(torch.sub(*pair).abs_(), low, high)
+                    yield above, self._numbers(values, stack)
 
-
-def _numbers(values: Tensor, stack: Stack) -> np.ndarray:
-    found = values.cpu().numpy()
-    if np.isnan(found).any():
-        raise UserError(f"{stack.name}: a difference to the base is NaN, which has no magnitude; mend the checkpoint")
-    return found
+    def _numbers(self, values: np.ndarray, stack: Stack) -> np.ndarray:
+        if np.isnan(values).any():
+            raise UserError(
+                f"{stack.name}: a difference to the base is NaN, which has no magnitude; mend the checkpoint"
+            )
+        return values
 
 
 def cuts(stack: Stack, keep: Sequence[int]) -> list[Cut]:
