@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from syn2real.errors import CheckpointMismatch, UserError
-from syn2real.hashing import sha256_file, sha256_json
+from syn2real.hashing import remembered_sha256, sha256_json
 from syn2real.merge.adapter_config import CONFIG, AdapterConfig
 from syn2real.merge.checkpoint import Checkpoint
 from syn2real.merge.formats.pytorch_file import PytorchFile
@@ -280,13 +280,15 @@ class AdaptedCheckpoint(Checkpoint):
     @cached_property
     def sha256(self) -> str:
         """Hash of the hashes of the base, the adapter's weights and its configuration."""
-        return sha256_json([self.base.sha256, *map(sha256_file, self._own)])
+        return sha256_json([self.base.sha256, *map(remembered_sha256, self._own)])
 
     @property
     def parents(self) -> list[dict[str, Any]]:
         """The base and the adapter, with their hashes."""
         base = {"name": self.base.name, "sha256": self.base.sha256}
-        weights = [{"name": f"{name_of(self.adapter)}/{file.name}", "sha256": sha256_file(file)} for file in self._own]
+        weights = [
+            {"name": f"{name_of(self.adapter)}/{file.name}", "sha256": remembered_sha256(file)} for file in self._own
+        ]
         return [base, *weights]
 
     @property

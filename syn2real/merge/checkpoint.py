@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from syn2real.errors import UserError
-from syn2real.hashing import sha256_file, sha256_json
+from syn2real.hashing import remembered_sha256, sha256_json
 from syn2real.merge.formats.ctranslate2_file import CTranslate2File
 from syn2real.merge.formats.gguf_file import GGUFFile
 from syn2real.merge.formats.pytorch_file import PytorchFile
@@ -113,7 +113,7 @@ class Checkpoint(Mapping[str, TensorInfo]):
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the weight file; of the list of their hashes, in order of name, when there are several."""
-        hashes = [sha256_file(file) for file in sorted(self.files)]
+        hashes = [remembered_sha256(file) for file in sorted(self.files)]
         return hashes[0] if len(hashes) == 1 else sha256_json(hashes)
 
     @cached_property

@@ -62,7 +62,7 @@ def execute(
             return shard, name
 
         workers = threads or default_threads()
-        stack.enter_context(_one_thread_each())
+        stack.enter_context(one_thread_each())
         pool = stack.enter_context(ThreadPoolExecutor(workers, thread_name_prefix="merge"))
         running: set[Future[tuple[str, str]]] = set()
         tasks = _tasks(layout, journal.done)
@@ -97,7 +97,7 @@ def _tasks(layout: Layout, done: set[str]) -> Iterator[tuple[str, str, Piece]]:
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
+def one_thread_each() -> Iterator[None]:
     """Keep torch from splitting operations among threads of its own: ours share the work, and sums stay the same."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -16,7 +16,7 @@ from syn2real.hashing import sha256_json
 from syn2real.merge import references
 from syn2real.merge.card import card
 from syn2real.merge.checkpoint import SINGLE, Checkpoint
-from syn2real.merge.engine import METADATA, Layout, default_threads, execute
+from syn2real.merge.engine import METADATA, Layout, default_threads, execute, one_thread_each
 from syn2real.merge.formats.safetensors_writer import file_size
 from syn2real.merge.journal import Journal
 from syn2real.merge.merged import Merged
@@ -73,7 +73,8 @@ def write(
         plan = merged
     threads = preflight(plan, output, chosen)
     layout = plan.layout(chosen.shard_size)
-    plan.prepare()
+    with one_thread_each():
+        plan.prepare()
     try:
         with sealed_directory(output, resume=True, overwrite=chosen.overwrite) as partial:
             journal = Journal(partial, _identity(plan, layout))

@@ -15,9 +15,9 @@ from syn2real.hashing import seed_from
 from syn2real.merge.draws import sixteen_bits, thirty_two_bits
 
 # Elements of a block. Sums are taken within blocks and then exactly over them, so that no result depends on how much is
-# read at once. 256 kB in float64: several stay in a core's
-# cache, and torch does not split so few among threads.
-UNIT = 1 << 15
+# read at once. 1 MB in float64: about a core's cache, and enough work for each operation that threads of Python do not
+# wait for each other.
+UNIT = 1 << 17
 NO_BASE = "this method needs a base model; name one in the recipe"
 
 

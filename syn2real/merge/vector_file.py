@@ -11,7 +11,7 @@ from torch import Tensor
 
 import syn2real
 from syn2real.errors import UserError
-from syn2real.hashing import sha256_file
+from syn2real.hashing import remembered_sha256
 from syn2real.merge.compressed import CompressedTensors
 from syn2real.merge.formats.safetensors_file import SafetensorsFile
 from syn2real.merge.formats.safetensors_writer import SafetensorsWriter, file_size
@@ -68,7 +68,7 @@ class StoredVector:
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the file."""
-        return sha256_file(self.path)
+        return remembered_sha256(self.path)
 
     def read(self, name: str) -> Tensor:
         """See `TensorSource.read`."""

@@ -9,8 +9,10 @@ from typing import Any
 import torch
 
 from syn2real.errors import UserError
+from syn2real.hashing import forget_sha256
 from syn2real.merge import references
 from syn2real.merge.checkpoint import Checkpoint
+from syn2real.merge.engine import one_thread_each
 from syn2real.merge.output import RECORD
 from syn2real.merge.plan import Plan, plan_recipe
 from syn2real.merge.recipe import MergeRecipe
@@ -41,6 +43,10 @@ def check(directory: Path | str, *, on_tensor: Callable[[str], None] | None = No
     recipe = MergeRecipe.model_validate(written["recipe"])
     places = {path: references.beside(path, directory) for path in recipe.paths}
     plan = plan_recipe(recipe.with_paths(places))
+    for source in plan.inputs:
+        for part in references.parts(source.path):
+            for file in part.iterdir() if part.is_dir() else [part]:
+                forget_sha256(file)  # what is confirmed is read
     expected = {entry["path"]: entry["sha256"] for entry in written["inputs"]}
     changed = [s.name for s in plan.inputs if expected.get(references.relative(s.path, directory)) != s.sha256]
     return Verdict(len(plan.pieces), tuple(changed), tuple(differing(plan, directory, on_tensor=on_tensor)))
@@ -52,12 +58,13 @@ def differing(plan: Plan, directory: Path, *, on_tensor: Callable[[str], None] |
         raise problem
     stored = Checkpoint.open(directory)
     found = [name for name in stored if name not in plan.pieces]
-    plan.prepare()
-    for name, piece in plan.pieces.items():
-        if name not in stored or stored[name] != piece.info or not _same(stored, name, piece):
-            found.append(name)
-        if on_tensor is not None:
-            on_tensor(name)
+    with one_thread_each():
+        plan.prepare()
+        for name, piece in plan.pieces.items():
+            if name not in stored or stored[name] != piece.info or not _same(stored, name, piece):
+                found.append(name)
+            if on_tensor is not None:
+                on_tensor(name)
     return found
 
 
