@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from syn2real.merge.allocation import kept_memory
 from syn2real.merge.formats.safetensors_writer import SafetensorsWriter
 from syn2real.merge.journal import Journal
 from syn2real.merge.pieces import Piece
@@ -63,6 +64,7 @@ def execute(
 
         workers = threads or default_threads()
         stack.enter_context(one_thread_each())
+        stack.enter_context(kept_memory())
         pool = stack.enter_context(ThreadPoolExecutor(workers, thread_name_prefix="merge"))
         running: set[Future[tuple[str, str]]] = set()
         tasks = _tasks(layout, journal.done)

@@ -142,8 +142,13 @@ class Stack:
         """⟨θᵢ, θⱼ⟩ (of the differences to the base with ``deltas``): shape (n, n), float64."""
 
         def products(block: Block) -> Tensor:
-            values = torch.stack(block.deltas() if deltas else block.models)
-            return values @ values.T
+            # Not one matrix product: that takes buffers of its own, several times as large as these vectors.
+            values = block.deltas() if deltas else block.models
+            found = torch.empty(len(values), len(values), dtype=torch.float64)
+            for i, first in enumerate(values):
+                for j, second in enumerate(values[: i + 1]):
+                    found[i, j] = found[j, i] = torch.dot(first, second)
+            return found
 
         return self.sum(products) if self.numel else torch.zeros(len(self), len(self), dtype=torch.float64)
 
