@@ -1,11 +1,14 @@
 """Whether checkpoints can be combined: names, shapes, dtypes and vocabularies, checked before any weight is read."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import torch
 
 from syn2real.errors import CheckpointMismatch
-from syn2real.merge.tensors import TensorInfo, dtype_name
+from syn2real.merge.tensors import TensorInfo, TensorSource, dtype_name, ranges
 
+SLICE = 1 << 20  # elements compared at a time
 SHOWN = 5  # problems listed by name; the rest are counted
 
 # Where models keep one row per token. Only the wording of the error depends on it.
@@ -55,6 +58,25 @@ def require_compatible(
     elif all(_is_width(name, infos, others) for name in {*infos, *others}):
         remedy = "; pass allow_dtypes to combine different floating-point widths"
     raise CheckpointMismatch(f"{first} and {second} cannot be combined: {'; '.join(problems[:SHOWN])}{more}{remedy}")
+
+
+def require_carried(name: str, holders: Sequence[tuple[str, TensorSource]]) -> None:
+    """Raise `CheckpointMismatch` unless all ``holders`` (what messages call them, and what holds the tensor) agree in a
+    tensor that cannot be computed with: one of integers or booleans.
+
+    Batch normalisation's count of training batches is exempt: it differs between any two fine-tuned models and is not
+    used in inference.
+    """
+    if name.rpartition(".")[2] == "num_batches_tracked":
+        return
+    (owner, first), *others = holders
+    for other, source in others:
+        for start, stop in ranges(first.infos[name].numel, SLICE):
+            if not torch.equal(first.read_range(name, start, stop), source.read_range(name, start, stop)):
+                raise CheckpointMismatch(
+                    f"{name}, which holds no real numbers, differs between {owner} and {other}; "
+                    "such a tensor cannot be merged"
+                )
 
 
 def _is_vocabulary(name: str, info: TensorInfo, other: TensorInfo) -> bool:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from syn2real.merge.checkpoint import Checkpoint
-from syn2real.merge.tensors import TensorInfo, dtype_name
+from syn2real.merge.tensors import TensorInfo
 from syn2real.merge.vector import (
     TaskVector,
     Term,
@@ -61,13 +61,6 @@ class Merged:
         """The anchor's shapes and dtypes."""
         return self.anchor.infos
 
-    def output_infos(self, dtype: torch.dtype | None = None) -> dict[str, TensorInfo]:
-        """Shapes and dtypes of the result when its floating-point tensors are stored as ``dtype``."""
-        return {
-            name: TensorInfo(info.shape, dtype or info.dtype) if info.is_float else info
-            for name, info in self.anchor.infos.items()
-        }
-
     def tensor(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
         """A whole tensor in its shape, in ``dtype`` or the anchor's. Raises `KeyError` for an unknown name."""
         info = self.infos[name]
@@ -83,12 +76,3 @@ class Merged:
             check_carried([Term(1.0, self.anchor), *self.terms], name)
             return self.anchor.read_range(name, start, stop)
         return combined_range(self.terms, name, start, stop, dtype or info.dtype)
-
-    @property
-    def is_copy(self) -> bool:
-        """Whether no term but one remains, with coefficient 1: the result is that checkpoint itself."""
-        return [term.coefficient for term in self.terms if term.coefficient != 0.0] == [1.0]
-
-    def describe_dtype(self, dtype: torch.dtype | None) -> str:
-        """``dtype``'s name, or ``anchor``."""
-        return dtype_name(dtype) if dtype else "anchor"

@@ -41,11 +41,6 @@ class Parameter:
     choices: tuple[str, ...] = ()
     per_model: bool = False
 
-    @property
-    def varies(self) -> bool:
-        """Whether a value may differ between tensors: numbers and switches may, choices hold for the whole merge."""
-        return not self.choices
-
     def check(self, value: Any) -> Any:
         """``value`` in this parameter's type. Raises `UserError`."""
         if self.choices:

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from syn2real.errors import CheckpointMismatch, UserError
+from syn2real.errors import UserError
 from syn2real.merge.arithmetic import combine, round_into
+from syn2real.merge.compatibility import require_carried
 from syn2real.merge.method import Method
 from syn2real.merge.stack import Stack
 from syn2real.merge.tensors import TensorInfo, TensorSource, dtype_name, ranges
@@ -45,18 +46,8 @@ class Carried:
     owner: str = "the anchor"
 
     def check(self) -> None:
-        """See `Piece.check`. Batch normalisation's count of batches is exempt: no two trainings agree in it."""
-        if self.name.rpartition(".")[2] == "num_batches_tracked":
-            return
-        for name, other in self.others:
-            for start, stop in ranges(self.info.numel, SLICE):
-                if not torch.equal(
-                    self.source.read_range(self.name, start, stop), other.read_range(self.name, start, stop)
-                ):
-                    raise CheckpointMismatch(
-                        f"{self.name}, which holds no real numbers, differs between {self.owner} and {name}; "
-                        "such a tensor cannot be merged"
-                    )
+        """See `Piece.check`."""
+        require_carried(self.name, [(self.owner, self.source), *self.others])
 
     def blocks(self) -> Iterator[tuple[int, Tensor]]:
         """See `Piece.blocks`."""

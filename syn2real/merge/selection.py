@@ -39,13 +39,6 @@ class Cut:
     value: float
     ties: int
 
-    def masks(self, magnitudes: Iterable[Tensor]) -> Iterator[Tensor]:
-        """A boolean mask for each block of the same series, in order."""
-        left = self.ties
-        for block in magnitudes:
-            mask, left = self.mask(block, left)
-            yield mask
-
     def mask(self, magnitudes: Tensor, left: int) -> tuple[Tensor, int]:
         """The mask of one block when ``left`` ties may still be taken, and how many are left after it."""
         mask = magnitudes > self.value

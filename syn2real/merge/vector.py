@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
-from syn2real.errors import CheckpointMismatch, UserError
+from syn2real.errors import UserError
 from syn2real.merge.arithmetic import combine
-from syn2real.merge.compatibility import require_compatible
+from syn2real.merge.compatibility import require_carried, require_compatible
 from syn2real.merge.tensors import TensorInfo, TensorSource
 
 if TYPE_CHECKING:
@@ -249,23 +249,9 @@ def combined_range(terms: Iterable[Term], name: str, start: int, stop: int, dtyp
     return combine(pieces, dtype) if pieces else torch.zeros(stop - start, dtype=dtype)
 
 
-def check_carried(terms: Iterable[Term], name: str) -> Tensor:
-    """An integer or boolean tensor, which must be the same in every source that has it; returns it.
-
-    Batch normalisation's count of training batches is exempt: it differs between any two fine-tuned models and is not
-    used in inference. Raises `CheckpointMismatch`.
-    """
-    holders = [term.source for term in terms if name in term.source.infos]
-    value = holders[0].read(name)
-    if name.rpartition(".")[2] == "num_batches_tracked":
-        return value
-    for other in holders[1:]:
-        if not torch.equal(value, other.read(name)):
-            raise CheckpointMismatch(
-                f"{name}, which holds no real numbers, differs between {holders[0].name} and {other.name}; "
-                "such a tensor cannot be merged"
-            )
-    return value
+def check_carried(terms: Iterable[Term], name: str) -> None:
+    """Raise `CheckpointMismatch` unless every source that has the integer or boolean tensor ``name`` has the same."""
+    require_carried(name, [(term.source.name, term.source) for term in terms if name in term.source.infos])
 
 
 def provenance_of(term: Term) -> dict[str, Any]:

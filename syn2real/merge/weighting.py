@@ -29,8 +29,13 @@ def scaled(tensor: Tensor, scale: float) -> Tensor:
     return tensor if scale == 1.0 else tensor.mul_(scale)
 
 
-def normalised(weights: Sequence[float], name: str) -> list[float]:
-    """Weights that sum to 1. Raises `UserError` when they sum to 0; ``name`` is the tensor's, for the message."""
+def normalised(weights: Sequence[float], name: str, *, wanted: bool = True) -> Sequence[float]:
+    """Weights that sum to 1, or as they are unless that is ``wanted``.
+
+    Raises `UserError` when they sum to 0; ``name`` is the tensor's, for the message.
+    """
+    if not wanted:
+        return weights
     total = sum(weights)
     if total == 0:
         raise UserError(f"{name}: the weights sum to 0; pass normalize: false or other weights")

@@ -209,10 +209,12 @@ def test_killed_at_20_moments_it_resumes_to_the_same_bytes(recipe, tmp_path):
     assert {p.name: p.read_bytes() for p in out.iterdir()} == {p.name: p.read_bytes() for p in clean.iterdir()}
 
 
-def test_what_another_merge_left_is_not_gone_on_with(recipe, tmp_path):
-    class Killed(BaseException):
-        pass
+class Killed(BaseException):
+    """What no handler of errors catches, as a kill."""
 
+
+def interrupted(recipe, out: Path) -> None:
+    """A merge by TIES that ends at its fourth tensor."""
     count = []
 
     def die(name):
@@ -221,7 +223,11 @@ def test_what_another_merge_left_is_not_gone_on_with(recipe, tmp_path):
             raise Killed
 
     with pytest.raises(Killed):
-        write(plan_recipe(recipe("ties")), tmp_path / "out", on_tensor=die, threads=1)
+        write(plan_recipe(recipe("ties")), out, on_tensor=die, threads=1)
+
+
+def test_what_another_merge_left_is_not_gone_on_with(recipe, tmp_path):
+    interrupted(recipe, tmp_path / "out")
     assert (tmp_path / ".out.partial" / ".journal").is_file()
     started = []
     write(plan_recipe(recipe("dare_ties")), tmp_path / "out", on_start=lambda total, done: started.append(done))
@@ -231,19 +237,7 @@ def test_what_another_merge_left_is_not_gone_on_with(recipe, tmp_path):
 
 def test_the_journal_is_taken_up(recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "FLUSHED", 1)
-
-    class Killed(BaseException):
-        pass
-
-    count = []
-
-    def die(name):
-        count.append(name)
-        if len(count) == 4:
-            raise Killed
-
-    with pytest.raises(Killed):
-        write(plan_recipe(recipe("ties")), tmp_path / "out", on_tensor=die, threads=1)
+    interrupted(recipe, tmp_path / "out")
     started, again = [], []
     write(plan_recipe(recipe("ties")), tmp_path / "out", on_start=lambda *n: started.append(n), on_tensor=again.append)
     assert started[0][1] >= 3 and len(again) == started[0][0] - started[0][1]

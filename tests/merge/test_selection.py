@@ -49,7 +49,11 @@ def by_sorting(values, keep):
 
 def selected(values, keep, size=9_999):
     cut = largest(lambda: blocks(values, size), len(values), keep)
-    return torch.cat(list(cut.masks(blocks(values, size)))).numpy()
+    masks, left = [], cut.ties
+    for block in blocks(values, size):
+        mask, left = cut.mask(block, left)
+        masks.append(mask)
+    return torch.cat(masks).numpy()
 
 
 @pytest.mark.parametrize("name", INPUTS)

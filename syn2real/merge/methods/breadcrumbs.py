@@ -28,7 +28,7 @@ def breadcrumbs(
     Source: Davari and Belilovsky 2023 (arXiv 2312.06795).
     """
 
-    weights = normalised(weight, stack.name) if normalize else weight
+    weights = normalised(weight, stack.name, wanted=normalize)
 
     def merged() -> Iterator[Tensor]:
         for block, deltas in _band(stack, density, gamma):

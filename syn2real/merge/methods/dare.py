@@ -32,7 +32,7 @@ def dare_linear(
     (arXiv 2311.03099).
     """
     factors = _factors(stack, density, variant, rescale)
-    weights = normalised(weight, stack.name) if normalize else weight
+    weights = normalised(weight, stack.name, wanted=normalize)
 
     def merged(block: Block) -> Tensor:
         deltas = _dropped(block.deltas(), stack, block, density, factors)

@@ -32,7 +32,7 @@ def della_linear(
     """DELLA's dropping (see ``della``) with a plain weighted sum instead of an election of signs."""
     _check(density, epsilon, variant)
     factors = _factors(stack, density, epsilon, variant, rescale)
-    weights = normalised(weight, stack.name) if normalize else weight
+    weights = normalised(weight, stack.name, wanted=normalize)
 
     def merged(block: Block) -> Tensor:
         deltas = _drop(block.deltas(), stack, block, density, epsilon, variant, factors)

@@ -16,5 +16,5 @@ def linear(stack: Stack, *, weight: PerModel = (1.0,), normalize: bool = True) -
     With ``normalize: false`` the sum is not divided. Weights that sum to 0 cannot be normalised: an error.
     Source: model soups, Wortsman et al. 2022 (arXiv 2203.05482).
     """
-    weights = normalised(weight, stack.name) if normalize else weight
+    weights = normalised(weight, stack.name, wanted=normalize)
     return stack.map(lambda block: weighted_sum(block.models, weights))

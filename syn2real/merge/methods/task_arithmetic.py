@@ -21,7 +21,7 @@ def task_arithmetic(
 
     ``normalize`` divides the weights by their sum. Source: Ilharco et al. 2023 (arXiv 2212.04089).
     """
-    weights = normalised(weight, stack.name) if normalize else weight
+    weights = normalised(weight, stack.name, wanted=normalize)
     factors = [scale * w for w in weights]
 
     def moved(block: Block) -> Tensor:
