@@ -27,6 +27,7 @@ import yaml
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from benchmarks.llama import Llama
 from syn2real.cli.merge import parse_size
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -104,34 +105,16 @@ def make(directory: Path, seed: int, size: int) -> Path:
     directory.mkdir()
     layer = 2 * (2 * HIDDEN**2 + 2 * HIDDEN * 3 * HEAD + 3 * HIDDEN * INTERMEDIATE + 2 * HIDDEN)
     layers = max(1, round((size - 2 * VOCABULARY * HIDDEN) / layer))
-    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (VOCABULARY, HIDDEN)}
-    for i in range(layers):
-        prefix = f"model.layers.{i}."
-        for name in ("q_proj", "o_proj"):
-            shapes[f"{prefix}self_attn.{name}.weight"] = (HIDDEN, HIDDEN)
-        for name in ("k_proj", "v_proj"):
-            shapes[f"{prefix}self_attn.{name}.weight"] = (3 * HEAD, HIDDEN)
-        for name in ("gate_proj", "up_proj"):
-            shapes[f"{prefix}mlp.{name}.weight"] = (INTERMEDIATE, HIDDEN)
-        shapes[f"{prefix}mlp.down_proj.weight"] = (HIDDEN, INTERMEDIATE)
-        for name in ("input_layernorm", "post_attention_layernorm"):
-            shapes[f"{prefix}{name}.weight"] = (HIDDEN,)
-    shapes["model.norm.weight"] = (HIDDEN,)
+    llama = Llama(HIDDEN, INTERMEDIATE, layers, VOCABULARY, HEAD, groups=3, tied=True)
     common, own = torch.Generator().manual_seed(0), torch.Generator().manual_seed(seed + 1)
     weights = {}
-    for name, shape in shapes.items():
+    for name, shape in llama.shapes.items():
         values = torch.randn(shape, generator=common).mul_(0.02)
         if seed:
             values += torch.randn(shape, generator=own).mul_(0.002)
         weights[name] = values.bfloat16()
     save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
-    config = {
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": HIDDEN,
-        "intermediate_size": INTERMEDIATE, "num_hidden_layers": layers, "num_attention_heads": HIDDEN // HEAD,
-        "num_key_value_heads": 3, "head_dim": HEAD, "vocab_size": VOCABULARY, "max_position_embeddings": 2048,
-        "rms_norm_eps": 1e-5, "tie_word_embeddings": True, "torch_dtype": "bfloat16", "hidden_act": "silu",
-        "bos_token_id": 1, "eos_token_id": 2,
-    }  # fmt: skip
+    config = llama.config(max_position_embeddings=2048, dtype="bfloat16")
     (directory / "config.json").write_text(json.dumps(config))
     return directory
 

@@ -23,32 +23,15 @@ import yaml
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from benchmarks.llama import Llama
 from syn2real.hashing import seed_from
 from syn2real.merge import METHODS, Stack
 from syn2real.merge.draws import thirty_two_bits
 
-HIDDEN, INNER, VOCABULARY, LAYERS = 32, 48, 64, 2
+MODEL = Llama(hidden=32, inner=48, layers=2, vocabulary=64, head=8, groups=1)
 FROZEN = ("model.layers.0.self_attn.k_proj.weight", "model.norm.weight")  # 256 and 32 elements
 TOLERANCE = 1e-6  # a few roundings of float32 at weights of about 0.1
 WEIGHTS = {"a": 0.5, "b": 0.3, "c": 0.9}
-CONFIG = {
-    "architectures": ["LlamaForCausalLM"],
-    "model_type": "llama",
-    "hidden_size": HIDDEN,
-    "intermediate_size": INNER,
-    "num_hidden_layers": LAYERS,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 1,
-    "head_dim": 8,
-    "vocab_size": VOCABULARY,
-    "max_position_embeddings": 64,
-    "rms_norm_eps": 1e-6,
-    "hidden_act": "silu",
-    "tie_word_embeddings": False,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "dtype": "float32",
-}
 
 
 @dataclass(frozen=True)
@@ -203,21 +186,9 @@ CASES = {
 }
 
 
-def shapes() -> dict[str, tuple[int, ...]]:
-    found: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (VOCABULARY, HIDDEN)}
-    for i in range(LAYERS):
-        layer = f"model.layers.{i}."
-        for part, rows in {"q_proj": HIDDEN, "k_proj": 8, "v_proj": 8, "o_proj": HIDDEN}.items():
-            found[f"{layer}self_attn.{part}.weight"] = (rows, HIDDEN)
-        found[f"{layer}mlp.gate_proj.weight"] = found[f"{layer}mlp.up_proj.weight"] = (INNER, HIDDEN)
-        found[f"{layer}mlp.down_proj.weight"] = (HIDDEN, INNER)
-        found[f"{layer}input_layernorm.weight"] = found[f"{layer}post_attention_layernorm.weight"] = (HIDDEN,)
-    return found | {"model.norm.weight": (HIDDEN,), "lm_head.weight": (VOCABULARY, HIDDEN)}
-
-
 def noise(label: str, name: str) -> np.ndarray:
     """Even numbers in [−1, 1), the same everywhere."""
-    shape = shapes()[name]
+    shape = MODEL.shapes[name]
     numbers = thirty_two_bits(seed_from("parity", label, name), 0, int(np.prod(shape)))
     return (numbers / 2.0**31 - 1).reshape(shape)
 
@@ -227,7 +198,7 @@ def tensor(model: str, name: str) -> Tensor:
     """One tensor of one model, float32: the three models share a part of their way from the base."""
     base = 0.1 * noise("base", name)
     if model == "zero":
-        values = np.zeros(shapes()[name])
+        values = np.zeros(MODEL.shapes[name])
     elif model == "opposite":
         return -tensor("a", name)
     elif model == "mirrored":
@@ -261,9 +232,9 @@ def run(mergekit: Path, case: Case) -> dict[str, Tensor]:
         place = Path(folder)
         for model in {*case.models, *([case.base] if case.base else [])}:
             (place / model).mkdir()
-            weights = {name: tensor(model, name).clone() for name in shapes()}
+            weights = {name: tensor(model, name).clone() for name in MODEL.shapes}
             save_file(weights, place / model / "model.safetensors", metadata={"format": "pt"})
-            (place / model / "config.json").write_text(json.dumps(CONFIG))
+            (place / model / "config.json").write_text(json.dumps(MODEL.config(rms_norm_eps=1e-6)))
         (place / "recipe.yaml").write_text(yaml.safe_dump(case.recipe(), sort_keys=False))
         options = ["--no-copy-tokenizer", "--no-write-model-card", "--quiet", "--random-seed", "1"]
         command = [str(mergekit), "recipe.yaml", "out", *options]
@@ -284,7 +255,7 @@ def compared(mergekit: Path, labels: Sequence[str]) -> Iterator[tuple[str, Case,
     for label in labels:
         case = CASES[label]
         theirs = run(mergekit, case)
-        yield label, case, theirs, max(difference(case, name, theirs[name]) for name in shapes())
+        yield label, case, theirs, max(difference(case, name, theirs[name]) for name in MODEL.shapes)
 
 
 def main() -> None:

@@ -11,27 +11,17 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-HIDDEN, INNER, LAYERS, VOCABULARY = 8, 12, 4, 16
+from benchmarks.llama import Llama
+
+MODEL = Llama(hidden=8, inner=12, layers=4, vocabulary=16, head=4, groups=1)
 SPREAD = {"base": 0.0, "a": 0.02, "b": 0.02, "c": 0.02}  # how far each model is from the base
-
-
-def shapes() -> dict[str, tuple[int, ...]]:
-    found: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (VOCABULARY, HIDDEN)}
-    for i in range(LAYERS):
-        layer = f"model.layers.{i}."
-        for name, width in {"q_proj": HIDDEN, "k_proj": 4, "v_proj": 4, "o_proj": HIDDEN}.items():
-            found[f"{layer}self_attn.{name}.weight"] = (width, HIDDEN)
-        found[f"{layer}mlp.gate_proj.weight"] = found[f"{layer}mlp.up_proj.weight"] = (INNER, HIDDEN)
-        found[f"{layer}mlp.down_proj.weight"] = (HIDDEN, INNER)
-        found[f"{layer}input_layernorm.weight"] = found[f"{layer}post_attention_layernorm.weight"] = (HIDDEN,)
-    return found | {"model.norm.weight": (HIDDEN,), "lm_head.weight": (VOCABULARY, HIDDEN)}
 
 
 def write_models(folder: Path) -> None:
     for model, spread in SPREAD.items():
         shared, own, common = random.Random(1), random.Random(model), random.Random(2)
         weights = {}
-        for name, shape in shapes().items():
+        for name, shape in MODEL.shapes.items():
             count = math.prod(shape)
             start = [shared.uniform(-1, 1) * 0.1 for _ in range(count)]
             # Half of the difference is common to all models: differences at right angles are a case of its own.
@@ -39,32 +29,13 @@ def write_models(folder: Path) -> None:
             weights[name] = torch.tensor([x + y for x, y in zip(start, moved, strict=True)]).view(shape)
         (folder / model).mkdir()
         save_file(weights, folder / model / "model.safetensors", metadata={"format": "pt"})
-        (folder / model / "config.json").write_text(json.dumps(CONFIG))
+        (folder / model / "config.json").write_text(json.dumps(MODEL.config(max_position_embeddings=32)))
 
 
 def probe(tensor: torch.Tensor) -> float:
     count = torch.arange(tensor.numel(), dtype=torch.float64)
     return float((tensor.double().reshape(-1) * torch.cos(count)).sum())
 
-
-CONFIG = {
-    "architectures": ["LlamaForCausalLM"],
-    "model_type": "llama",
-    "hidden_size": HIDDEN,
-    "intermediate_size": INNER,
-    "num_hidden_layers": LAYERS,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "head_dim": 4,
-    "hidden_act": "silu",
-    "rms_norm_eps": 1e-5,
-    "max_position_embeddings": 32,
-    "vocab_size": VOCABULARY,
-    "tie_word_embeddings": False,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "dtype": "float32",
-}
 
 _PAIR = """
 base_model: base

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.parity import CASES, FROZEN, TOLERANCE, difference, shapes
+from benchmarks.parity import CASES, FROZEN, MODEL, TOLERANCE, difference
 from syn2real.merge import METHODS, Stack
 
 THEIRS = json.loads((Path(__file__).parent / "data" / "mergekit_parity.json").read_text())["results"]
@@ -21,7 +21,7 @@ def test_as_mergekit(label):
     """Element by element where the two mean the same; elsewhere the stated difference is still there."""
     case = CASES[label]
     found = max(
-        difference(case, name, torch.tensor(THEIRS[label][name]).view(shapes()[name]).float()) for name in FROZEN
+        difference(case, name, torch.tensor(THEIRS[label][name]).view(MODEL.shapes[name]).float()) for name in FROZEN
     )
     assert (found > TOLERANCE) == bool(case.differs)
 
