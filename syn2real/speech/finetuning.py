@@ -2,15 +2,13 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, is_dataclass
 from math import gcd
 from pathlib import Path
-from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Sampler
 from transformers import (
     EarlyStoppingCallback,
     PrinterCallback,
@@ -23,10 +21,11 @@ from transformers import (
 from transformers.trainer import TRAINER_STATE_NAME
 
 from syn2real.errors import UserError
-from syn2real.hashing import seed_from, sha256_file
+from syn2real.hashing import sha256_file
 from syn2real.progress import Bar, say
 from syn2real.sealing import flush_tree, require_space, write_text
 from syn2real.speech import audio
+from syn2real.speech.batching import Augment, BucketSampler, ClipDataset
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.saving import saving
 from syn2real.speech.training import DEFAULTS, Precision, TrainingSettings
@@ -39,74 +38,6 @@ IDENTITY = "identity.json"  # what the checkpoints beside it were made with
 COMPLETE = "complete"  # marks a checkpoint whose last byte is on disk
 LAST = "last"  # in that mark: training is over, by its steps or by patience
 LOGGED = 5  # steps between two losses in the log
-
-
-class Draw(NamedTuple):
-    """One clip of a batch, and whether it is padded to 30 s."""
-
-    clip: int  # its place in the corpus
-    full: bool
-
-
-class ClipDataset(Dataset):
-    """Decoded audio (float32, 16 kHz) and label ids of each utterance of a corpus."""
-
-    def __init__(self, corpus: Corpus, recogniser: Recogniser) -> None:
-        self.corpus = corpus
-        self.labels = [recogniser.label_ids(utterance.text) for utterance in corpus]
-
-    def __len__(self) -> int:
-        return len(self.corpus)
-
-    def __getitem__(self, index: "int | Draw") -> dict[str, Any]:
-        draw = index if isinstance(index, Draw) else Draw(index, full=False)
-        path = self.corpus[draw.clip].audio_filepath
-        return {"samples": audio.read(path), "labels": self.labels[draw.clip], "full": draw.full}
-
-
-class BucketSampler(Sampler):
-    """Shuffled batches of clips of similar length, of which a steady share is padded to 30 s.
-
-    The order is a function of (seed, epoch) and nothing else, so a resumed run sees the same batches.
-    """
-
-    def __init__(
-        self, durations: Sequence[float], batch_size: int, full_windows: float, seed: int, pool: int = 8
-    ) -> None:
-        self.durations = durations
-        self.batch_size = batch_size
-        self.full_windows = full_windows
-        self.seed = seed
-        self.pool = pool  # batches sorted together: larger wastes less padding, smaller mixes more
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order is produced next."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.durations)
-
-    def __iter__(self) -> Iterator[Draw]:
-        random = Random(seed_from(self.seed, self.epoch))
-        order = list(range(len(self.durations)))
-        random.shuffle(order)
-        size = self.batch_size * self.pool
-        batches = []
-        for start in range(0, len(order), size):
-            pool = sorted(order[start : start + size], key=lambda index: self.durations[index])
-            batches += [pool[at : at + self.batch_size] for at in range(0, len(pool), self.batch_size)]
-        # An incomplete batch stays last: anywhere else the data loader would cut the batches after it elsewhere.
-        last = [batch for batch in batches if len(batch) < self.batch_size]
-        batches = [batch for batch in batches if len(batch) == self.batch_size]
-        random.shuffle(batches)
-        owed = random.random()
-        for batch in batches + last:
-            random.shuffle(batch)
-            owed += self.full_windows * len(batch)
-            full = min(int(owed), len(batch))
-            owed -= full
-            yield from (Draw(index, place < full) for place, index in enumerate(batch))
 
 
 @dataclass
@@ -211,13 +142,15 @@ def finetune(
     *,
     dev: Corpus | None = None,
     language: str | None = None,
+    augmentation: Augment | None = None,
     title: str = "fine-tuning",
 ) -> None:
     """Fine-tune the Whisper model in ``model`` on ``corpus`` into ``output``, a Hugging Face directory.
 
     ``output`` is a directory the caller seals (a stage's, or `sealing.sealed_directory` with ``resume=True``); when it
     holds the checkpoints of an earlier, killed run, training goes on from the last complete one and ends in the same
-    bytes. With ``dev`` the model of the lowest dev loss is kept and training stops early.
+    bytes. With ``dev`` the model of the lowest dev loss is kept and training stops early. ``augmentation`` changes the
+    samples of the training clips, never those of ``dev``; see `batching.Augment`.
 
     Raises `UserError` for an empty corpus, a recording that cannot be used, or a model that is no Whisper model.
     """
@@ -229,9 +162,9 @@ def finetune(
     recogniser = Recogniser.load(model, language)
     # Up to three checkpoints of weights and two moments, and the model itself, in float32.
     require_space(output, 10 * 4 * sum(weight.numel() for weight in recogniser.model.parameters()))
-    _keep_only(output / CHECKPOINTS, _identity(model, corpus, dev, settings, language))
+    _keep_only(output / CHECKPOINTS, _identity(model, corpus, dev, settings, language, augmentation))
     progress = _Progress(title)
-    trainer = _trainer(recogniser, corpus, dev, output / CHECKPOINTS, settings, progress)
+    trainer = _trainer(recogniser, corpus, dev, output / CHECKPOINTS, settings, augmentation, progress)
     try:
         checkpoint = last_checkpoint(output / CHECKPOINTS)
         if checkpoint is not None and (checkpoint / COMPLETE).read_text(encoding="utf-8") == LAST:
@@ -248,7 +181,8 @@ def finetune(
         recogniser.tokenizer.save_pretrained(output)
         recogniser.features.save_pretrained(output)
     record = {
-        "settings": asdict(settings),
+        "settings": settings.record(),
+        **_described(augmentation),
         "clips": len(corpus),
         "seconds": round(corpus.duration, 2),
         "steps": trainer.state.global_step,
@@ -263,16 +197,30 @@ def finetune(
 
 
 def _identity(
-    model: Path, corpus: Corpus, dev: Corpus | None, settings: TrainingSettings, language: str | None
+    model: Path,
+    corpus: Corpus,
+    dev: Corpus | None,
+    settings: TrainingSettings,
+    language: str | None,
+    augmentation: Augment | None,
 ) -> dict[str, Any]:
     """What a checkpoint may only be resumed with."""
     return {
         "model": {path.name: sha256_file(path) for path in sorted(model.glob("*.safetensors"))},
         "corpus": corpus.fingerprint,
         "dev": dev.fingerprint if dev is not None else None,
-        "settings": asdict(settings),
+        "settings": settings.record(),
         "language": language,
-    }
+    } | _described(augmentation)
+
+
+def _described(augmentation: Augment | None) -> dict[str, str]:
+    """What tells one augmentation from another: a dataclass by its fields, a function by its name."""
+    if augmentation is None:
+        return {}
+    kind = augmentation if hasattr(augmentation, "__qualname__") else type(augmentation)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    return {"augmentation": repr(augmentation) if is_dataclass(augmentation) else name}
 
 
 def _keep_only(directory: Path, identity: dict[str, Any]) -> None:
@@ -309,6 +257,7 @@ def _trainer(
     dev: Corpus | None,
     directory: Path,
     settings: TrainingSettings,
+    augmentation: Augment | None,
     progress: "_Progress",
 ) -> WindowTrainer:
     cuda = torch.cuda.is_available()
@@ -351,7 +300,7 @@ def _trainer(
     trainer = WindowTrainer(
         model=model,
         args=arguments,
-        train_dataset=ClipDataset(corpus, recogniser),
+        train_dataset=ClipDataset(corpus, recogniser, augmentation),
         eval_dataset=ClipDataset(dev, recogniser) if dev is not None else None,
         data_collator=Collator(recogniser),
         callbacks=callbacks,

@@ -1,7 +1,7 @@
 """The settings of fine-tuning, with the defaults that recipes and commands share. Light: nothing of torch is needed."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from syn2real.errors import UserError
 
@@ -28,6 +28,10 @@ class TrainingSettings:
             raise UserError("epochs, learning rate, batch size and checkpoint steps must be above 0")
         if not 0 <= self.full_windows <= 1:
             raise UserError(f"full_windows is a share between 0 and 1, not {self.full_windows:g}")
+
+    def record(self) -> dict[str, Any]:
+        """The settings as JSON: what keys a stage and stands in ``training.json``."""
+        return asdict(self)
 
 
 DEFAULTS = TrainingSettings()

@@ -16,8 +16,9 @@ from transformers import WhisperTokenizer
 
 from syn2real.errors import UserError
 from syn2real.hashing import sha256_file
+from syn2real.speech.batching import BucketSampler
 from syn2real.speech.corpus import Corpus
-from syn2real.speech.finetuning import BucketSampler, Draw, finetune
+from syn2real.speech.finetuning import finetune
 from syn2real.speech.scoring import Pair, score
 from syn2real.speech.training import TrainingSettings
 from syn2real.speech.transcription import TranscriptionSettings, transcribe
@@ -35,31 +36,6 @@ settings = TrainingSettings(epochs=3, batch_size=4, learning_rate=3e-5, checkpoi
 output.mkdir(exist_ok=True)
 finetune(model, Corpus.load(manifest), output, settings)
 """
-
-
-def sampler(**changes) -> BucketSampler:
-    return BucketSampler(
-        [float(i % 7) for i in range(50)], **({"batch_size": 8, "full_windows": 0.1, "seed": 3} | changes)
-    )
-
-
-def test_every_clip_once_an_epoch():
-    assert sorted(draw.clip for draw in sampler()) == list(range(50))
-
-
-def test_order_depends_on_seed_and_epoch_only():
-    first, again = sampler(), sampler()
-    assert list(first) == list(again)
-    again.set_epoch(1)
-    assert list(first) != list(again)
-    assert list(first) != list(sampler(seed=4))
-
-
-@pytest.mark.parametrize("share", [0.0, 0.06, 0.5, 1.0])
-def test_the_share_of_full_windows_is_kept(share):
-    drawn = list(sampler(full_windows=share))
-    assert abs(sum(draw.full for draw in drawn) - share * len(drawn)) <= 1
-    assert all(isinstance(draw, Draw) for draw in drawn)
 
 
 @pytest.fixture(scope="module")

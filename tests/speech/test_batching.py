@@ -1,0 +1,107 @@
+"""Batches: every clip once an epoch, in an order and with an augmentation that a resumed training sees again."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+pytest.importorskip("transformers")
+
+from syn2real.errors import AudioError
+from syn2real.hashing import seed_from, sha256_file
+from syn2real.speech import audio
+from syn2real.speech.batching import BucketSampler, ClipDataset, Draw
+from syn2real.speech.corpus import Corpus
+from syn2real.speech.finetuning import finetune
+from syn2real.speech.training import TrainingSettings
+from syn2real.speech.whisper import Recogniser
+
+
+def sampler(**changes) -> BucketSampler:
+    return BucketSampler(
+        [float(i % 7) for i in range(50)], **({"batch_size": 8, "full_windows": 0.1, "seed": 3} | changes)
+    )
+
+
+def test_every_clip_once_an_epoch():
+    assert sorted(draw.clip for draw in sampler()) == list(range(50))
+
+
+def test_order_depends_on_seed_and_epoch_only():
+    first, again = sampler(), sampler()
+    assert list(first) == list(again)
+    again.set_epoch(1)
+    assert list(first) != list(again)
+    assert list(first) != list(sampler(seed=4))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.06, 0.5, 1.0])
+def test_the_share_of_full_windows_is_kept(share):
+    drawn = list(sampler(full_windows=share))
+    assert abs(sum(draw.full for draw in drawn) - share * len(drawn)) <= 1
+    assert all(isinstance(draw, Draw) for draw in drawn)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """White noise, drawn from the utterance and the epoch."""
+
+    level: float
+
+    def __call__(self, samples: np.ndarray, key: str, epoch: int) -> np.ndarray:
+        noise = np.random.default_rng(seed_from(key, epoch)).standard_normal(samples.size)
+        return (samples + self.level * noise).astype(np.float32)
+
+
+class TestAugmentation:
+    @pytest.fixture(scope="class")
+    def recogniser(self, tiny_en):
+        return Recogniser.load(tiny_en)
+
+    def test_it_is_given_the_clip_its_id_and_the_epoch(self, recogniser, recordings):
+        corpus = Corpus.load(recordings).sample(3)
+        noisy, plain = ClipDataset(corpus, recogniser, Noise(0.1)), ClipDataset(corpus, recogniser)
+        expected = Noise(0.1)(audio.read(corpus[1].audio_filepath), corpus[1].id, 5)
+        assert np.array_equal(noisy[Draw(1, False, 5)]["samples"], expected)
+        assert not np.array_equal(noisy[Draw(1, False, 6)]["samples"], expected)
+        assert np.array_equal(plain[Draw(1, False, 5)]["samples"], audio.read(corpus[1].audio_filepath))
+
+    @pytest.mark.parametrize(
+        ("augmentation", "problem"),
+        [
+            (lambda samples, key, epoch: samples * np.nan, "no audio"),
+            (lambda samples, key, epoch: samples[:0], "no audio"),
+            (lambda samples, key, epoch: np.tile(samples, 30), "over 30 s"),
+        ],
+    )
+    def test_what_is_no_clip_is_refused(self, recogniser, recordings, augmentation, problem):
+        corpus = Corpus.load(recordings).sample(1)
+        with pytest.raises(AudioError, match=problem):
+            ClipDataset(corpus, recogniser, augmentation)[0]
+
+    def test_an_interrupted_training_ends_in_the_same_bytes(self, small_whisper, recordings, tmp_path, monkeypatch):
+        corpus = Corpus.load(recordings).sample(6)
+        # Three batches an epoch: the interruption falls into the second.
+        settings = TrainingSettings(epochs=2, batch_size=2, checkpoint_steps=1, full_windows=0)
+        whole, cut = tmp_path / "whole", tmp_path / "cut"
+        finetune(small_whisper, corpus, whole, settings, augmentation=Noise(0.01))
+        read, heard = ClipDataset.__getitem__, 0
+
+        def until_the_fifth_batch(self, draw):
+            nonlocal heard
+            heard += 1
+            if heard > 8:
+                raise KeyboardInterrupt
+            return read(self, draw)
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(ClipDataset, "__getitem__", until_the_fifth_batch)
+            finetune(small_whisper, corpus, cut, settings, augmentation=Noise(0.01))
+        assert (cut / "trainer" / "checkpoint-3" / "complete").is_file()
+        heard = 0
+        monkeypatch.setattr(ClipDataset, "__getitem__", until_the_fifth_batch)
+        finetune(small_whisper, corpus, cut, settings, augmentation=Noise(0.01))  # hears six clips at most: it goes on
+        for name in ("model.safetensors", "training.json"):
+            assert sha256_file(cut / name) == sha256_file(whole / name)
+        assert json.loads((cut / "training.json").read_text())["augmentation"] == "Noise(level=0.01)"
