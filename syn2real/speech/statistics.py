@@ -3,11 +3,15 @@
 The bootstrap draws whole speakers where they are known (Bisani & Ney, ICASSP 2004): clips of one voice err
 together, and drawing them one by one would make the interval too narrow. MAPSSWE (Gillick & Cox, ICASSP 1989)
 is the second opinion, with each utterance as a segment. Results do not depend on the order of the utterances.
+
+For many systems on many corpora, count errors by unit once, `resample` the whole array, and make `Replicates` of
+whatever rates are wanted: all of them then rest on the same draws, so any two can be compared (`paired`). `holm`
+corrects the p-values of a family of such tests.
 """
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +22,7 @@ from syn2real.speech.scoring import ScoredUtterance, Scores
 
 Resampled = Literal["speaker", "utterance"]
 _CHUNK = 1 << 21  # unit indices drawn at a time: 16 MB, whatever the size of the corpus
+_TIE = 1e-12  # a difference of rates that is only rounding
 
 
 @dataclass(frozen=True)
@@ -64,13 +69,30 @@ class MatchedPairs:
     segments: int
 
 
+@dataclass(frozen=True, eq=False)
+class Replicates:
+    """An error rate, and what it would have been in each draw: ``draws`` is float64 of shape (draws,).
+
+    A draw that holds no word of what the rate is about is NaN, and is left out of intervals and tests.
+    """
+
+    rate: float
+    draws: np.ndarray
+    unit: Resampled
+    units: int
+
+    def interval(self, level: float = 0.95) -> Interval:
+        """Percentile interval of the rate."""
+        known = self.draws[~np.isnan(self.draws)]
+        return Interval(*_limits(known, level), level, self.unit, self.units, len(known))
+
+
 def bootstrap_interval(scores: Scores, level: float = 0.95, draws: int = 10_000, seed: int = 0) -> Interval:
     """Percentile bootstrap interval of the error rate. Raises `UserError` for fewer than two units to draw from."""
     _require(level, draws)
     counts, unit = _units([scores])
-    sums = _resample(counts, draws, seed)
-    low, high = _limits(sums[:, 0] / sums[:, 1], level)
-    return Interval(low, high, level, unit, len(counts), draws)
+    sums = resample(counts, draws, seed)
+    return Replicates(scores.rate, sums[:, 0] / sums[:, 1], unit, len(counts)).interval(level)
 
 
 def paired_test(a: Scores, b: Scores, level: float = 0.95, draws: int = 10_000, seed: int = 0) -> PairedTest:
@@ -81,29 +103,44 @@ def paired_test(a: Scores, b: Scores, level: float = 0.95, draws: int = 10_000, 
     were not scored alike on the same utterances, or have fewer than two units.
     """
     _require(level, draws)
-    b = _matched(a, b)
+    b = matched(a, b)
     counts, unit = _units([a, b])
-    sums = _resample(counts, draws, seed)
-    difference = (sums[:, 0] - sums[:, 1]) / sums[:, 2]
+    sums = resample(counts, draws, seed)
+    first, second = (
+        Replicates(system.rate, sums[:, index] / sums[:, 2], unit, len(counts)) for index, system in enumerate((a, b))
+    )
+    return paired(first, second, level)
+
+
+def paired(a: Replicates, b: Replicates, level: float = 0.95) -> PairedTest:
+    """`paired_test` of two rates from the same draws, whatever they are rates of (a pooled one, a mean over domains).
+
+    Draws without either rate are left out. Raises ``ValueError`` for replicates that cannot be of the same draws.
+    """
+    if (a.unit, a.units, len(a.draws)) != (b.unit, b.units, len(b.draws)):
+        raise ValueError("the two rates do not come from the same draws")
+    known = ~(np.isnan(a.draws) | np.isnan(b.draws))
+    of_a, of_b = a.draws[known], b.draws[known]
+    difference = of_a - of_b
     low, high = _limits(difference, level)
-    beyond = min(int((difference <= 0).sum()), int((difference >= 0).sum()))
+    beyond = min(int((difference <= _TIE).sum()), int((difference >= -_TIE).sum()))
     relative: tuple[float | None, float | None] = (None, None)
-    if (sums[:, 1] > 0).all():
-        relative = _limits(1 - sums[:, 0] / sums[:, 1], level)
+    if (of_b > 0).all():
+        relative = _limits(1 - of_a / of_b, level)
     return PairedTest(
         rate_a=a.rate,
         rate_b=b.rate,
         difference=a.rate - b.rate,
         low=low,
         high=high,
-        p=min(1.0, 2 * (beyond + 1) / (draws + 1)),
+        p=min(1.0, 2 * (beyond + 1) / (len(difference) + 1)),
         relative=1 - a.rate / b.rate if b.rate else None,
         relative_low=relative[0],
         relative_high=relative[1],
         level=level,
-        unit=unit,
-        units=len(counts),
-        draws=draws,
+        unit=a.unit,
+        units=a.units,
+        draws=len(difference),
     )
 
 
@@ -112,7 +149,7 @@ def mapsswe(a: Scores, b: Scores) -> MatchedPairs:
 
     It takes utterances as independent, so with few speakers trust `paired_test`. Raises `UserError` as that does.
     """
-    b = _matched(a, b)
+    b = matched(a, b)
     pairs = [(x.counts.errors, y.counts.errors) for x, y in zip(a, b, strict=True) if x.counts.words]
     if len(pairs) < 2:
         raise UserError(f"a test needs at least 2 utterances with reference words, not {len(pairs)}")
@@ -125,6 +162,50 @@ def mapsswe(a: Scores, b: Scores) -> MatchedPairs:
     return MatchedPairs(z, math.erfc(abs(z) / math.sqrt(2)), mean, len(gaps))
 
 
+def holm(ps: Sequence[float]) -> list[float]:
+    """p-values corrected for there being several, in the order given (Holm, Scand. J. Statist. 1979, step-down).
+
+    Rejecting those at most α keeps the chance of any false rejection in the family within α, however the tests
+    depend on each other.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    if any(not 0 <= p <= 1 for p in ps):
+        raise ValueError("p-values lie between 0 and 1")
+    corrected = [0.0] * len(ps)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(ps)), key=lambda i: ps[i])):
+        largest = max(largest, min(1.0, (len(ps) - rank) * ps[index]))
+        corrected[index] = largest
+    return corrected
+
+
+def resample(counts: np.ndarray, draws: int = 10_000, seed: int = 0) -> np.ndarray:
+    """Sums over ``draws`` samples of the units with replacement: (units, …) → float64 of shape (draws, …).
+
+    Every column is summed over the same sample, and a second call with as many units, draws and the same seed draws
+    the same samples. Sums of whole numbers are exact.
+    """
+    columns = counts.reshape(len(counts), -1).astype(np.float64)
+    sums = np.concatenate([weights @ columns for weights in _samples(len(counts), draws, seed)])
+    return sums.reshape(draws, *counts.shape[1:])
+
+
+def resampled_unit(utterances: Iterable[ScoredUtterance]) -> Resampled:
+    """What to draw: speakers where every utterance with reference words names one and there are two, else utterances.
+
+    Utterances without reference words weigh nothing and have no say.
+    """
+    voices = {utterance.speaker for utterance in utterances if utterance.counts.words}
+    return "speaker" if len(voices) > 1 and None not in voices else "utterance"
+
+
+def unit_of(utterance: ScoredUtterance, unit: Resampled) -> str:
+    """The name of the unit an utterance belongs to."""
+    return utterance.speaker or "" if unit == "speaker" else utterance.id
+
+
 def _require(level: float, draws: int) -> None:
     if not 0 < level < 1:
         raise UserError(f"a confidence level lies between 0 and 1, not {level}; 0.95 is usual")
@@ -132,7 +213,7 @@ def _require(level: float, draws: int) -> None:
         raise UserError(f"a bootstrap needs at least 1 draw, not {draws}; 10000 is usual")
 
 
-def _matched(a: Scores, b: Scores) -> Scores:
+def matched(a: Scores, b: Scores) -> Scores:
     """``b`` in the order of ``a``; raises `UserError` unless both scored the same references in the same way."""
     if (a.normaliser, a.unit) != (b.normaliser, b.unit):
         raise UserError(
@@ -154,36 +235,27 @@ def _matched(a: Scores, b: Scores) -> Scores:
 def _units(systems: list[Scores]) -> tuple[np.ndarray, Resampled]:
     """Errors of each system and reference words of each unit: int64 of shape (units, systems + 1).
 
-    Units are speakers where every utterance names one and there are at least two, else utterances; those without
-    reference words weigh nothing and are left out, so that every draw has a rate.
+    Utterances without reference words are left out, so that every draw has a rate.
     """
     rows = [row for row in zip(*systems, strict=True) if row[0].counts.words]
-    voices = {row[0].speaker for row in rows}
-    unit: Resampled = "speaker" if len(voices) > 1 and None not in voices else "utterance"
+    unit = resampled_unit(row[0] for row in rows)
     sums: defaultdict[str, np.ndarray] = defaultdict(lambda: np.zeros(len(systems) + 1, dtype=np.int64))
     for row in rows:
-        sums[_key(row[0], unit)] += [*(utterance.counts.errors for utterance in row), row[0].counts.words]
+        sums[unit_of(row[0], unit)] += [*(utterance.counts.errors for utterance in row), row[0].counts.words]
     if len(sums) < 2:
         raise UserError(f"a bootstrap needs at least 2 utterances with reference words, not {len(sums)}")
     return np.stack([sums[key] for key in sorted(sums)]), unit
 
 
-def _key(utterance: ScoredUtterance, unit: Resampled) -> str:
-    return utterance.speaker or "" if unit == "speaker" else utterance.id
-
-
-def _resample(counts: np.ndarray, draws: int, seed: int) -> np.ndarray:
-    """Column sums of ``draws`` samples of the rows with replacement: int64 of shape (draws, columns)."""
-    return np.concatenate(list(_chunks(counts, draws, np.random.default_rng(seed))))
-
-
-def _chunks(counts: np.ndarray, draws: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
-    units = len(counts)
-    columns = np.ascontiguousarray(counts.T)
+def _samples(units: int, draws: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each unit is in each sample: float64 of shape (some draws, units), a bounded part at a time."""
+    generator = np.random.default_rng(seed)
     size = max(1, _CHUNK // units)
     for start in range(0, draws, size):
-        picked = generator.integers(0, units, size=(min(size, draws - start), units))
-        yield np.stack([column[picked].sum(axis=1) for column in columns], axis=1)
+        count = min(size, draws - start)
+        picked = generator.integers(0, units, size=(count, units))
+        picked += np.arange(count)[:, None] * units
+        yield np.bincount(picked.ravel(), minlength=count * units).reshape(count, units).astype(np.float64)
 
 
 def _limits(values: np.ndarray, level: float) -> tuple[float, float]:

@@ -2,12 +2,15 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from syn2real.errors import UserError
 from syn2real.speech.scoring import ErrorCounts, ScoredUtterance, Scores
-from syn2real.speech.statistics import bootstrap_interval, mapsswe, paired_test
+from syn2real.speech.statistics import Replicates, bootstrap_interval, holm, mapsswe, paired, paired_test, resample
 
 WORDS = 10
+PS = st.lists(st.floats(0, 1), max_size=12)
 
 
 def scores(errors: np.ndarray | list[int], speakers: list[str] | None = None, words: int = WORDS) -> Scores:
@@ -169,3 +172,65 @@ def test_memory_stays_bounded() -> None:
     errors = np.random.default_rng(9).binomial(WORDS, 0.2, 20_000)
     interval = bootstrap_interval(scores(errors), draws=300)
     assert interval.low < errors.mean() / WORDS < interval.high
+
+
+@given(PS)
+def test_holm_is_the_step_down_procedure(ps: list[float]) -> None:
+    corrected = holm(ps)
+    for level in (0.01, 0.05, 0.2, 0.5):
+        # As it is told: from the least p upwards, reject while p ≤ level / (hypotheses left), then stop.
+        rejected = set()
+        for step, index in enumerate(sorted(range(len(ps)), key=lambda i: ps[i])):
+            if (len(ps) - step) * ps[index] > level:
+                break
+            rejected.add(index)
+        assert {index for index, p in enumerate(corrected) if p <= level} == rejected
+
+
+@given(PS, st.randoms())
+def test_holm_keeps_order_and_lies_between_p_and_bonferroni(ps: list[float], random: "object") -> None:
+    corrected = holm(ps)
+    assert all(p <= c <= min(1, len(ps) * p) for p, c in zip(ps, corrected, strict=True))
+    by_p = [c for _, c in sorted(zip(ps, corrected, strict=True))]
+    assert by_p == sorted(by_p)
+    order = list(range(len(ps)))
+    random.shuffle(order)  # type: ignore[attr-defined]
+    assert holm([ps[index] for index in order]) == [corrected[index] for index in order]
+
+
+def test_holm_wants_probabilities() -> None:
+    for wrong in (-0.1, 1.1, math.nan):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            holm([0.5, wrong])
+
+
+@given(st.integers(1, 9), st.integers(1, 30), st.integers(0, 5))
+def test_resample_sums_the_same_samples_over_every_column(units: int, draws: int, seed: int) -> None:
+    counts = np.random.default_rng(1).integers(0, 50, (units, 3, 2))
+    random = np.random.default_rng(seed)
+    expected = [counts[random.integers(0, units, units)].sum(axis=0) for _ in range(draws)]
+    np.testing.assert_array_equal(resample(counts, draws, seed), expected)
+    np.testing.assert_array_equal(resample(counts[:, 1], draws, seed), np.array(expected)[:, 1])
+
+
+def test_replicates_leave_out_draws_without_words() -> None:
+    rates = np.array([0.1, np.nan, 0.3, 0.2, np.nan])
+    a, b = Replicates(0.2, rates, "speaker", 4), Replicates(0.3, np.array([0.2, 0.3, 0.4, 0.3, 0.1]), "speaker", 4)
+    assert a.interval().draws == 3 and 0.1 <= a.interval().low < a.interval().high <= 0.3
+    assert paired(a, b).draws == 3 and paired(a, b).high == pytest.approx(-0.1)
+    with pytest.raises(ValueError, match="same draws"):
+        paired(a, Replicates(0.3, rates[1:], "speaker", 4))
+
+
+def test_a_mean_over_clustered_corpora_is_covered() -> None:
+    """Forty voices in two corpora of unlike size: the interval of the mean of both rates, drawn jointly."""
+    random, inside, trials = np.random.default_rng(10), 0, 200
+    for _ in range(trials):
+        skill = random.uniform(0.1, 0.5, 40)  # mean 0.3: each voice errs alike in both
+        words = np.column_stack([np.full(40, 30), random.integers(5, 90, 40)])
+        counts = np.stack([random.binomial(words, skill[:, None]), words])  # errors, words
+        sums = resample(counts.transpose(1, 0, 2), 300)
+        rates = (sums[:, 0] / sums[:, 1]).mean(axis=1)
+        interval = Replicates(0, rates, "speaker", 40).interval()
+        inside += interval.low <= 0.3 <= interval.high
+    assert 0.89 <= inside / trials <= 0.99
