@@ -5,7 +5,7 @@ import sys
 import typer
 
 from syn2real import __version__
-from syn2real.cli import adapt, corpus, doctor, merge, recogniser, vector, voices
+from syn2real.cli import adapt, augment, corpus, doctor, merge, recogniser, vector, voices
 from syn2real.errors import NotInstalled, UserError
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ adapt.add_to(app)
 recogniser.add_to(app)
 merge.add_to(app)
 voices.add_to(app)
+augment.add_to(app)
 doctor.add_to(app)
 app.add_typer(vector.app, name="vector")
 app.add_typer(corpus.app, name="corpus")
