@@ -31,11 +31,11 @@ def augment(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Make a corpus noisy, distant, narrow or coded; the same for the same seed, whatever the order.
+    """Give a corpus noise, rooms, telephone lines or codecs: the same for the same seed.
 
-    Without --materialise nothing is written but a manifest whose lines say what to do when they are read. It shares
-    the audio, and so goes into the folder that holds it. With --materialise a manifest that says so already needs no
-    preset.
+    Without --materialise only a manifest is written, whose lines say what to do
+    when they are read. It shares the audio, so it goes into the audio's folder.
+    With --materialise, a manifest that says so already needs no preset.
 
     [bold]Examples[/bold]
 

@@ -160,7 +160,7 @@ class TestRooms:
         assert amplitudes[np.argsort(times, kind="stable")] == pytest.approx(bounced / (4 * np.pi * distances))
 
     def test_images_agree_with_pyroomacoustics(self):
-        pra = pytest.importorskip("pyroomacoustics", reason="needs pyroomacoustics to compare with")
+        pra = pytest.importorskip("pyroomacoustics", reason="needs pyroomacoustics, of the extra dev, to compare with")
         room = Room().draw(generator(3))
         peer = pra.ShoeBox(room.size, fs=RATE, materials=pra.Material(1 - room.reflection**2), max_order=30)
         peer.add_source(room.talker)

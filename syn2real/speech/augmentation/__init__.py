@@ -3,7 +3,7 @@
 from syn2real.speech.augmentation.augmentation import Augmentation, Step
 from syn2real.speech.augmentation.channels import Band, Codec, Telephone
 from syn2real.speech.augmentation.levels import Clipping, Gain, Speed
-from syn2real.speech.augmentation.manifest import augmented, materialise, read_utterance, requested
+from syn2real.speech.augmentation.manifest import augmented, materialise, read_utterance
 from syn2real.speech.augmentation.noise import Background, Noise
 from syn2real.speech.augmentation.presets import PRESETS
 from syn2real.speech.augmentation.rooms import MeasuredRoom, Room
@@ -31,6 +31,5 @@ __all__ = [
     "augmented",
     "materialise",
     "read_utterance",
-    "requested",
     "transform",
 ]

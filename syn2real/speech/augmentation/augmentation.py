@@ -1,6 +1,6 @@
 """An ordered list of transforms, each with a probability, whose every draw depends on seed, clip and epoch alone."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -98,9 +98,6 @@ class Augmentation:
     def spec(self) -> list[dict[str, Any]]:
         """The transforms with every parameter written out, as plain JSON: `from_spec` makes the same of it."""
         return [step.spec() for step in self.steps]
-
-    def __iter__(self) -> Iterator[Step]:
-        return iter(self.steps)
 
     @cached_property
     def fingerprint(self) -> str:

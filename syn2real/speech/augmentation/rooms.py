@@ -4,7 +4,7 @@ A simulated response has two parts. Early reflections come from the image-source
 "Image method for efficiently simulating small-room acoustics"), until one arrives in every sample. From there on a
 response is statistically Gaussian noise that decays exponentially, and is drawn as that (Lehmann and Johansson 2010,
 "Diffuse reverberation model for efficient image-source simulation of room impulse responses"). So the decay time is
-the one asked for, and a response costs a millisecond, where following every image to -60 dB takes up to a second.
+the one asked for, and a response costs a millisecond; following every image to -60 dB takes hundreds.
 """
 
 from dataclasses import dataclass
