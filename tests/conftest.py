@@ -1,6 +1,8 @@
 """Real weights and real recordings for the tests; each skips, saying so, where they cannot be had."""
 
+import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from shutil import copyfile
@@ -12,6 +14,7 @@ from syn2real.speech.corpus import Corpus, Utterance
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ'"
 SPEECHOCEAN = Path(__file__).parents[2] / "shared" / "data" / "speechocean762" / "manifest.jsonl"
 
 
@@ -58,3 +61,84 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
         moved.append(replace(utterance, audio_filepath=target))
     Corpus.of(moved).save(folder / "manifest.jsonl")
     return folder / "manifest.jsonl"
+
+
+@pytest.fixture(scope="session")
+def small_whisper(tiny_en, tmp_path_factory) -> Path:
+    """An English-only Whisper of two narrow layers, with random weights and the true tokenizer: for where it is the
+    code that is tested and not what is heard."""
+    import torch
+    from transformers import (
+        GenerationConfig,
+        WhisperConfig,
+        WhisperFeatureExtractor,
+        WhisperForConditionalGeneration,
+        WhisperTokenizer,
+    )
+
+    directory = tmp_path_factory.mktemp("small-whisper")
+    config = WhisperConfig.from_pretrained(tiny_en)
+    narrow = {"d_model": 32, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64}
+    config.update(narrow | dict.fromkeys(("encoder_layers", "decoder_layers", "num_hidden_layers"), 2))
+    config.update(dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), 4))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = WhisperForConditionalGeneration(config)
+    model.generation_config = GenerationConfig.from_pretrained(tiny_en)
+    model.generation_config.alignment_heads = None  # of layers that it does not have
+    model.save_pretrained(directory)
+    WhisperTokenizer.from_pretrained(tiny_en).save_pretrained(directory)
+    WhisperFeatureExtractor.from_pretrained(tiny_en).save_pretrained(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def small_ctc(tmp_path_factory) -> Callable[..., Path]:
+    """A CTC model of a type, with random weights; built once for each."""
+    made: dict[str, Path] = {}
+
+    def build(kind: str = "wav2vec2", **changes: object) -> Path:
+        name = "-".join([kind, *map(str, changes.values())])
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp("ctc") / name
+            write_ctc(made[name], kind, **changes)
+        return made[name]
+
+    return build
+
+
+def write_ctc(directory: Path, kind: str, **changes: object) -> None:
+    """Two layers of width 64 over seven convolutions of width 32, without dropout; 27 letters."""
+    import torch
+    import transformers
+
+    from syn2real.speech.pretrained import CTC
+
+    settings: dict[str, object] = {
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 128,
+        "conv_dim": (32,) * 7,
+        "num_conv_pos_embeddings": 16,
+        "num_conv_pos_embedding_groups": 4,
+        "feat_extract_norm": "layer",
+        "vocab_size": len(CHARACTERS) + 3,
+        "pad_token_id": 0,
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "apply_spec_augment": False,
+    }
+    settings |= dict.fromkeys(("hidden_dropout", "attention_dropout", "activation_dropout", "final_dropout"), 0.0)
+    settings |= {"layerdrop": 0.0, "feat_proj_dropout": 0.0} | changes
+    model_class = getattr(transformers, CTC[kind])
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = model_class(model_class.config_class(**settings))
+    model.save_pretrained(directory)
+    vocabulary = {token: index for index, token in enumerate(["<pad>", "<unk>", "|", *CHARACTERS])}
+    (directory / "vocab.json").write_text(json.dumps(vocabulary))
+    tokenizer = transformers.Wav2Vec2CTCTokenizer(directory / "vocab.json", bos_token=None, eos_token=None)
+    masked = settings["feat_extract_norm"] == "layer"
+    features = transformers.Wav2Vec2FeatureExtractor(return_attention_mask=masked)
+    transformers.Wav2Vec2Processor(feature_extractor=features, tokenizer=tokenizer).save_pretrained(directory)

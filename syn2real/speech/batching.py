@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from torch.utils.data import Dataset, Sampler
@@ -11,7 +11,7 @@ from syn2real.errors import AudioError
 from syn2real.hashing import seed_from
 from syn2real.speech import audio
 from syn2real.speech.corpus import Corpus
-from syn2real.speech.whisper import Recogniser
+from syn2real.speech.recogniser import Clip, Recogniser
 
 # (samples, utterance id, epoch) → samples, both float32 of shape (n,) at 16 kHz. It must draw from its arguments alone
 # (`hashing.seed_from`), for a resumed training asks for the rest of an epoch only.
@@ -29,18 +29,19 @@ class Draw(NamedTuple):
 class ClipDataset(Dataset):
     """Decoded audio (float32, 16 kHz) and label ids of each utterance of a corpus, the audio augmented if wished.
 
-    Raises `AudioError` for an augmented clip that is no audio, or too long.
+    Raises `UserError` for transcripts that the recogniser cannot write, and `AudioError` for an augmented clip that is
+    no audio, or too long.
     """
 
     def __init__(self, corpus: Corpus, recogniser: Recogniser, augmentation: Augment | None = None) -> None:
         self.corpus = corpus
         self.augmentation = augmentation
-        self.labels = [recogniser.label_ids(utterance.text) for utterance in corpus]
+        self.labels = recogniser.labels(corpus)
 
     def __len__(self) -> int:
         return len(self.corpus)
 
-    def __getitem__(self, index: "int | Draw") -> dict[str, Any]:
+    def __getitem__(self, index: "int | Draw") -> Clip:
         draw = index if isinstance(index, Draw) else Draw(index, full=False)
         utterance = self.corpus[draw.clip]
         samples = audio.read(utterance.audio_filepath)
@@ -49,7 +50,7 @@ class ClipDataset(Dataset):
             if samples.ndim != 1 or not samples.size or not np.isfinite(samples).all():
                 raise AudioError(f"{utterance.audio_filepath}: augmented to what is no audio; change the augmentation")
             audio.require_window(utterance.audio_filepath, samples.size / audio.SAMPLE_RATE)
-        return {"samples": samples, "labels": self.labels[draw.clip], "full": draw.full}
+        return Clip(samples, self.labels[draw.clip], draw.full)
 
 
 class BucketSampler(Sampler):

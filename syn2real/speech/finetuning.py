@@ -1,8 +1,8 @@
-"""Fine-tuning Whisper on a corpus through transformers' Seq2SeqTrainer, in windows as short as the clips allow."""
+"""Fine-tuning a recogniser on a corpus through transformers' Trainer, in windows as short as the clips allow."""
 
 import json
 import shutil
-from dataclasses import dataclass, is_dataclass
+from dataclasses import is_dataclass
 from math import gcd
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,10 @@ from transformers import (
     EarlyStoppingCallback,
     PrinterCallback,
     ProgressCallback,
-    Seq2SeqTrainer,
-    Seq2SeqTrainingArguments,
+    Trainer,
     TrainerCallback,
     TrainerState,
+    TrainingArguments,
 )
 from transformers.trainer import TRAINER_STATE_NAME
 
@@ -24,15 +24,12 @@ from syn2real.errors import UserError
 from syn2real.hashing import sha256_file
 from syn2real.progress import Bar, say
 from syn2real.sealing import flush_tree, require_space, write_text
-from syn2real.speech import audio
 from syn2real.speech.batching import Augment, BucketSampler, ClipDataset
 from syn2real.speech.corpus import Corpus
+from syn2real.speech.recogniser import Recogniser, load_recogniser
 from syn2real.speech.saving import saving
 from syn2real.speech.training import DEFAULTS, Precision, TrainingSettings
-from syn2real.speech.whisper import SHORT_WINDOWS, Recogniser, encoder_window
 
-FULL = "full_"  # prefix of the tensors that are padded to 30 s
-IGNORED = -100  # label the loss leaves out
 CHECKPOINTS = "trainer"  # where a running training keeps its state, inside its output directory
 IDENTITY = "identity.json"  # what the checkpoints beside it were made with
 COMPLETE = "complete"  # marks a checkpoint whose last byte is on disk
@@ -40,38 +37,11 @@ LAST = "last"  # in that mark: training is over, by its steps or by patience
 LOGGED = 5  # steps between two losses in the log
 
 
-@dataclass
-class Collator:
-    """Clips and labels to tensors: those cut to the longest among them, and apart from them those padded to 30 s."""
+class SpeechTrainer(Trainer):
+    """Trainer whose batches come length by length, and whose loss is the recogniser's."""
 
-    recogniser: Recogniser
-
-    def __call__(self, items: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """Tensors of one batch; those of the clips padded to 30 s are prefixed with ``full_``."""
-        short = [item for item in items if not item["full"]]
-        full = [item for item in items if item["full"]]
-        batch: dict[str, torch.Tensor] = {}
-        if short:
-            seconds = max(len(item["samples"]) for item in short) / audio.SAMPLE_RATE
-            batch |= self._tensors(short, seconds, "")
-        if full:
-            batch |= self._tensors(full, audio.WINDOW, FULL)
-        return batch
-
-    def _tensors(self, items: list[dict[str, Any]], seconds: float, prefix: str) -> dict[str, torch.Tensor]:
-        width = max(len(item["labels"]) for item in items)
-        # Whisper pads with its end token, so labels are masked by length and never by id.
-        labels = torch.full((len(items), width), IGNORED)
-        for row, item in enumerate(items):
-            labels[row, : len(item["labels"])] = torch.tensor(item["labels"])
-        features = self.recogniser.encode([item["samples"] for item in items], seconds)
-        return {f"{prefix}input_features": features, f"{prefix}labels": labels}
-
-
-class WindowTrainer(Seq2SeqTrainer):
-    """Seq2SeqTrainer whose batches may be shorter than 30 s and come length by length."""
-
-    def __init__(self, *args: Any, sampler: BucketSampler, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, recogniser: Recogniser, sampler: BucketSampler, **kwargs: Any) -> None:
+        self._recogniser = recogniser
         self._sampler = sampler
         super().__init__(*args, **kwargs)
 
@@ -90,17 +60,8 @@ class WindowTrainer(Seq2SeqTrainer):
             super()._save_checkpoint(*arguments)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:
-        """Mean loss per label token over both windows of a batch, the encoder cut to each in turn."""
-        total, tokens = torch.zeros((), device=self.args.device), 0
-        for prefix in ("", FULL):
-            if f"{prefix}labels" not in inputs:
-                continue
-            features, labels = inputs[f"{prefix}input_features"], inputs[f"{prefix}labels"]
-            with encoder_window(self.accelerator.unwrap_model(model), features.shape[-1]):
-                loss = model(input_features=features, labels=labels).loss
-            count = int((labels != IGNORED).sum())
-            total, tokens = total + loss * count, tokens + count
-        return total / tokens
+        """The recogniser's loss of one batch."""
+        return self._recogniser.loss(model, inputs)
 
     def prediction_step(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:
         """Loss of one dev batch, likewise."""
@@ -145,41 +106,34 @@ def finetune(
     augmentation: Augment | None = None,
     title: str = "fine-tuning",
 ) -> None:
-    """Fine-tune the Whisper model in ``model`` on ``corpus`` into ``output``, a Hugging Face directory.
+    """Fine-tune the recogniser in ``model`` on ``corpus`` into ``output``, a Hugging Face directory.
 
     ``output`` is a directory the caller seals (a stage's, or `sealing.sealed_directory` with ``resume=True``); when it
     holds the checkpoints of an earlier, killed run, training goes on from the last complete one and ends in the same
     bytes. With ``dev`` the model of the lowest dev loss is kept and training stops early. ``augmentation`` changes the
     samples of the training clips, never those of ``dev``; see `batching.Augment`.
 
-    Raises `UserError` for an empty corpus, a recording that cannot be used, or a model that is no Whisper model.
+    Raises `UserError` for an empty corpus, a recording that cannot be used, a transcript that the model cannot write,
+    or a model that is no recogniser.
     """
     if not len(corpus):
         raise UserError("nothing to fine-tune on: the corpus is empty")
     corpus.require_sound()
     if dev is not None:
         dev.require_sound()
-    recogniser = Recogniser.load(model, language)
+    recogniser = load_recogniser(model, language)
     # Up to three checkpoints of weights and two moments, and the model itself, in float32.
     require_space(output, 10 * 4 * sum(weight.numel() for weight in recogniser.model.parameters()))
     _keep_only(output / CHECKPOINTS, _identity(model, corpus, dev, settings, language, augmentation))
     progress = _Progress(title)
-    trainer = _trainer(recogniser, corpus, dev, output / CHECKPOINTS, settings, augmentation, progress)
-    try:
-        checkpoint = last_checkpoint(output / CHECKPOINTS)
-        if checkpoint is not None and (checkpoint / COMPLETE).read_text(encoding="utf-8") == LAST:
-            trainer.take_up_the_end(checkpoint)
-        else:
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    finally:
-        progress.bar.stop()
-    tuned = recogniser.model
-    setattr(tuned.config, SHORT_WINDOWS, True)
-    tuned.config.use_cache = True
+    with recogniser.trained(spec_augment=settings.spec_augment):
+        trainer = _trainer(recogniser, corpus, dev, output / CHECKPOINTS, settings, augmentation, progress)
+        try:
+            _train(trainer, last_checkpoint(output / CHECKPOINTS))
+        finally:
+            progress.bar.stop()
     with saving(output):
-        tuned.save_pretrained(output)
-        recogniser.tokenizer.save_pretrained(output)
-        recogniser.features.save_pretrained(output)
+        recogniser.save(output)
     record = {
         "settings": settings.record(),
         **_described(augmentation),
@@ -194,6 +148,14 @@ def finetune(
     }
     write_text(output / "training.json", json.dumps(record, indent=2) + "\n")
     shutil.rmtree(output / CHECKPOINTS)
+
+
+def _train(trainer: SpeechTrainer, checkpoint: Path | None) -> None:
+    """Train, going on from a checkpoint where there is one."""
+    if checkpoint is not None and (checkpoint / COMPLETE).read_text(encoding="utf-8") == LAST:
+        trainer.take_up_the_end(checkpoint)
+    else:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 
 def _identity(
@@ -259,10 +221,10 @@ def _trainer(
     settings: TrainingSettings,
     augmentation: Augment | None,
     progress: "_Progress",
-) -> WindowTrainer:
+) -> SpeechTrainer:
     cuda = torch.cuda.is_available()
     precision = best_precision() if settings.precision == "auto" else settings.precision
-    arguments = Seq2SeqTrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(directory.absolute()),  # noted in checkpoints as the place of the best
         num_train_epochs=settings.epochs,
         learning_rate=settings.learning_rate,
@@ -292,19 +254,19 @@ def _trainer(
         dataloader_pin_memory=cuda,
         disable_tqdm=True,
     )
-    model = recogniser.model
-    model.config.use_cache = False
+    full_windows = settings.full_windows if recogniser.windowed else 0.0
     callbacks: list[TrainerCallback] = [progress]
     if dev is not None:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=settings.patience))
-    trainer = WindowTrainer(
-        model=model,
+    trainer = SpeechTrainer(
+        model=recogniser.model,
         args=arguments,
         train_dataset=ClipDataset(corpus, recogniser, augmentation),
         eval_dataset=ClipDataset(dev, recogniser) if dev is not None else None,
-        data_collator=Collator(recogniser),
+        data_collator=recogniser.collate,
         callbacks=callbacks,
-        sampler=BucketSampler([u.duration for u in corpus], settings.batch_size, settings.full_windows, settings.seed),
+        recogniser=recogniser,
+        sampler=BucketSampler([u.duration for u in corpus], settings.batch_size, full_windows, settings.seed),
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)

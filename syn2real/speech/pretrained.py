@@ -17,6 +17,14 @@ from syn2real.merge import Checkpoint
 from syn2real.sealing import sealed_directory, sealed_file
 from syn2real.speech.saving import saving
 
+WHISPER = "whisper"
+CTC = {  # by model_type: the class of transformers
+    "wav2vec2": "Wav2Vec2ForCTC",
+    "wav2vec2-conformer": "Wav2Vec2ConformerForCTC",
+    "hubert": "HubertForCTC",
+    "wavlm": "WavLMForCTC",
+}
+
 TIMESTAMPS = 1501  # <|0.00|> to <|30.00|> in steps of 20 ms
 HEAD_SIZE = 64  # width of an attention head in every Whisper
 EOT_EN, EOT_MULTI = 50256, 50257  # <|endoftext|>, by which the two vocabularies are told apart
@@ -64,32 +72,41 @@ def resolve_model(name: str | Path) -> Path:
     if path.is_dir():
         if (path / "config.json").is_file() and (path / "model.bin").is_file():
             return _converted(path / "model.bin", path / "tokenizer.json", path / "config.json")
-        return require_whisper(path)
+        require_recogniser(path)
+        return path
     text = str(name)
     if text in PACKAGES:
         return _packaged(text)
     if text.count("/") == 1 and not text.startswith((".", "/", "~")):
-        return require_whisper(_from_hub(text))
+        path = _from_hub(text)
+        require_recogniser(path)
+        return path
     raise UserError(f"{text}: no such model directory or packaged model{did_you_mean(text, PACKAGES)}")
 
 
-def require_whisper(directory: Path) -> Path:
-    """``directory``, if it holds a Whisper model in Hugging Face's form. Raises `UserError` saying what it lacks."""
+def require_recogniser(directory: Path) -> str:
+    """The ``model_type`` of the recogniser that a Hugging Face directory holds: ``whisper``, or a key of `CTC`.
+
+    Raises `UserError` saying what it lacks.
+    """
     config = directory / "config.json"
     if not config.is_file():
         inner = directory / "model"
         hint = f" (did you mean {inner}?)" if (inner / "config.json").is_file() else ""
-        raise UserError(f"{directory}: no config.json; give a Hugging Face Whisper directory{hint}")
-    kind = _read_json(config).get("model_type")
-    if kind != "whisper":
-        raise UserError(f"{config}: model_type is {kind!r}, not 'whisper'; give a Whisper model")
+        raise UserError(f"{directory}: no config.json; give a Hugging Face model directory{hint}")
+    kind = str(_read_json(config).get("model_type"))
+    if kind not in (WHISPER, *CTC):
+        supported = f"Whisper, or CTC models of type {', '.join(CTC)}"
+        raise UserError(f"{config}: model_type is {kind!r}, which is not supported; give {supported}")
     if not any(next(directory.glob(pattern), None) for pattern in ("*.safetensors", "pytorch_model*.bin")):
         raise UserError(f"{directory}: no weights beside config.json; it needs a model.safetensors")
-    return directory
+    return kind
 
 
 def only_language(directory: Path) -> str:
-    """English, for an English-only model. Raises `UserError` for a multilingual one, which needs to be told."""
+    """English, for an English-only Whisper. Raises `UserError` for any other model, whose language must be told."""
+    if require_recogniser(directory) in CTC:
+        raise UserError(f"{directory}: a CTC model does not say its language; pass --language, for instance en")
     settings = directory / "generation_config.json"
     if settings.is_file() and _read_json(settings).get("lang_to_id"):
         raise UserError(f"{directory}: a multilingual model needs a language; pass --language, for instance es")

@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from syn2real.errors import UserError
 
+OPTIONS = ("spec_augment",)  # fields that mean nothing while they are None or False
+
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
@@ -22,6 +24,7 @@ class TrainingSettings:
     precision: Precision = "auto"  # of the matrix products; weights and optimiser stay float32
     checkpoint_steps: int = 50
     seed: int = 0
+    spec_augment: bool = False  # mask stretches of time and frequency; unset: as the model's own configuration says
 
     def __post_init__(self) -> None:
         if self.epochs <= 0 or self.learning_rate <= 0 or self.batch_size < 1 or self.checkpoint_steps < 1:
@@ -30,8 +33,9 @@ class TrainingSettings:
             raise UserError(f"full_windows is a share between 0 and 1, not {self.full_windows:g}")
 
     def record(self) -> dict[str, Any]:
-        """The settings as JSON: what keys a stage and stands in ``training.json``."""
-        return asdict(self)
+        """The settings as JSON: what keys a stage and stands in ``training.json``. Options that are not in use are left
+        out, so that what was made before there were such options is still found."""
+        return {name: value for name, value in asdict(self).items() if name not in OPTIONS or value}
 
 
 DEFAULTS = TrainingSettings()

@@ -5,7 +5,7 @@ sinusoids, so a shorter input needs only the table's first rows: `encoder_window
 one call. Nothing about the saved model changes, which keeps its full table and works at 30 s in plain transformers.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from syn2real.errors import UserError, did_you_mean
 from syn2real.speech.audio import SAMPLE_RATE, WINDOW
-from syn2real.speech.pretrained import require_whisper
+from syn2real.speech.corpus import Corpus
+from syn2real.speech.recogniser import IGNORED, Clip, Recogniser, label_matrix, load_whole
+from syn2real.speech.recogniser import pick_device as pick_device  # where it was
 
 if TYPE_CHECKING:
     from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
@@ -27,10 +28,15 @@ HOP = 160  # samples between two mel frames: 10 ms
 FRAMES_PER_POSITION = 2  # the second convolution halves the frame rate: one encoder position is 20 ms
 MAX_TARGET = 448  # decoder positions
 SHORT_WINDOWS = "syn2real_short_windows"  # config key: this model was trained on windows shorter than 30 s
+FULL = "full_"  # prefix of the tensors that are padded to 30 s
+
+MARGIN = 0.5  # s of silence left after the longest clip of a short window, so that no final sound is cut
+TOKENS_PER_SECOND = 12  # no language is spoken faster; caps the loops that Whisper falls into on noise
+TOKENS_AT_LEAST = 24
 
 
 @dataclass(frozen=True)
-class Recogniser:
+class WhisperRecogniser(Recogniser):
     """A Whisper model with its tokenizer and feature extractor."""
 
     model: "WhisperForConditionalGeneration"
@@ -38,34 +44,30 @@ class Recogniser:
     features: "WhisperFeatureExtractor"
     language: str | None  # ISO 639-1; None for the English-only models
 
+    windowed = True
+
     @classmethod
-    def load(cls, directory: Path, language: str | None = None, device: str | torch.device = "cpu") -> "Recogniser":
+    def load(  # type: ignore[override]
+        cls, directory: Path, language: str | None = None, device: str | torch.device = "cpu"
+    ) -> "WhisperRecogniser":
         """Load a Hugging Face Whisper directory in float32.
 
-        Raises `UserError` when it is no Whisper model, or when ``language`` is missing or unknown to the model.
+        Raises `UserError` when it cannot be loaded, or when ``language`` is missing or unknown to the model.
         """
         from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
 
-        _quiet_transformers()
-        require_whisper(directory)
-        try:
-            loaded: Any = WhisperForConditionalGeneration.from_pretrained(
-                directory, dtype=torch.float32, output_loading_info=True
-            )
-            tokenizer = WhisperTokenizer.from_pretrained(directory)
-            features = WhisperFeatureExtractor.from_pretrained(directory)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(f"{directory}: cannot be loaded as a Whisper model: {reason}; get it anew") from error
-        model, report = loaded
-        missing = sorted(report["missing_keys"])
-        if missing:  # transformers would go on with random numbers
-            raise UserError(f"{directory}: {len(missing)} weights are missing, {missing[0]} first; get it anew")
+        parts = (WhisperForConditionalGeneration, WhisperTokenizer, WhisperFeatureExtractor)
+        model, tokenizer, features = load_whole(directory, "Whisper", *parts)
         language = _check_language(model, directory, language)
         if language is not None:
             tokenizer.set_prefix_tokens(language=language, task="transcribe", predict_timestamps=False)
         model.to(torch.device(device))
         return cls(model, tokenizer, features, language)
+
+    @property
+    def in_training(self) -> dict[str, Any]:
+        """See `Recogniser.in_training`."""
+        return {"use_cache": False}
 
     @property
     def short_windows(self) -> bool:
@@ -83,12 +85,6 @@ class Recogniser:
         )
         return batch.input_features
 
-    def replace_weights(self, tensor: Callable[[str], torch.Tensor]) -> None:
-        """Overwrite every stored weight with ``tensor(name)``; tied weights follow the one that is stored."""
-        with torch.no_grad():
-            for name, parameter in self.model.named_parameters():
-                parameter.copy_(tensor(name))
-
     def label_ids(self, text: str) -> list[int]:
         """Token ids the decoder must produce after ``<|startoftranscript|>``: language, task, text, end.
 
@@ -101,6 +97,62 @@ class Recogniser:
         if len(ids) >= MAX_TARGET:
             raise UserError(f"a transcript of {len(ids)} tokens exceeds Whisper's {MAX_TARGET}: {text[:60]!r}…")
         return ids
+
+    def labels(self, corpus: Corpus) -> list[list[int]]:
+        """See `Recogniser.labels`."""
+        return [self.label_ids(utterance.text) for utterance in corpus]
+
+    def collate(self, clips: Sequence[Clip]) -> dict[str, torch.Tensor]:
+        """Tensors of the clips cut to the longest among them, and, prefixed with ``full_``, of those padded to 30 s."""
+        short = [clip for clip in clips if not clip.full]
+        full = [clip for clip in clips if clip.full]
+        batch: dict[str, torch.Tensor] = {}
+        if short:
+            seconds = max(len(clip.samples) for clip in short) / SAMPLE_RATE
+            batch |= self._tensors(short, seconds, "")
+        if full:
+            batch |= self._tensors(full, WINDOW, FULL)
+        return batch
+
+    def loss(self, model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Mean loss per label token over both windows of a batch, the encoder cut to each in turn."""
+        total, tokens = torch.zeros((), device=self.model.device), 0
+        for prefix in ("", FULL):
+            if f"{prefix}labels" not in batch:
+                continue
+            features, labels = batch[f"{prefix}input_features"], batch[f"{prefix}labels"]
+            with encoder_window(self.model, features.shape[-1]):
+                loss = model(input_features=features, labels=labels).loss
+            count = int((labels != IGNORED).sum())
+            total, tokens = total + loss * count, tokens + count
+        return total / tokens
+
+    def hear(self, clips: Sequence[np.ndarray], *, short: bool, beams: int) -> list[str]:
+        """See `Recogniser.hear`. Without timestamps, and of at most 24 + 12 tokens per second of audio, which bounds
+        repetition loops."""
+        options: dict[str, Any] = {"num_beams": beams}
+        if self.language is not None:
+            options |= {"language": self.language, "task": "transcribe"}
+        longest = max(len(clip) for clip in clips) / SAMPLE_RATE
+        seconds = min(longest + MARGIN, WINDOW) if short else WINDOW
+        features = self.encode(clips, seconds).to(self.model.device, self.model.dtype)
+        limit = min(round(TOKENS_AT_LEAST + TOKENS_PER_SECOND * longest), MAX_TARGET - 8)
+        with torch.inference_mode(), encoder_window(self.model, features.shape[-1]):
+            tokens = self.model.generate(features, max_new_tokens=limit, **options)
+        return [text.strip() for text in self.tokenizer.batch_decode(tokens, skip_special_tokens=True)]
+
+    def save(self, directory: Path) -> None:
+        """See `Recogniser.save`. The model is marked as one that has learnt short windows."""
+        setattr(self.model.config, SHORT_WINDOWS, True)
+        self.model.config.use_cache = True  # a base saved in the middle of some training may say otherwise
+        super().save(directory)
+        self.tokenizer.save_pretrained(directory)
+        self.features.save_pretrained(directory)
+
+    def _tensors(self, clips: Sequence[Clip], seconds: float, prefix: str) -> dict[str, torch.Tensor]:
+        # Whisper pads with its end token, so labels are masked by length and never by id.
+        features = self.encode([clip.samples for clip in clips], seconds)
+        return {f"{prefix}input_features": features, f"{prefix}labels": label_matrix(clips)}
 
 
 def window_samples(seconds: float) -> int:
@@ -146,16 +198,3 @@ def _check_language(model: Any, directory: Path, language: str | None) -> str | 
     if language not in codes:
         raise UserError(f"{directory}: unknown language {language!r}{did_you_mean(language, codes)}")
     return language
-
-
-def _quiet_transformers() -> None:
-    """Keep transformers' own bars and notices off the user's terminal: we show progress, and check what it warns of."""
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-
-
-def pick_device() -> torch.device:
-    """CUDA where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -14,8 +14,8 @@ from syn2real.speech import audio
 from syn2real.speech.batching import BucketSampler, ClipDataset, Draw
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.finetuning import finetune
+from syn2real.speech.recogniser import load_recogniser
 from syn2real.speech.training import TrainingSettings
-from syn2real.speech.whisper import Recogniser
 
 
 def sampler(**changes) -> BucketSampler:
@@ -57,15 +57,15 @@ class Noise:
 class TestAugmentation:
     @pytest.fixture(scope="class")
     def recogniser(self, tiny_en):
-        return Recogniser.load(tiny_en)
+        return load_recogniser(tiny_en)
 
     def test_it_is_given_the_clip_its_id_and_the_epoch(self, recogniser, recordings):
         corpus = Corpus.load(recordings).sample(3)
         noisy, plain = ClipDataset(corpus, recogniser, Noise(0.1)), ClipDataset(corpus, recogniser)
         expected = Noise(0.1)(audio.read(corpus[1].audio_filepath), corpus[1].id, 5)
-        assert np.array_equal(noisy[Draw(1, False, 5)]["samples"], expected)
-        assert not np.array_equal(noisy[Draw(1, False, 6)]["samples"], expected)
-        assert np.array_equal(plain[Draw(1, False, 5)]["samples"], audio.read(corpus[1].audio_filepath))
+        assert np.array_equal(noisy[Draw(1, False, 5)].samples, expected)
+        assert not np.array_equal(noisy[Draw(1, False, 6)].samples, expected)
+        assert np.array_equal(plain[Draw(1, False, 5)].samples, audio.read(corpus[1].audio_filepath))
 
     @pytest.mark.parametrize(
         ("augmentation", "problem"),

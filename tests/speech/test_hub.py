@@ -15,11 +15,11 @@ LOAD = """
 import sys
 from syn2real.errors import UserError
 from syn2real.speech.pretrained import resolve_model
-from syn2real.speech.whisper import Recogniser
+from syn2real.speech.recogniser import load_recogniser
 
 try:
     directory = resolve_model(sys.argv[1])
-    print(directory, Recogniser.load(directory).model.config.encoder_layers)
+    print(directory, load_recogniser(directory).model.config.encoder_layers)
 except UserError as error:
     sys.exit(f"error: {error}")
 """
@@ -78,5 +78,5 @@ def test_what_cannot_be_had_is_one_line(small, tmp_path):
         other = refusal("acme/llama", environment)
     unreachable = refusal("acme/whisper-small", environment)
     assert missing.startswith("error: acme/whisper-smal: no such model on the hub")
-    assert "model_type is 'llama', not 'whisper'" in other
+    assert "model_type is 'llama', which is not supported; give Whisper, or CTC models of type wav2vec2" in other
     assert unreachable.startswith("error: acme/whisper-small: cannot be fetched from the hub")

@@ -11,7 +11,7 @@ pytest.importorskip("transformers")
 
 from syn2real.errors import UserError
 from syn2real.speech.pretrained import PACKAGES, resolve_model
-from syn2real.speech.whisper import Recogniser
+from syn2real.speech.recogniser import load_recogniser
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_directory_above_a_model_is_not_one(tmp_path, model):
 
 def test_another_kind_of_model(model):
     change(model / "config.json", model_type="llama")
-    with pytest.raises(UserError, match="model_type is 'llama', not 'whisper'"):
+    with pytest.raises(UserError, match=r"model_type is 'llama', which is not supported; give Whisper, or .* wav2vec2"):
         resolve_model(model)
 
 
@@ -68,7 +68,7 @@ def test_damaged_weights(model):
     for damaged in (whole[: len(whole) // 2], b"no weights"):
         weights.write_bytes(damaged)
         with pytest.raises(UserError, match="cannot be loaded as a Whisper model"):
-            Recogniser.load(model)
+            load_recogniser(model)
 
 
 def test_missing_weights_are_not_drawn_at_random(model):
@@ -78,7 +78,7 @@ def test_missing_weights_are_not_drawn_at_random(model):
     weights.pop("model.encoder.layer_norm.weight")
     save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match=r"1 weights are missing, model\.encoder\.layer_norm\.weight first"):
-        Recogniser.load(model)
+        load_recogniser(model)
 
 
 def test_a_ctranslate2_directory_is_converted(converted, tiny_en):

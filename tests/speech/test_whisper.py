@@ -6,14 +6,15 @@ import torch
 
 from syn2real.errors import UserError
 from syn2real.speech.audio import SAMPLE_RATE
-from syn2real.speech.whisper import Recogniser, encoder_window, window_samples
+from syn2real.speech.recogniser import load_recogniser
+from syn2real.speech.whisper import WhisperRecogniser, encoder_window, window_samples
 
 pytest.importorskip("transformers")
 
 
 @pytest.fixture(scope="module")
 def recogniser(tiny_en):
-    return Recogniser.load(tiny_en)
+    return WhisperRecogniser.load(tiny_en)
 
 
 def test_window_lengths_are_whole_positions():
@@ -57,9 +58,9 @@ def test_a_full_window_through_the_slice_is_the_plain_model(recogniser):
 
 
 def test_english_models_take_no_language(tiny_en):
-    assert Recogniser.load(tiny_en, "en").language is None
+    assert WhisperRecogniser.load(tiny_en, "en").language is None
     with pytest.raises(UserError, match="English-only"):
-        Recogniser.load(tiny_en, "es")
+        WhisperRecogniser.load(tiny_en, "es")
 
 
 def test_labels_begin_after_the_start_token(recogniser):
@@ -73,7 +74,7 @@ def test_labels_begin_after_the_start_token(recogniser):
 
 def test_a_directory_that_is_no_model(tmp_path):
     with pytest.raises(UserError, match=r"no config\.json"):
-        Recogniser.load(tmp_path)
+        load_recogniser(tmp_path)
 
 
 class TestMultilingual:
@@ -85,12 +86,12 @@ class TestMultilingual:
         return resolve_model("whisper-base")
 
     def test_labels_name_language_and_task(self, base):
-        recogniser = Recogniser.load(base, "es")
+        recogniser = WhisperRecogniser.load(base, "es")
         prompt = recogniser.tokenizer.convert_ids_to_tokens(recogniser.label_ids("una rana")[:3])
         assert prompt == ["<|es|>", "<|transcribe|>", "<|notimestamps|>"]
 
     def test_a_language_is_needed_and_checked(self, base):
         with pytest.raises(UserError, match="needs a language"):
-            Recogniser.load(base)
+            WhisperRecogniser.load(base)
         with pytest.raises(UserError, match="unknown language 'xx'"):
-            Recogniser.load(base, "xx")
+            WhisperRecogniser.load(base, "xx")
