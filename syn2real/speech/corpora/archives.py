@@ -8,6 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from syn2real.errors import UserError
+from syn2real.progress import track
+from syn2real.sealing import sealed_directory
 
 _AR_MAGIC = b"!<arch>\n"
 _AR_HEADER = 60  # bytes: name 16, time 12, owner 6, group 6, mode 8, size 10, end 2
@@ -37,6 +39,25 @@ def members(path: Path, wanted: Callable[[PurePosixPath], bool]) -> Iterator[tup
         if isinstance(error, FileNotFoundError):
             raise UserError(f"{path}: no such archive") from error
         raise UserError(f"{path}: is damaged or no archive ({error}); fetch it again") from error
+
+
+def extract(path: Path, folder: Path, wanted: Callable[[PurePosixPath], bool]) -> None:
+    """Write the ``wanted`` files of an archive into ``folder``, flat, under the last part of their names.
+
+    The folder is there once all of them are; what a killed run wrote is not written again. Raises `UserError` as
+    `members` does, and for two files of one name.
+    """
+    taken: set[str] = set()
+    with sealed_directory(folder, resume=True) as partial:
+        for name, contents in track(members(path, wanted), f"unpacking {path.name}"):
+            if name.name in taken:
+                raise UserError(f"{path}: holds two files called {name.name}")
+            taken.add(name.name)
+            target = partial / name.name
+            if not target.is_file() or target.stat().st_size != len(contents):
+                target.write_bytes(contents)
+        if not taken:
+            raise UserError(f"{path}: holds none of the recordings looked for")
 
 
 @contextmanager

@@ -15,6 +15,8 @@ def import_folder(
     language: str | None = None,
     licence: str | None = None,
     *,
+    limit: int | None = None,
+    seed: int = 0,
     overwrite: bool = False,
 ) -> ImportReport:
     """Import the recordings listed in a CSV or TSV file with columns ``file,text`` and perhaps ``speaker,domain``.
@@ -38,4 +40,4 @@ def import_folder(
         fields = {column: row[column].strip() for column in ("speaker", "domain") if row.get(column, "").strip()}
         fields |= {key: value for key, value in (("language", language), ("licence", licence)) if value}
         clips.append(Clip(name, path, str(path.relative_to(base).with_suffix("")), text, fields))
-    return import_clips(output, clips, overwrite=overwrite)
+    return import_clips(output, clips, origin={"kind": "folder"}, limit=limit, seed=seed, overwrite=overwrite)

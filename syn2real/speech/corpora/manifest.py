@@ -1,22 +1,24 @@
 """A NeMo manifest whose audio may lie anywhere, copied into a corpus that can be moved."""
 
 import math
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from syn2real.errors import UserError, at
 from syn2real.lines import read_jsonl
-from syn2real.speech.corpora.importing import IMPORTERS, Clip, ImportReport, import_clips
-from syn2real.speech.corpus import Utterance, checked_fields
-
-_OURS = {f.name for f in fields(Utterance)} - {"extra"}
-_PLACE = {"audio_filepath", "duration", "offset", "id", "text"}
+from syn2real.speech.corpora.importing import IMPORTERS, Clip, ImportReport, fields_of, import_clips
+from syn2real.speech.corpus import checked_fields
 
 
 @IMPORTERS.register("manifest")
 def import_manifest(
-    output: Path, source: Path, audio_root: Path | None = None, *, overwrite: bool = False
+    output: Path,
+    source: Path,
+    audio_root: Path | None = None,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
 ) -> ImportReport:
     """Import a JSONL manifest; paths are absolute, or relative to it or to ``audio_root``.
 
@@ -38,7 +40,7 @@ def import_manifest(
             if clips[-1].id in given:
                 raise UserError(at(source, number, f"duplicate id {row['id']!r} (first on line {given[row['id']]})"))
             given[clips[-1].id] = number
-    return import_clips(output, clips, overwrite=overwrite)
+    return import_clips(output, clips, origin={"kind": "manifest"}, limit=limit, seed=seed, overwrite=overwrite)
 
 
 def _clip(row: dict[str, Any], base: Path) -> Clip:
@@ -49,10 +51,8 @@ def _clip(row: dict[str, Any], base: Path) -> Clip:
     if row.get("offset") is not None:
         offset, length = _seconds(row, "offset"), _seconds(row, "duration")
     default = Path(name).name if Path(name).is_absolute() else name
-    others = {key: value for key, value in known.items() if key not in _PLACE}
-    extra = {key: value for key, value in row.items() if key not in _OURS and key not in _PLACE}
     identity = known.get("id") or str(Path(default).with_suffix(""))
-    return Clip(name, path, identity, known["text"], others | {"extra": extra}, offset, length)
+    return Clip(name, path, identity, known["text"], fields_of(row), offset, length)
 
 
 def _seconds(row: dict[str, Any], name: str) -> float:

@@ -7,20 +7,17 @@ short, or were recorded before the text grew, so that the text cannot have been 
 """
 
 import hashlib
-import os
 import re
-import shutil
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from syn2real.cache import cache_directory
 from syn2real.errors import UserError, did_you_mean
-from syn2real.hashing import sha256_file
 from syn2real.progress import say, track
 from syn2real.sealing import require_absent
 from syn2real.speech.corpora.archives import members
+from syn2real.speech.corpora.debian import fetch_package
 from syn2real.speech.corpora.fetching import cached, download
 from syn2real.speech.corpora.importing import IMPORTERS, Clip, ImportReport, import_clips, safe
 
@@ -38,7 +35,13 @@ DENSEST = 30.0  # characters per second; the volunteers speak 10 to 17, and what
 
 @IMPORTERS.register("tuxpaint")
 def import_tuxpaint(
-    output: Path, language: str, source: Path | None = None, *, overwrite: bool = False
+    output: Path,
+    language: str,
+    source: Path | None = None,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
 ) -> ImportReport:
     """Import the stamps spoken in ``language`` (``es``, ``fr``, ``en`` …) from ``source``, fetched when not given.
 
@@ -50,7 +53,16 @@ def import_tuxpaint(
     with tempfile.TemporaryDirectory(prefix="syn2real-stamps-") as place:
         stamps = _unpack(source, language, Path(place))
         clips, skipped = _pair(stamps, language)
-        return import_clips(output, clips, skipped=skipped, densest=DENSEST, overwrite=overwrite)
+        return import_clips(
+            output,
+            clips,
+            origin={"kind": "tuxpaint", "language": language},
+            skipped=skipped,
+            limit=limit,
+            seed=seed,
+            densest=DENSEST,
+            overwrite=overwrite,
+        )
 
 
 def fetch() -> Path:
@@ -63,7 +75,7 @@ def fetch() -> Path:
 
 def _obtain(folder: Path) -> Path:
     try:
-        return _from_apt(folder)
+        return fetch_package(PACKAGE, folder, VERSION, DEB_SHA256)
     except UserError as error:
         apt = error
         say(f"{apt}; trying upstream's tarball")
@@ -71,41 +83,6 @@ def _obtain(folder: Path) -> Path:
         return download(UPSTREAM, folder / UPSTREAM.rsplit("/", 1)[-1], UPSTREAM_SHA256)
     except UserError as error:
         raise UserError(f"{error}; and Debian's package: {apt}") from error
-
-
-def _from_apt(folder: Path) -> Path:
-    if not shutil.which("apt-get") or not shutil.which("apt-cache"):
-        raise UserError("apt-get is not on this system")
-    offered = _offered()
-    if not offered:
-        raise UserError(f"apt-get does not know {PACKAGE}; run `apt-get update` as root and try again")
-    version = VERSION if VERSION in offered else next(iter(offered))
-    for old in folder.glob("*.deb"):
-        old.unlink()  # apt-get keeps a file of the same name unread
-    command = ["apt-get", "download", f"{PACKAGE}={version}"]
-    # stdout is a machine's: apt-get's own progress goes to stderr
-    done = subprocess.run(command, cwd=folder, stdout=2, stderr=subprocess.PIPE, text=True, env=_plain_english())
-    fetched = sorted(folder.glob("*.deb"))
-    if done.returncode or not fetched:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise UserError(f"`{' '.join(command)}` failed ({reason}); run `apt-get update` as root and try again")
-    expected = DEB_SHA256.get(version, offered[version])
-    if (found := sha256_file(fetched[0])) != expected:
-        fetched[0].unlink()
-        raise UserError(f"{fetched[0].name} has SHA-256 {found}, expected {expected}; it was thrown away")
-    return fetched[0]
-
-
-def _offered() -> dict[str, str]:
-    """Version to SHA-256, newest first, of the packages apt knows."""
-    shown = subprocess.run(["apt-cache", "show", PACKAGE], capture_output=True, text=True, env=_plain_english())
-    versions = re.split(r"\n\n+", shown.stdout) if shown.returncode == 0 else []
-    found = (dict(re.findall(r"^(Version|SHA256): *(\S+)$", stanza, re.MULTILINE)) for stanza in versions)
-    return {stanza["Version"]: stanza["SHA256"] for stanza in found if len(stanza) == 2}
-
-
-def _plain_english() -> dict[str, str]:
-    return {**os.environ, "LC_ALL": "C"}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,156 @@
+"""A corpus in the forms other tools read: NeMo's manifest, Parquet for ``datasets``, a Kaldi directory.
+
+Each is whole or absent, holds its own copy of the audio, and comes back through an importer: ``manifest``, ``hf``,
+``kaldi``.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from syn2real.errors import NotInstalled
+from syn2real.lines import write_jsonl
+from syn2real.progress import track
+from syn2real.registry import Registry
+from syn2real.sealing import sealed_directory, write_text
+from syn2real.speech import audio
+from syn2real.speech.corpora.importing import STRINGS, distinct, safe
+from syn2real.speech.corpora.selection import split_name
+from syn2real.speech.corpus import MANIFEST, Corpus, Utterance
+
+EXPORTERS: Registry[Callable[[Corpus, Path, Path], None]] = Registry("export format")
+SHARD = 5_000  # recordings a Parquet file
+_ROWS = 100  # recordings in memory at a time
+_CALLED = {"dev": "validation"}  # as the datasets library has it
+_TEXT = STRINGS | {"id", "text"}
+
+
+def export(corpus: Corpus, output: Path, form: str, *, overwrite: bool = False) -> None:
+    """Write ``corpus`` to the directory ``output`` as ``nemo``, ``hf`` or ``kaldi``.
+
+    Raises `UserError` when the form is unknown or ``output`` is there, `AudioError` for a recording that cannot be
+    read.
+    """
+    write = EXPORTERS.get(form)
+    with sealed_directory(output, overwrite=overwrite) as partial:
+        write(corpus, partial, output)
+
+
+@EXPORTERS.register("nemo")
+def to_nemo(corpus: Corpus, folder: Path, final: Path) -> None:
+    """``manifest.jsonl`` beside ``audio/``, every field a column; NeMo finds relative paths from the manifest."""
+    taken: set[str] = set()
+    rows = []
+    (folder / "audio").mkdir()
+    for utterance in track(corpus, "exporting"):
+        name = f"audio/{safe(distinct(utterance.id, taken))}{utterance.audio_filepath.suffix}"
+        shutil.copyfile(utterance.audio_filepath, folder / name)
+        rows.append({"audio_filepath": name} | _row(utterance))
+    write_jsonl(folder / MANIFEST, rows)
+
+
+@EXPORTERS.register("hf")
+def to_huggingface(corpus: Corpus, folder: Path, final: Path) -> None:
+    """Parquet as on the hub: ``data/SPLIT-00000-of-00001.parquet`` with the recordings' bytes in a column ``audio``.
+
+    ``datasets.load_dataset`` reads it, given the folder, by split (``train``, ``validation``, ``test``; without the
+    field ``split`` all are ``train``). Columns whose values differ in kind are written as JSON text.
+    """
+    try:
+        import pyarrow.parquet
+        from datasets import Audio, Features
+    except ImportError as error:
+        raise NotInstalled("the datasets library", "hf") from error
+    rows = [{name: value for name, value in _row(u).items() if name != "duration"} for u in corpus]
+    columns = _columns(rows)
+    schema = Features({"audio": Audio(), **Features.from_arrow_schema(pyarrow.schema(columns))}).arrow_schema
+    splits: dict[str, list[int]] = {}
+    for place, utterance in enumerate(corpus):
+        name = split_name(str(utterance.extra.get("split") or "train"))
+        splits.setdefault(_CALLED.get(name, name), []).append(place)
+    (folder / "data").mkdir()
+    for name, places in splits.items():
+        shards = [places[start : start + SHARD] for start in range(0, len(places), SHARD)]
+        for number, shard in enumerate(shards):
+            target = folder / "data" / f"{safe(name)}-{number:05d}-of-{len(shards):05d}.parquet"
+            with pyarrow.parquet.ParquetWriter(target, schema) as writer:
+                for start in track(range(0, len(shard), _ROWS), f"exporting {name}"):
+                    batch = [_cells(corpus[n], rows[n], columns) for n in shard[start : start + _ROWS]]
+                    writer.write_table(pyarrow.Table.from_pylist(batch, schema=schema))
+
+
+def _columns(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Column to Arrow type: what all its values are, else text."""
+    import pyarrow
+
+    columns: dict[str, Any] = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = [row[name] for row in rows if name in row]
+        try:
+            columns[name] = pyarrow.infer_type(values)
+        except pyarrow.ArrowInvalid:
+            columns[name] = pyarrow.string()
+    return columns
+
+
+def _cells(utterance: Utterance, row: dict[str, Any], columns: dict[str, Any]) -> dict[str, Any]:
+    path = utterance.audio_filepath
+    cells: dict[str, Any] = {"audio": {"bytes": path.read_bytes(), "path": path.name}}
+    for name, kind in columns.items():
+        value = row.get(name)
+        text = value is not None and str(kind) == "string" and not isinstance(value, str)
+        cells[name] = json.dumps(value, ensure_ascii=False) if text else value
+    return cells
+
+
+@EXPORTERS.register("kaldi")
+def to_kaldi(corpus: Corpus, folder: Path, final: Path) -> None:
+    """``wav.scp``, ``text``, ``utt2spk``, ``spk2utt``, ``utt2dur`` and an ``utt2NAME`` for every further field.
+
+    Utterances are named speaker first and sorted, as Kaldi demands; ``utt2id`` keeps their own names. The audio is
+    16-bit WAV, its paths absolute, as Kaldi runs elsewhere: export again after moving the directory.
+    """
+    import soundfile
+
+    taken: set[str] = set()
+    maps: dict[str, dict[str, str]] = {name: {} for name in ("wav.scp", "text", "utt2spk", "utt2dur")}
+    (folder / "wav").mkdir()
+    for utterance in track(corpus, "exporting"):
+        speaker = safe(utterance.speaker or utterance.id)
+        own = safe(utterance.id)
+        name = safe(distinct(own if own.startswith((f"{speaker}-", f"{speaker}_")) else f"{speaker}-{own}", taken))
+        samples = audio.read(utterance.audio_filepath)
+        soundfile.write(str(folder / "wav" / f"{name}.wav"), samples, audio.SAMPLE_RATE, subtype="PCM_16")
+        maps["wav.scp"][name] = str(final.absolute() / "wav" / f"{name}.wav")
+        maps["text"][name] = utterance.text
+        maps["utt2spk"][name] = speaker
+        maps["utt2dur"][name] = f"{utterance.duration:.4f}".rstrip("0").rstrip(".")
+        for field, value in _row(utterance).items():
+            if field not in ("text", "duration"):
+                called = {"language": "lang"}.get(field, field)
+                text = value if field in _TEXT else _as_text(value)
+                maps.setdefault(f"utt2{called}", {})[name] = text
+    speakers: dict[str, list[str]] = {}
+    for name, speaker in sorted(maps["utt2spk"].items()):
+        speakers.setdefault(speaker, []).append(name)
+    maps["spk2utt"] = {speaker: " ".join(names) for speaker, names in speakers.items()}
+    for table, values in maps.items():
+        write_text(folder / table, "".join(f"{name} {value}\n" for name, value in sorted(values.items())))
+
+
+def _row(utterance: Utterance) -> dict[str, Any]:
+    """All fields that are known but the audio's place."""
+    (row,) = Corpus.of([utterance]).rows(utterance.audio_filepath.parent)
+    return {name: value for name, value in row.items() if name != "audio_filepath" and value is not None}
+
+
+def _as_text(value: Any) -> str:
+    """``value`` as one line that `json.loads` brings back; plain text where it cannot be taken for anything else."""
+    if isinstance(value, str) and value == " ".join(value.split()):
+        try:
+            json.loads(value)
+        except ValueError:
+            return value
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,111 @@
+"""What is exported comes back the same through the importer."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from made import tone
+
+from syn2real.errors import UserError
+from syn2real.speech.corpora import import_huggingface, import_kaldi, import_manifest
+from syn2real.speech.corpora.export import EXPORTERS, export
+from syn2real.speech.corpus import Corpus, Utterance
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Corpus:
+    folder = tmp_path / "corpus"
+
+    def utterance(name: str, seconds: float, text: str, **fields: object) -> Utterance:
+        sound = tone(folder / "audio" / f"{len(list(folder.rglob('*.flac')))}.flac", seconds, 200 + 99 * seconds)
+        return Utterance(name, sound, seconds, text, **fields)  # type: ignore[arg-type]
+
+    made = Corpus.of(
+        [
+            utterance("z/one", 0.5, "Ein Käse, bitte!", speaker="s 2", domain="food", language="de", extra={
+                "split": "train", "age": 31, "note": "42", "stored_wer": 0.0, "tags": ["a", "b"],
+            }),
+            utterance("Z one", 0.75, 'say "yes"', extra={"split": "test", "age": 7, "stored_wer": 0.5}),
+            utterance("syn", 1.0, "three", source="synthetic", engine="espeak", voice="en+f2", seed=12, speaker="s1",
+                      licence="CC0-1.0", extra={"split": "dev", "age": 9, "stored_wer": 1.0}),
+        ]
+    )  # fmt: skip
+    made.save(folder / "manifest.jsonl")
+    return Corpus.load(folder / "manifest.jsonl")
+
+
+def same(returned: Corpus, corpus: Corpus) -> None:
+    """Fields alike, whatever the order, and the sound to the sample."""
+    order = {u.id: u for u in returned}
+    assert set(order) == {u.id for u in corpus}
+    for ours in corpus:
+        theirs = order[ours.id]
+        assert replace(theirs, audio_filepath=ours.audio_filepath) == ours
+        pair = [soundfile.read(u.audio_filepath, dtype="int16")[0] for u in (ours, theirs)]
+        assert np.array_equal(*pair)
+
+
+@pytest.mark.parametrize("split", [True, False])
+@pytest.mark.parametrize("form", ["nemo", "hf", "kaldi"])
+def test_round_trips(tmp_path: Path, corpus: Corpus, form: str, split: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not split:
+        kept = ({k: v for k, v in u.extra.items() if k != "split"} for u in corpus)
+        corpus = Corpus.of(replace(u, extra=extra) for u, extra in zip(corpus, kept, strict=True))
+    export(corpus, tmp_path / "out", form)
+    if form == "nemo":
+        same(import_manifest(tmp_path / "back", tmp_path / "out" / "manifest.jsonl").corpus, corpus)
+    elif form == "kaldi":
+        same(import_kaldi(tmp_path / "back", tmp_path / "out").corpus, corpus)
+    else:
+        datasets = pytest.importorskip("datasets")
+        monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
+        loaded = datasets.load_dataset(str(tmp_path / "out"))
+        assert {name: part.num_rows for name, part in loaded.items()} == (
+            {"train": 1, "validation": 1, "test": 1} if split else {"train": 3}
+        )
+        returned = import_huggingface(tmp_path / "back", tmp_path / "out").corpus
+        same(returned, corpus)
+
+
+def test_kaldi_directories_are_what_kaldi_demands(tmp_path: Path, corpus: Corpus) -> None:
+    export(corpus, tmp_path / "out", "kaldi")
+    tables = {
+        path.name: [line.split(" ", 1) for line in path.read_text(encoding="utf-8").splitlines()]
+        for path in (tmp_path / "out").iterdir()
+        if path.is_file()
+    }
+    for rows in tables.values():
+        assert [name for name, _ in rows] == sorted(name for name, _ in rows)
+    speakers = dict(tables["utt2spk"])
+    assert list(speakers) == [name for name, _ in tables["text"]] == [name for name, _ in tables["wav.scp"]]
+    assert all(name.startswith(speaker) and not set(name) & set(" \t/") for name, speaker in speakers.items())
+    assert {utterance: speaker for speaker, all_ in tables["spk2utt"] for utterance in all_.split()} == speakers
+    for _, path in tables["wav.scp"]:
+        header = soundfile.info(path)
+        assert (header.samplerate, header.channels, header.format, header.subtype) == (16_000, 1, "WAV", "PCM_16")
+
+
+def test_an_export_is_whole_or_absent(tmp_path: Path, corpus: Corpus) -> None:
+    corpus[2].audio_filepath.write_bytes(b"broken")
+    with pytest.raises(UserError, match="cannot be read as audio"):
+        export(corpus, tmp_path / "out", "kaldi")
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
+    export(corpus, tmp_path / "out", "nemo")
+    with pytest.raises(UserError, match="already exists"):
+        export(corpus, tmp_path / "out", "nemo")
+    with pytest.raises(UserError, match=r"unknown export format 'kalid' \(did you mean 'kaldi'\?\)"):
+        export(corpus, tmp_path / "x", "kalid")
+    assert EXPORTERS.names() == ["hf", "kaldi", "nemo"]
+
+
+def test_the_same_corpus_gives_the_same_bytes(tmp_path: Path, corpus: Corpus) -> None:
+    for form in ("nemo", "hf"):
+        for name in ("1", "2"):
+            export(corpus, tmp_path / form / name, form)
+        first, second = (
+            {str(p.relative_to(tmp_path / form / n)): p.read_bytes() for p in (tmp_path / form / n).rglob("*.*")}
+            for n in ("1", "2")
+        )
+        assert first == second and len(first) >= 3
