@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from syn2real.experiments.adaptation import distinct
-from syn2real.speech.corpus import read_sentences
+from syn2real.speech.corpus import distinct, read_sentences
 
 TEXTS = sorted((Path(__file__).parents[1] / "data" / "domains").glob("*.txt"))
 

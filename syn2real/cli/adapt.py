@@ -1,12 +1,16 @@
 """`demo`, `run` and `adapt`: the main job."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from syn2real.cli.output import Json, Language, Model, console, parse_weights, print_json
+from syn2real.errors import UserError
 from syn2real.speech.training import DEFAULTS
+
+if TYPE_CHECKING:
+    from syn2real.experiments.grid_recipe import GridRecipe
 
 
 def add_to(app: typer.Typer) -> None:
@@ -46,23 +50,34 @@ def run(
         list[str] | None, typer.Option("--set", help="Override a key, for instance training.epochs=1.")
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Only validate the recipe.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List a grid's stages with an estimate.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run a study from a recipe. What is finished is reused; the same command goes on after an interruption.
 
+    A recipe with `study: syn2real` adapts a model to one target and delivers it; one with `study: grid` compares
+    systems over many targets, models, voices and seeds.
+
     [bold]Examples[/bold]
 
       syn2real run recipes/speechocean762.yaml --set corpus.manifest=/data/speechocean762/manifest.jsonl
+      syn2real run recipes/speechocean762_full.yaml --dry-run
       syn2real run my.yaml --output runs/mine --set training.epochs=1 --json
     """
     from syn2real.documents import parse_overrides
-    from syn2real.experiments.recipe import load_recipe
+    from syn2real.experiments.grid_recipe import GridRecipe, load_study
 
-    loaded = load_recipe(recipe, parse_overrides(settings or []))
+    loaded = load_study(recipe, parse_overrides(settings or []))
     if check:
         typer.echo(f"{recipe}: valid", err=True)
         return
-    _study(loaded, output or Path("runs") / recipe.stem, as_json)
+    output = output or Path("runs") / recipe.stem
+    if isinstance(loaded, GridRecipe):
+        _grid(loaded, output, dry_run, as_json)
+    elif dry_run:
+        raise UserError(f"{recipe}: only a grid has a dry run; --check validates this recipe")
+    else:
+        _study(loaded, output, as_json)
 
 
 def adapt(
@@ -96,7 +111,7 @@ def adapt(
       syn2real adapt -m whisper-tiny.en -t data/domains/music_en.txt -s calls/manifest.jsonl -o adapted
       syn2real adapt -m ./my-whisper -t menu.txt -s calls/manifest.jsonl -o adapted --test menu-test/manifest.jsonl
     """
-    from syn2real.experiments.adaptation import adaptation_material
+    from syn2real.experiments.material import adaptation_material
     from syn2real.experiments.recipe import parse_recipe
     from syn2real.speech.pretrained import only_language, resolve_model
 
@@ -114,6 +129,31 @@ def adapt(
         training={"epochs": epochs, "learning_rate": learning_rate},
     )
     _study(recipe, output, as_json, material)
+
+
+def _grid(recipe: "GridRecipe", output: Path, dry_run: bool, as_json: bool) -> None:
+    from syn2real.cli.study import plan_grid, run_grid
+
+    if dry_run:
+        plan = plan_grid(recipe, output)
+        if as_json:
+            print_json(plan)
+        else:
+            from syn2real.reports.plan import print_plan
+
+            print_plan(plan, console())
+        return
+    record = run_grid(recipe, output)
+    if as_json:
+        print_json(record)
+    else:
+        from syn2real.reports.grid_terminal import print_grid
+
+        print_grid(record, console())
+    failed = [cell for cell in record["cells"] if cell["status"] != "done"]
+    if failed:
+        typer.echo(f"{len(failed)} of {len(record['cells'])} cells failed; the same command tries them again", err=True)
+        raise typer.Exit(1)
 
 
 def _study(recipe: Any, output: Path, as_json: bool, material: Any = None) -> None:

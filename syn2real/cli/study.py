@@ -1,20 +1,28 @@
 """Running a study into an output directory: stages beneath; model, vector, results and report on top."""
 
 import json
+import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from syn2real.errors import UserError
-from syn2real.experiments.adaptation import Adapted, Material, Study, load_material
+from syn2real.experiments.adaptation import Adapted, Study
+from syn2real.experiments.grid import Grid
+from syn2real.experiments.grid_recipe import GridRecipe
+from syn2real.experiments.grid_record import grid_record
+from syn2real.experiments.material import Material, load_material
 from syn2real.experiments.recipe import Recipe
 from syn2real.experiments.stages import Workspace
+from syn2real.experiments.vectors import transfer_record, vectors_record
 from syn2real.reports.card import model_card
 from syn2real.reports.files import remove_report, write_report
-from syn2real.sealing import sealed_directory, sealed_file, write_text
+from syn2real.sealing import sealed_directory, write_text
 
 STAGES = "stages"
 MODEL = "model"
+VECTOR = "vector.safetensors"
 RESULTS = "results.json"
 
 
@@ -24,8 +32,7 @@ def run_study(recipe: Recipe, output: Path, material: Material | None = None) ->
     The model with its card, and the vector, are there before anything is scored; the report follows where the material
     has test recordings. Raises `UserError` when ``output`` holds something that is not a study's.
     """
-    if output.is_file() or (output.is_dir() and any(output.iterdir()) and not (output / STAGES).is_dir()):
-        raise UserError(f"{output}: already holds something else; choose another --output")
+    _require_own(output)
     workspace = Workspace(output / STAGES)
     study = Study(recipe, material or load_material(recipe), workspace)
     with workspace.lock():
@@ -44,9 +51,55 @@ def run_study(recipe: Recipe, output: Path, material: Material | None = None) ->
     return record
 
 
+def run_grid(recipe: GridRecipe, output: Path) -> dict[str, Any]:
+    """Run a grid into ``output`` and return what `results.json` holds; the report lies beside it.
+
+    Raises `UserError` when ``output`` holds something that is not a study's, or when every cell failed.
+    """
+    from syn2real.reports.grid_files import write_grid_report
+
+    _require_own(output)
+    workspace = Workspace(output / STAGES)
+    grid = Grid(recipe, workspace)
+    with workspace.lock():
+        outcome = grid.run()
+        if not outcome.heard:
+            raise UserError(f"no cell came to an end; the first: {outcome.failed[0].error}")
+        record = grid_record(grid, outcome)
+        write_grid_report(record, output)
+        write_text(output / RESULTS, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        if not outcome.failed:
+            workspace.forget_unfinished()
+    return record
+
+
+def plan_grid(recipe: GridRecipe, output: Path) -> dict[str, Any]:
+    """The stages that `run_grid` would make, with a rough estimate in seconds of this machine's cores; nothing is
+    made."""
+    workspace = Workspace(output / STAGES, dry=True)
+    grid = Grid(recipe, workspace)
+    cells = grid.run().cells
+    vectors_record(grid)
+    transfer_record(grid)
+    cores = os.cpu_count() or 1
+    stages = [asdict(planned) for planned in workspace.planned.values()]
+    left = [row for row in stages if not row["done"]]
+    return {
+        "cells": len(cells),
+        "stages": stages,
+        "done": len(stages) - len(left),
+        "seconds": round(sum(row["seconds"] for row in left) / cores),
+        "cores": cores,
+    }
+
+
+def _require_own(output: Path) -> None:
+    if output.is_file() or (output.is_dir() and any(output.iterdir()) and not (output / STAGES).is_dir()):
+        raise UserError(f"{output}: already holds something else; choose another --output")
+
+
 def _deliver(adapted: Adapted, card: str, output: Path) -> None:
     with sealed_directory(output / MODEL, overwrite=True) as partial:
         shutil.copytree(adapted.model, partial, dirs_exist_ok=True)
         (partial / "README.md").write_text(card, encoding="utf-8")
-    with sealed_file(output / "vector.safetensors") as partial:
-        shutil.copyfile(adapted.vector_file, partial)
+    adapted.vector.save(output / VECTOR)

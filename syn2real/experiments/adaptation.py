@@ -9,131 +9,31 @@ errors summed over proxies is taken. A proxy is either held out of every vector 
 serves all, or takes its turn (`rotate`) with a vector made from the other sources.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from syn2real.errors import UserError, did_you_mean
+from syn2real.experiments.material import Material, default_proxies, require_material, without_sentences
+from syn2real.experiments.pipeline import Blend, Clips, Difference, Pipeline, require_voices
 from syn2real.experiments.recipe import Recipe
 from syn2real.experiments.results import CurvePoint, Results, StudyData, SystemResult, best_scale, measure
 from syn2real.experiments.stages import Stage, Workspace
-from syn2real.hashing import seed_from, sha256_file, sha256_json
-from syn2real.lines import read_jsonl, write_jsonl
-from syn2real.merge import Checkpoint, TaskVector, write
+from syn2real.hashing import seed_from, sha256_json
 from syn2real.progress import say
-from syn2real.speech.corpus import MANIFEST, Corpus, Sentence, read_sentences, sentence_key
+from syn2real.speech.corpus import Corpus, Sentence, distinct, sentence_key
 from syn2real.speech.pretrained import resolve_model
 from syn2real.speech.scoring import Pair, Scores, score
-from syn2real.speech.synthesis import Cast, SynthesisSettings, synthesize
-from syn2real.speech.training import TrainingSettings
 
 if TYPE_CHECKING:
+    from syn2real.merge import TaskVector
     from syn2real.speech.transcription import Window
-
-SYNTHESIS_VERSION = 1
-TRAINING_VERSION = 1
-VECTOR_VERSION = 1
-TRANSCRIPTION_VERSION = 1
-MERGE_VERSION = 1
-
-HYPOTHESES = "hypotheses.jsonl"
-VECTOR = "vector.safetensors"
-
-
-@dataclass(frozen=True)
-class Material:
-    """What a study works on: recordings by role, and the target's text."""
-
-    source: Corpus  # real, for θ_real^S; holds no sentence of the test
-    held_out: Corpus  # real, chooses λ, in no vector
-    test: Corpus  # real recordings of the target, read for scoring only
-    target_text: tuple[Sentence, ...]
-
-
-def load_material(recipe: Recipe) -> Material:
-    """Read the corpus and give every recording its role.
-
-    The target's real training speech gives its text and nothing else. Raises `UserError` for unknown domains or a
-    role without recordings.
-    """
-    corpus = Corpus.load(recipe.corpus.manifest)
-    domains = set(corpus.domains)
-    for name in [*recipe.target, *recipe.sources, *recipe.held_out, *recipe.rotate]:
-        if name not in domains:
-            raise UserError(f"{recipe.corpus.manifest}: no domain {name!r}{did_you_mean(name, domains)}")
-    train, test = _select(corpus, recipe.corpus.train), _select(corpus, recipe.corpus.test)
-    sources = recipe.sources or sorted(domains - {*recipe.target, *recipe.held_out})
-    target_test = test.domain(*recipe.target)
-    if recipe.test_limit is not None:
-        target_test = target_test.sample(recipe.test_limit, recipe.training.seed)
-    # A sentence that the source recordings hold too would be learnt from real speech.
-    held_out = train.domain(*recipe.held_out)
-    source = _without_sentences(train.domain(*sources), [*target_test.sentences, *held_out.sentences])
-    if recipe.source_limit is not None:
-        source = source.sample(recipe.source_limit, recipe.training.seed)
-    if recipe.target_text is not None:
-        sentences = read_sentences(recipe.target_text, recipe.target[0])
-    else:
-        sentences = train.domain(*recipe.target).sentences
-    for role, size in (("source", len(source)), ("test", len(target_test)), ("target text", len(sentences))):
-        if not size:
-            raise UserError(f"{recipe.corpus.manifest}: nothing is left for the role {role!r}; check the selections")
-    return Material(source, held_out, target_test, distinct(sentences))
-
-
-def adaptation_material(source: Path, text: Path, held_out: Sequence[str], test: Path | None) -> Material:
-    """Roles for `syn2real adapt`: a manifest of source speech of which some domains are held out, the target's text,
-    and recordings of the target, where given, to score only."""
-    corpus = Corpus.load(source)
-    for name in held_out:
-        if name not in corpus.domains:
-            raise UserError(f"{source}: no domain {name!r}{did_you_mean(name, corpus.domains)}")
-    tested = Corpus.load(test) if test else Corpus.of(())
-    proxy = corpus.domain(*held_out)
-    return Material(
-        source=_without_sentences(corpus.without(*held_out), [*tested.sentences, *proxy.sentences]),
-        held_out=proxy,
-        test=tested,
-        target_text=distinct(read_sentences(text, text.stem)),
-    )
-
-
-def _require_material(recipe: Recipe, material: Material) -> None:
-    """Raise `UserError` for a role that is left without clips, before anything is trained."""
-    for domain in recipe.held_out:
-        if not len(material.held_out.domain(domain)):
-            raise UserError(f"held_out: no training clips of domain {domain!r} are left to choose λ on")
-    for domain in recipe.rotate:
-        if not len(material.source.domain(domain)) or not len(material.source.without(domain)):
-            raise UserError(f"rotate: domain {domain!r} and the others must both have source clips")
-    if len({sentence_key(u.text) for u in material.source}) < 2:
-        raise UserError("the source speech must hold at least 2 different sentences")
-    strict = recipe.evaluation.strict
-    if (len(material.test) and len(material.test) < 2) or (strict and len(material.target_text) < 4):
-        raise UserError("an interval needs at least 2 test recordings, the strict table at least 4 target sentences")
-
-
-def default_proxies(source: Corpus) -> list[str]:
-    """The source domains that take a turn as the target when nobody names any: the three largest of several."""
-    sizes = Counter(utterance.domain for utterance in source if utterance.domain is not None)
-    return [domain for domain, _ in sizes.most_common(3)] if len(sizes) > 1 else []
-
-
-def distinct(sentences: Sequence[Sentence]) -> tuple[Sentence, ...]:
-    """Each sentence once, in order of first appearance, with an id that depends on the text alone."""
-    unique: dict[str, Sentence] = {}
-    for sentence in sentences:
-        unique.setdefault(sentence_key(sentence.text), sentence)
-    return tuple(replace(s, id=f"t{sha256_json(s.text)[:12]}") for s in unique.values())
 
 
 @dataclass(frozen=True)
 class Adapted:
     """The models of a study, before anything is scored on the target."""
 
-    vector: Stage
     source_real: Stage
     source_synthetic: Stage
     target_synthetic: Stage
@@ -145,48 +45,52 @@ class Adapted:
     @property
     def model(self) -> Path:
         """The adapted model, a Hugging Face directory."""
-        return self.merged.directory / "model"
+        return self.merged.directory
 
     @property
-    def merged_model(self) -> Stage:
-        """The adapted model as a stage that can be transcribed with."""
-        return Stage("syn2real", self.merged.key, self.model)
+    def difference(self) -> Difference:
+        """τ = θ_real^S − θ_syn^S."""
+        return Difference.between(self.source_real, self.source_synthetic)
 
     @property
-    def vector_file(self) -> Path:
-        """The SYN2REAL vector τ."""
-        return self.vector.directory / VECTOR
+    def vector(self) -> "TaskVector":
+        """The same, for the merge core."""
+        return self.difference.vector()
+
+    @property
+    def blend(self) -> Blend:
+        """θ_syn^T with τ to be added."""
+        return Blend(self.target_synthetic, self.difference)
 
 
 class Study:
     """The stages of one recipe in one workspace."""
 
     def __init__(self, recipe: Recipe, material: Material, workspace: Workspace) -> None:
-        _require_material(recipe, material)
+        require_material(recipe, material)
+        require_voices(recipe.synthesis, recipe.language)
         self.recipe = recipe
-        self.workspace = workspace
         self.material = material
-        Cast.choose(self._synthesis_settings(1))  # a misspelt voice is found before anything is trained
-        self.base = resolve_model(recipe.model)
-        self._base = Stage("base", _model_key(self.base), self.base)
-        self._spoken: dict[str, Stage] = {}
+        self.pipeline = Pipeline.of(workspace, resolve_model(recipe.model), recipe.language)
+        self._spoken: dict[str, Clips] = {}
 
     def adapt(self) -> Adapted:
         """Make the adapted model from text and source speech. No real speech of the target is read."""
         recipe, material = self.recipe, self.material
         say(f"{recipe.title}: {len(material.source)} real source clips, {len(material.target_text)} target sentences")
-        vector, real, synthetic = self._source_vector("source", material.source)
+        real, synthetic = self._source_models("source", material.source)
         target = self._target_model("target", material.target_text)
+        difference = Difference.between(real, synthetic)
         proxies: list[str] = []
         curve: list[CurvePoint] = []
         if recipe.scale is not None:
             scale = recipe.scale
         else:
-            proxies, curve = self._choose(vector)
+            proxies, curve = self._choose(difference)
             scale = best_scale(curve)
             say(f"λ = {scale:g}, chosen on {', '.join(proxies)}, without real target speech")
-        merged = self._merge(target, vector, scale)
-        return Adapted(vector, real, synthetic, target, merged, scale, proxies, curve)
+        merged = self.pipeline.write(Blend(target, difference), scale)
+        return Adapted(real, synthetic, target, merged, scale, proxies, curve)
 
     def describe(self, adapted: Adapted) -> Results:
         """How the adapted model was made, without any score on the target."""
@@ -202,8 +106,7 @@ class Study:
         """The same, with every system scored on the target's real recordings."""
         test = self.material.test
         systems = self._systems(adapted, self.recipe.evaluation.full_window)
-        merged = (adapted.scale, adapted.merged_model)
-        curve = self._curve("target", adapted.target_synthetic, adapted.vector, test, merged)
+        curve = self._curve("target", adapted.blend, test)
         strict = self._strict(adapted) if self.recipe.evaluation.strict else None
         utterances = self._utterances(adapted, test)
         # Described last: the strict table has voices of its own.
@@ -211,27 +114,23 @@ class Study:
 
     # ---- the parts of the study ----------------------------------------------------------------------------------
 
-    def _source_vector(self, name: str, source: Corpus) -> tuple[Stage, Stage, Stage]:
-        """τ from real and synthetic speech of the same sentences: (vector, θ_real, θ_syn)."""
-        real = self._train(f"{name}-real", source, source.fingerprint)
+    def _source_models(self, name: str, source: Corpus) -> tuple[Stage, Stage]:
+        """θ_real^S and θ_syn^S, from real and synthetic speech of the same sentences."""
+        real = self.pipeline.tune(self.pipeline.base, Clips.of(source), self.recipe.training, f"{name}-real")
         sentences = [replace(u.sentence, id=f"s{sha256_json([u.id, u.text])[:12]}") for u in source]
-        spoken = self._synthesize(f"{name}-speech", sentences, self.recipe.synthesis.source_renditions)
-        synthetic = self._train(f"{name}-synthetic", _corpus(spoken), spoken.key)
-
-        def subtract(directory: Path) -> None:
-            vector = Checkpoint.open(real.directory) - Checkpoint.open(synthetic.directory)
-            vector.save(directory / VECTOR)
-
-        inputs = {"real": real.key, "synthetic": synthetic.key}
-        vector = self.workspace.stage(f"{name}-vector", subtract, version=VECTOR_VERSION, settings={}, inputs=inputs)
-        return vector, real, synthetic
+        synthetic = self._tuned(name, sentences, self.recipe.synthesis.source_renditions)
+        return real, synthetic
 
     def _target_model(self, name: str, sentences: Sequence[Sentence]) -> Stage:
         """θ_syn^T: the base model fine-tuned on synthetic speech of the sentences."""
-        spoken = self._synthesize(f"{name}-speech", list(sentences), self.recipe.synthesis.target_renditions)
-        return self._train(f"{name}-synthetic", _corpus(spoken), spoken.key)
+        return self._tuned(name, sentences, self.recipe.synthesis.target_renditions)
 
-    def _choose(self, vector: Stage) -> tuple[list[str], list[CurvePoint]]:
+    def _tuned(self, name: str, sentences: Sequence[Sentence], renditions: int) -> Stage:
+        spoken = self.pipeline.speak(sentences, self.recipe.synthesis, renditions, name)
+        self._spoken[spoken.key] = spoken
+        return self.pipeline.tune(self.pipeline.base, spoken, self.recipe.training, f"{name}-synthetic")
+
+    def _choose(self, difference: Difference) -> tuple[list[str], list[CurvePoint]]:
         """Errors by λ, summed over the proxy domains, each with its own synthetic target model and real recordings."""
         recipe, source = self.recipe, self.material.source
         turns = recipe.rotate or ([] if recipe.held_out else default_proxies(source))
@@ -240,56 +139,44 @@ class Study:
             real = self.material.held_out.domain(domain)
             model = self._target_model(f"held-out{number}", distinct(real.sentences))
             names.append(domain)
-            curves.append(self._curve(f"proxy {domain}", model, vector, real))
+            curves.append(self._curve(f"proxy {domain}", Blend(model, difference), real))
         folds = [(domain, source.domain(domain), source.without(domain)) for domain in turns]
         if not curves and not folds:
             # One source domain: half of its sentences play the target, the vector comes from the other half.
             folds = [("half of the source sentences", *source.split(0.5, recipe.training.seed, by="text"))]
         for number, (domain, real, others) in enumerate(folds):
-            fold_vector, _, _ = self._source_vector(f"fold{number}", _without_sentences(others, real.sentences))
+            turn = Difference.between(*self._source_models(f"fold{number}", without_sentences(others, real.sentences)))
             model = self._target_model(f"proxy{number}", distinct(real.sentences))
             names.append(domain)
-            curves.append(self._curve(f"proxy {domain}", model, fold_vector, real))
+            curves.append(self._curve(f"proxy {domain}", Blend(model, turn), real))
         return names, [CurvePoint.total(points) for points in zip(*curves, strict=True)]
 
-    def _curve(
-        self, name: str, model: Stage, vector: Stage, corpus: Corpus, merged: tuple[float, Stage] | None = None
-    ) -> list[CurvePoint]:
-        """Errors of θ + λτ at every λ, in the window the models were trained for. Where one of these models was written
-        already, as ``merged`` (λ, model), that is heard, and once for all; the others are added in memory."""
+    def _curve(self, name: str, blend: Blend, corpus: Corpus) -> list[CurvePoint]:
+        """Errors of θ + λτ at every λ, in the window the models were trained for."""
         points = []
         for scale in self.recipe.lambdas:
-            if merged is not None and scale == merged[0]:
-                stage = self._transcribe(f"{name}-λ{scale:g}", merged[1], corpus, "short")
-            else:
-                stage = self._transcribe(f"{name}-λ{scale:g}", model, corpus, "short", (vector, scale))
-            scores = self._score(stage, corpus)
-            points.append(CurvePoint(scale, scores.total.errors, scores.total.words))
+            total = self._heard(name, blend, scale, corpus, "short").total
+            points.append(CurvePoint(scale, total.errors, total.words))
         return points
-
-    def _merge(self, model: Stage, vector: Stage, scale: float) -> Stage:
-        def apply(directory: Path) -> None:
-            merged = Checkpoint.open(model.directory) + scale * TaskVector.load(vector.directory / VECTOR)
-            write(merged, directory / "model", overwrite=True)
-
-        return self.workspace.stage(
-            "merged", apply, version=MERGE_VERSION, settings={"scale": scale}, inputs={"m": model.key, "v": vector.key}
-        )
 
     def _systems(self, adapted: Adapted, full: Sequence[str], tested: Corpus | None = None) -> list[SystemResult]:
         """Every system on the target's real recordings (or those of ``tested``) in short windows, and those of
         ``full`` at 30 s too, each against target-synthetic in the same window."""
-        wanted = {u.id for u in (self.material.test if tested is None else tested)}
+        test = self.material.test
+        wanted = {u.id for u in (test if tested is None else tested)}
         tuned = {
-            "source-synthetic": adapted.source_synthetic,
-            "source-real": adapted.source_real,
-            "target-synthetic": adapted.target_synthetic,
-            "syn2real": adapted.merged_model,
+            "source-synthetic": (Blend(adapted.source_synthetic), 0.0),
+            "source-real": (Blend(adapted.source_real), 0.0),
+            "target-synthetic": (Blend(adapted.target_synthetic), 0.0),
+            "syn2real": (adapted.blend, adapted.scale),
         }
         # Untouched Whisper loops in short windows, so it is heard at 30 s only.
-        heard: dict[tuple[str, Window], Scores] = {("zero-shot", "full"): self._heard(self._base, "full")}
-        heard |= {(name, "short"): self._heard(model, "short") for name, model in tuned.items()}
-        heard |= {(name, "full"): self._heard(tuned[name], "full") for name in full}
+        heard: dict[tuple[str, Window], Scores] = {}
+        heard["zero-shot", "full"] = self._heard("zero-shot", Blend(self.pipeline.base), 0.0, test, "full")
+        windows: list[tuple[Window, Sequence[str]]] = [("short", list(tuned)), ("full", full)]
+        for window, names in windows:
+            for name in names:
+                heard[name, window] = self._heard(name, *tuned[name], test, window)
         found = {key: scores.filter(lambda u: u.id in wanted) for key, scores in heard.items()}
         return [
             measure(
@@ -308,89 +195,13 @@ class Study:
         seed = self.recipe.training.seed
         ranked = sorted(self.material.target_text, key=lambda s: seed_from(seed, "strict", s.text))
         spoken = ranked[: len(ranked) // 2]
-        unseen = _without_sentences(self.material.test, spoken)
+        unseen = without_sentences(self.material.test, spoken)
         target = self._target_model("strict", spoken)
-        merged = self._merge(target, adapted.vector, adapted.scale)
-        return self._systems(replace(adapted, target_synthetic=target, merged=merged), [], unseen)
+        return self._systems(replace(adapted, target_synthetic=target), [], unseen)
 
-    # ---- single stages -------------------------------------------------------------------------------------------
-
-    def _synthesize(self, name: str, sentences: list[Sentence], renditions: int) -> Stage:
-        recipe = self.recipe.synthesis
-        settings = self._synthesis_settings(renditions)
-        stated = recipe.model_dump() | {"renditions": renditions, "language": self.recipe.language}
-        stated = {key: value for key, value in stated.items() if not key.endswith("_renditions")}
-        stated["engines"] = list(recipe.engines.items())  # a list, for their order decides the draws
-        text = sha256_json([[s.id, s.text, s.domain] for s in sentences])
-
-        def speak(directory: Path) -> None:
-            synthesize(sentences, settings, directory)
-
-        stage = self.workspace.stage(
-            name, speak, version=SYNTHESIS_VERSION, settings=stated, inputs={"sentences": text}
-        )
-        self._spoken[stage.key] = stage
-        return stage
-
-    def _synthesis_settings(self, renditions: int) -> SynthesisSettings:
-        recipe = self.recipe.synthesis
-        return SynthesisSettings(
-            engines=recipe.engines,
-            language=self.recipe.language,
-            voices=tuple(recipe.voices),
-            renditions=renditions,
-            commercial_only=recipe.commercial_only,
-            seed=recipe.seed,
-        )
-
-    def _train(self, name: str, corpus: Corpus, corpus_key: str) -> Stage:
-        from syn2real.speech.finetuning import best_precision, finetune
-
-        settings = self.recipe.training.model_dump()
-        if settings["precision"] == "auto":
-            settings["precision"] = best_precision()
-
-        def train(directory: Path) -> None:
-            chosen = TrainingSettings(**settings)
-            finetune(self.base, corpus, directory, chosen, language=self.recipe.language, title=f"training {name}")
-
-        inputs = {"model": self._base.key, "corpus": corpus_key}
-        stated = settings | {"language": self.recipe.language}
-        return self.workspace.stage(name, train, version=TRAINING_VERSION, settings=stated, inputs=inputs)
-
-    def _transcribe(
-        self, name: str, model: Stage, corpus: Corpus, window: "Window", shift: tuple[Stage, float] | None = None
-    ) -> Stage:
-        """Hypotheses of a model, or of model + λ·vector added in memory by the merge core."""
-        vector, scale = shift or (None, 0.0)
-        inputs = {"model": model.key, "corpus": corpus.fingerprint}
-        if vector is not None and scale:
-            inputs["vector"] = vector.key
-
-        def transcribe_all(directory: Path) -> None:
-            from syn2real.speech.transcription import TranscriptionSettings, transcribe
-            from syn2real.speech.whisper import Recogniser, pick_device
-
-            recogniser = Recogniser.load(model.directory, self.recipe.language, pick_device())
-            if vector is not None and scale:
-                merged = Checkpoint.open(model.directory) + scale * TaskVector.load(vector.directory / VECTOR)
-                recogniser.replace_weights(merged.tensor)
-            texts = transcribe(recogniser, corpus, TranscriptionSettings(window=window), title=f"hearing {name}")
-            write_jsonl(directory / HYPOTHESES, ({"id": key, "pred_text": text} for key, text in texts.items()))
-
-        settings: dict[str, Any] = {"window": window, "language": self.recipe.language, "scale": scale}
-        # Not called by `name`: a curve's λ = 0 and the plain model are one stage.
-        return self.workspace.stage(
-            "hypotheses", transcribe_all, version=TRANSCRIPTION_VERSION, settings=settings, inputs=inputs
-        )
-
-    def _heard(self, model: Stage, window: "Window") -> Scores:
-        """Scores of a model on the whole test."""
-        test = self.material.test
-        return self._score(self._transcribe(f"{model.name} ({window})", model, test, window), test)
-
-    def _score(self, hypotheses: Stage, corpus: Corpus) -> Scores:
-        texts = read_hypotheses(hypotheses.directory / HYPOTHESES)
+    def _heard(self, name: str, blend: Blend, scale: float, corpus: Corpus, window: "Window") -> Scores:
+        """Scores of θ + λτ on a corpus."""
+        texts = self.pipeline.hear(blend, scale, corpus, window, f"{name}, λ={scale:g}" if scale else name)
         pairs = [Pair(u.id, u.text, texts[u.id], u.speaker, u.domain) for u in corpus]
         return score(pairs, self.recipe.evaluation.normaliser)
 
@@ -399,7 +210,7 @@ class Study:
     def _data(self) -> StudyData:
         material = self.material
         tested = {sentence_key(utterance.text) for utterance in material.test}
-        spoken = [utterance for stage in self._spoken.values() for utterance in _corpus(stage)]
+        spoken = [utterance for clips in self._spoken.values() for utterance in clips.load()]
         return StudyData(
             source_clips=len(material.source),
             source_seconds=round(material.source.duration, 1),
@@ -416,7 +227,8 @@ class Study:
         )
 
     def _utterances(self, adapted: Adapted, test: Corpus) -> list[dict[str, Any]]:
-        before, after = self._heard(adapted.target_synthetic, "short"), self._heard(adapted.merged_model, "short")
+        before = self._heard("target-synthetic", adapted.blend, 0.0, test, "short")
+        after = self._heard("syn2real", adapted.blend, adapted.scale, test, "short")
         return [
             {
                 "id": u.id,
@@ -429,31 +241,3 @@ class Study:
             }
             for u, x, y in zip(test, before, after, strict=True)
         ]
-
-
-def read_hypotheses(path: Path) -> dict[str, str]:
-    """Hypotheses by utterance id, as the transcription stage wrote them."""
-    return {row["id"]: row["pred_text"] for _, row in read_jsonl(path)}
-
-
-def _without_sentences(corpus: Corpus, sentences: Sequence[Sentence]) -> Corpus:
-    """The utterances that say none of these sentences."""
-    known = {sentence_key(sentence.text) for sentence in sentences}
-    return corpus.filter(lambda u: sentence_key(u.text) not in known)
-
-
-def _select(corpus: Corpus, wanted: dict[str, str]) -> Corpus:
-    return corpus.filter(lambda u: all(str(_field(u, name)) == value for name, value in wanted.items()))
-
-
-def _field(utterance: Any, name: str) -> Any:
-    return utterance.extra.get(name) if name in utterance.extra else getattr(utterance, name, None)
-
-
-def _corpus(stage: Stage) -> Corpus:
-    return Corpus.load(stage.directory / MANIFEST)
-
-
-def _model_key(directory: Path) -> str:
-    names = sorted(p for p in directory.iterdir() if p.suffix in (".safetensors", ".json", ".bin"))
-    return sha256_json([[path.name, sha256_file(path)] for path in names])

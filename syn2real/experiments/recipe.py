@@ -12,11 +12,13 @@ Tuned = Literal["source-synthetic", "source-real", "target-synthetic", "syn2real
 Lambda = Annotated[float, Field(ge=-2, le=4)]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A part of a recipe: no key it does not know, no change after reading."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class CorpusRecipe(_Strict):
+class CorpusRecipe(Strict):
     """The real recordings, with domains. ``train`` and ``test`` say which lines are which, by their fields."""
 
     manifest: Path
@@ -24,7 +26,7 @@ class CorpusRecipe(_Strict):
     test: dict[str, str] = {}
 
 
-class SynthesisRecipe(_Strict):
+class SynthesisRecipe(Strict):
     """Who speaks the text: engines with weights, and how often each sentence is spoken."""
 
     engines: dict[str, Annotated[float, Field(gt=0)]] = {"espeak": 1.0}
@@ -35,7 +37,7 @@ class SynthesisRecipe(_Strict):
     seed: int = 0
 
 
-class TrainingRecipe(_Strict):
+class TrainingRecipe(Strict):
     """Fine-tuning, the same for every model of the study."""
 
     epochs: Annotated[float, Field(gt=0)] = DEFAULTS.epochs
@@ -49,18 +51,23 @@ class TrainingRecipe(_Strict):
     seed: int = DEFAULTS.seed
 
 
-class EvaluationRecipe(_Strict):
-    """How systems are scored."""
+class ScoringRecipe(Strict):
+    """The normaliser of both sides, and the bootstrap."""
 
     normaliser: Literal["none", "basic", "english"] = "basic"
     draws: Annotated[int, Field(ge=100)] = 10_000
     level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+
+
+class EvaluationRecipe(ScoringRecipe):
+    """How systems are scored."""
+
     # Tuned models that are also scored padded to 30 s, as plain transformers would run them.
     full_window: list[Tuned] = ["source-synthetic", "source-real", "target-synthetic", "syn2real"]
     strict: bool = False  # also: synthesise half of the target's sentences, test on recordings of the other half
 
 
-class Recipe(_Strict):
+class Recipe(Strict):
     """A SYN2REAL study: arXiv 2406.02925, with λ chosen without any real speech of the target."""
 
     study: Literal["syn2real"] = "syn2real"

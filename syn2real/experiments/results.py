@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from syn2real import __version__
-from syn2real.experiments.recipe import EvaluationRecipe, Recipe
+from syn2real.experiments.recipe import Recipe, ScoringRecipe
 from syn2real.speech.scoring import Pair, Scores, score
 from syn2real.speech.statistics import bootstrap_interval, paired_test
 
@@ -129,7 +129,7 @@ def measure(
     *,
     baseline: Scores | None,
     scale: float | None,
-    evaluation: EvaluationRecipe,
+    evaluation: ScoringRecipe,
 ) -> SystemResult:
     """A system's WER with interval, CER, un-normalised WER, and the paired test against ``baseline``."""
     interval = bootstrap_interval(scores, evaluation.level, evaluation.draws)

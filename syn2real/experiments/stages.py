@@ -26,15 +26,29 @@ class Stage:
     directory: Path
 
 
+@dataclass(frozen=True)
+class Planned:
+    """A stage that a dry run came by, made already or not."""
+
+    name: str
+    title: str
+    amount: float  # clips to speak, to hear, or to train on (each as often as it is seen)
+    seconds: float  # of one CPU core, roughly
+    done: bool
+
+
 class Workspace:
     """A directory of stages.
 
     A stage's key is a hash of its name, its code version, its settings and the keys of its inputs, so that a change
-    anywhere remakes exactly what depends on it.
+    anywhere remakes exactly what depends on it. With ``dry`` nothing is made and every stage asked for is noted in
+    ``planned``, by key.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, dry: bool = False) -> None:
         self.root = root
+        self.dry = dry
+        self.planned: dict[str, Planned] = {}
 
     def stage(
         self,
@@ -44,8 +58,12 @@ class Workspace:
         version: int,
         settings: Mapping[str, Any],
         inputs: Mapping[str, str],
+        title: str = "",
+        amount: float = 0.0,
+        seconds: float = 0.0,
     ) -> Stage:
-        """The stage of this key, made now unless it is there.
+        """The stage of this key, made now unless it is there; ``title``, ``amount`` and ``seconds`` (of one CPU core,
+        roughly) are for a dry run's list.
 
         ``make`` fills the directory it is given. After a kill it is given the same directory again, with what it
         holds, and must end in the same bytes. ``version`` is raised when the code's outcome changes.
@@ -53,7 +71,9 @@ class Workspace:
         identity = {"stage": name, "version": version, "settings": dict(settings), "inputs": dict(inputs)}
         key = sha256_json(identity)
         directory = self.root / f"{name}-{key[:12]}"
-        if directory.is_dir():
+        if self.dry:
+            self.planned.setdefault(key, Planned(name, title, amount, seconds, directory.is_dir()))
+        if self.dry or directory.is_dir():
             return Stage(name, key, directory)
         if partial_path(directory).exists():
             say(f"{name}: going on where it stopped")

@@ -5,7 +5,7 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from random import Random
@@ -94,7 +94,7 @@ class Corpus:
         Raises `UserError` naming file and line for a line that is not a JSON object, a missing or mistyped field,
         empty text, a duplicate id, and audio that is missing, unreadable, empty or outside the folder.
         """
-        return cls.of(_parse_manifest(Path(manifest), Path(audio_root) if audio_root else None))
+        return Manifest.read(Path(manifest), Path(audio_root) if audio_root else None).corpus()
 
     def save(self, manifest: Path) -> None:
         """Write the manifest, whole or not at all. Raises `UserError` for audio outside the manifest's folder."""
@@ -187,6 +187,72 @@ class Corpus:
             raise AudioError(found[0] + more)
 
 
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The lines of a manifest, by number. No audio is opened before a corpus is asked for, and then only that
+    corpus's: a study may hold recordings in its manifest that it must not touch."""
+
+    path: Path
+    base: Path  # what audio paths are relative to, and may not leave
+    rows: tuple[tuple[int, Row], ...]
+
+    @classmethod
+    def read(cls, path: Path, audio_root: Path | None = None) -> "Manifest":
+        """Read a JSONL manifest. Raises `UserError` naming file and line for a line that is no utterance."""
+        if not path.is_file():
+            raise UserError(f"{path}: no such manifest")
+        rows = []
+        for number, row in read_jsonl(path):
+            try:
+                checked_fields(row)
+            except UserError as error:
+                raise type(error)(at(path, number, str(error))) from error
+            rows.append((number, row))
+        if not rows:
+            raise UserError(f"{path}: holds no utterances")
+        return cls(path, (audio_root or path.parent).resolve(), tuple(rows))
+
+    def select(self, keep: Callable[[Row], bool]) -> "Manifest":
+        """The lines for which ``keep`` holds."""
+        return Manifest(self.path, self.base, tuple((number, row) for number, row in self.rows if keep(row)))
+
+    @property
+    def sentences(self) -> list[Sentence]:
+        """The text of every line, in order."""
+        return [Sentence(_identity(row), " ".join(row["text"].split()), row.get("domain")) for _, row in self.rows]
+
+    def corpus(self) -> Corpus:
+        """The utterances of these lines; their audio's headers are read. Raises as `Corpus.load` does."""
+        return Corpus.of(self._utterances())
+
+    def _utterances(self) -> Iterator[Utterance]:
+        seen: dict[str, int] = {}
+        for number, row in self.rows:
+            try:
+                utterance = _utterance(row, self.base)
+            except UserError as error:
+                raise type(error)(at(self.path, number, str(error))) from error
+            if utterance.id in seen:
+                problem = f"duplicate id {utterance.id!r} (first on line {seen[utterance.id]}); give each its own"
+                raise UserError(at(self.path, number, problem))
+            seen[utterance.id] = number
+            yield utterance
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Whether a line has these fields, as ``{"split": "train"}``; with none, every line has them."""
+
+    wanted: dict[str, str]
+
+    def __call__(self, row: Row) -> bool:
+        """True when every field has the value wanted; a line that names no ``source`` is real."""
+        return all(str(({"source": "real"} | row).get(name)) == value for name, value in self.wanted.items())
+
+
 def read_sentences(path: Path, domain: str | None = None) -> list[Sentence]:
     """Domain text: one sentence a line of a text file, or the ``text`` of each line of a ``.jsonl`` manifest.
 
@@ -217,6 +283,14 @@ def sentence_key(text: str) -> str:
     return " ".join(kept.split()) or text.strip()
 
 
+def distinct(sentences: Iterable[Sentence]) -> tuple[Sentence, ...]:
+    """Each sentence once, in order of first appearance, with an id that depends on the text alone."""
+    unique: dict[str, Sentence] = {}
+    for sentence in sentences:
+        unique.setdefault(sentence_key(sentence.text), sentence)
+    return tuple(replace(s, id=f"t{sha256_json(s.text)[:12]}") for s in unique.values())
+
+
 def _unit(utterance: Utterance, by: Unit) -> str:
     if by == "speaker":
         return utterance.speaker or utterance.id
@@ -228,25 +302,6 @@ def _record(utterance: Utterance, base: Path | None) -> dict[str, Any]:
     path = utterance.audio_filepath
     record["audio_filepath"] = os.path.relpath(path.resolve(), base) if base else path.name
     return {name: value for name, value in record.items() if value is not None} | utterance.extra
-
-
-def _parse_manifest(path: Path, audio_root: Path | None) -> Iterator[Utterance]:
-    if not path.is_file():
-        raise UserError(f"{path}: no such manifest")
-    base = (audio_root or path.parent).resolve()
-    seen: dict[str, int] = {}
-    for number, row in read_jsonl(path):
-        try:
-            utterance = _utterance(row, base)
-        except UserError as error:
-            raise type(error)(at(path, number, str(error))) from error
-        if utterance.id in seen:
-            problem = f"duplicate id {utterance.id!r} (first on line {seen[utterance.id]}); give each its own"
-            raise UserError(at(path, number, problem))
-        seen[utterance.id] = number
-        yield utterance
-    if not seen:
-        raise UserError(f"{path}: holds no utterances")
 
 
 def checked_fields(row: dict[str, Any]) -> dict[str, Any]:
@@ -270,6 +325,10 @@ def checked_fields(row: dict[str, Any]) -> dict[str, Any]:
     return known
 
 
+def _identity(row: Row) -> str:
+    return str(row.get("id") or Path(row["audio_filepath"]).with_suffix(""))
+
+
 def _utterance(row: dict[str, Any], base: Path) -> Utterance:
     known = checked_fields(row)
     name = known.pop("audio_filepath")
@@ -280,6 +339,6 @@ def _utterance(row: dict[str, Any], base: Path) -> Utterance:
         measured = audio.info(path).duration
     except AudioError as error:
         raise AudioError(str(error).replace(str(path), name)) from error
-    known.setdefault("id", str(Path(name).with_suffix("")))
+    known["id"] = _identity(row)
     extra = {name: value for name, value in row.items() if name not in _TYPES}
     return Utterance(audio_filepath=path, extra=extra, **(known | {"duration": round(measured, 4)}))

@@ -1,0 +1,278 @@
+"""Running a grid: every system in every cell, with what cells have in common made once.
+
+A cell is a target under one condition (base model, voices, number of sources, seed). A cell that fails is noted, and
+the others go on. Whatever is finished is found again by its hash, so the same command goes on after an interruption.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from syn2real.errors import UserError
+from syn2real.experiments.comparison import Heard
+from syn2real.experiments.grid_recipe import GridRecipe, System
+from syn2real.experiments.pipeline import Blend, Pipeline, Scale, require_voices
+from syn2real.experiments.protocol import Fold, Roles
+from syn2real.experiments.recipe import SynthesisRecipe
+from syn2real.experiments.results import CurvePoint
+from syn2real.experiments.scales import Choice, choose, choose_groups
+from syn2real.experiments.stages import Workspace
+from syn2real.experiments.systems import Workshop
+from syn2real.progress import say
+from syn2real.speech.corpus import Corpus
+from syn2real.speech.pretrained import resolve_model
+from syn2real.speech.scoring import Pair, Scores, score
+
+if TYPE_CHECKING:
+    from syn2real.speech.transcription import Window
+
+BlendOf = Callable[[str, Sequence[str]], Blend]  # of a target and source domains
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What the cells of one table have in common, and the seed."""
+
+    model: str
+    engines: str
+    synthesis: SynthesisRecipe
+    sources: int | None  # how many source domains; None for all
+    draw: int  # which random choice of them
+    seed: int
+    repetition: int  # counts seeds and draws
+
+    @property
+    def label(self) -> str:
+        """Voices, and the number of source domains where that varies."""
+        return self.engines if self.sources is None else f"{self.engines}, {self.sources} source domains"
+
+
+@dataclass
+class CellReport:
+    """How a cell went."""
+
+    target: str
+    model: str
+    engines: str
+    seed: int
+    status: str = "done"
+    error: str | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The λ of a system in a cell, and the errors on the target at every λ, which chose nothing."""
+
+    target: str
+    condition: Condition
+    system: System
+    choice: Choice
+    target_curve: tuple[CurvePoint, ...]
+
+    @property
+    def oracle(self) -> float:
+        """The best λ on the test itself."""
+        from syn2real.experiments.results import best_scale
+
+        return best_scale(self.target_curve)
+
+
+@dataclass
+class Outcome:
+    """Everything a grid heard and chose."""
+
+    heard: list[Heard] = field(default_factory=list)
+    chosen: list[Chosen] = field(default_factory=list)
+    cells: list[CellReport] = field(default_factory=list)
+
+    @property
+    def failed(self) -> list[CellReport]:
+        """Cells that did not come to an end."""
+        return [cell for cell in self.cells if cell.status != "done"]
+
+
+class Grid:
+    """The cells of one recipe in one workspace."""
+
+    def __init__(self, recipe: GridRecipe, workspace: Workspace) -> None:
+        self.recipe = recipe
+        self.workspace = workspace
+        self.roles = Roles(recipe)
+        for synthesis in recipe.engine_sets.values():
+            require_voices(synthesis, recipe.language)
+        bases = {name: resolve_model(name) for name in recipe.models}
+        self._pipelines = {name: Pipeline.of(workspace, base, recipe.language) for name, base in bases.items()}
+
+    def run(self) -> Outcome:
+        """Every cell. In a dry run nothing is made, and the outcome is empty of scores."""
+        outcome = Outcome()
+        for condition in self.conditions():
+            for target in self.roles.targets:
+                cell = CellReport(target, condition.model, condition.label, condition.repetition)
+                outcome.cells.append(cell)
+                begun = time.monotonic()
+                say(f"{condition.model}, {condition.label}, seed {condition.repetition}: target {target}")
+                try:
+                    heard, chosen = self._cell(condition, target)
+                except Exception as error:  # one cell's trouble is not the others'
+                    if self.workspace.dry:
+                        raise
+                    cell.status, cell.error = "failed", _words(error)
+                    say(f"failed: {cell.error}")
+                else:
+                    outcome.heard += heard
+                    outcome.chosen += chosen
+                cell.seconds = round(time.monotonic() - begun, 1)
+        return outcome
+
+    def conditions(self) -> Iterator[Condition]:
+        """Models × voices × numbers of sources × seeds and draws."""
+        recipe = self.recipe
+        for model in recipe.models:
+            for engines, synthesis in recipe.engine_sets.items():
+                for count in recipe.counts:
+                    repetition = 0
+                    for seed in recipe.seeds:
+                        for draw in range(recipe.sources.draws):
+                            spoken = synthesis.model_copy(update={"seed": synthesis.seed + seed})
+                            yield Condition(model, engines, spoken, count, draw, seed, repetition)
+                            repetition += 1
+
+    def workshop(self, condition: Condition) -> Workshop:
+        """What makes the models of a condition."""
+        training = self.recipe.training_for(condition.model)
+        seeded = training.model_copy(update={"seed": training.seed + condition.seed})
+        pipeline = self._pipelines[condition.model]
+        return Workshop(pipeline, self.roles, self.recipe, condition.synthesis, seeded)
+
+    # ---- one cell ------------------------------------------------------------------------------------------------
+
+    def _cell(self, condition: Condition, target: str) -> tuple[list[Heard], list[Chosen]]:
+        workshop = self.workshop(condition)
+        fold = self.roles.fold(target, condition.sources, condition.draw)
+        heard, chosen = [], []
+        for system in self.recipe.systems:
+            blend_of = _maker(workshop, system)
+            blend = blend_of(target, fold.sources)
+            scales: dict[str, Scale] = {system: 0.0}
+            if blend.difference is not None:
+                found = self._chosen(workshop, condition, fold, system, blend_of)
+                chosen.append(found)
+                scales = {system: found.choice.scale, f"{system} (oracle)": found.oracle}
+            for name, scale in scales.items():
+                heard += self._heard(workshop, condition, target, name, blend, scale)
+        return heard, chosen
+
+    def _chosen(
+        self, workshop: Workshop, condition: Condition, fold: Fold, system: System, blend_of: BlendOf
+    ) -> Chosen:
+        choice = self.choose(workshop.pipeline, fold, blend_of, self._grid_of(system), system)
+        blend = blend_of(fold.target, fold.sources)
+        test = self.roles.test(fold.target)
+        errors = self._errors(workshop.pipeline, [(blend, test)], f"{system} on {fold.target}")
+        if system == "syn2real-groups":
+            parts = self._trials(fold, blend_of)
+            tried = self._errors(workshop.pipeline, parts, f"{system}, proxies of {fold.target}")
+            choice = choose_groups(tried, choice, self.recipe.scale.groups, self.recipe.scale.group_factors)
+        curve = tuple(CurvePoint(scale, *errors(scale)) for scale in self._grid_of(system))
+        return Chosen(fold.target, condition, system, choice, curve)
+
+    def choose(self, pipeline: Pipeline, fold: Fold, blend_of: BlendOf, grid: Sequence[float], title: str) -> Choice:
+        """λ as the recipe wants it chosen; no recording of the target is heard."""
+        recipe = self.recipe.scale
+        if recipe.by == "fixed" and recipe.fixed is not None:
+            return Choice(recipe.fixed, "fixed", (), ())
+        if recipe.by == "proxies":
+            if not fold.proxies:
+                raise UserError(f"{fold.target}: no proxy is left to choose λ on; name more domains or a fixed λ")
+            errors = self._errors(pipeline, self._trials(fold, blend_of), f"{title}, proxies of {fold.target}")
+            return self._settled(choose(errors, grid, "proxies", fold.proxies))
+        recordings = Corpus.of(u for domain in fold.sources for u in self.roles.dev(domain))
+        trial = (blend_of(fold.target, fold.sources), recordings)
+        errors = self._errors(pipeline, [trial], f"{title}, source dev for {fold.target}")
+        return self._settled(choose(errors, grid, "source-dev", fold.sources))
+
+    def _settled(self, choice: Choice) -> Choice:
+        """In a dry run, where nothing was counted, a λ that moves: then all that may be heard is planned."""
+        return Choice(1.0, choice.by, choice.names, choice.curve) if self.workspace.dry else choice
+
+    def _trials(self, fold: Fold, blend_of: BlendOf) -> list[tuple[Blend, Corpus]]:
+        """Each proxy as the target: its model and vector, and its real recordings."""
+        return [(blend_of(proxy, fold.sources_for(proxy)), self.roles.dev(proxy)) for proxy in fold.proxies]
+
+    def _errors(
+        self, pipeline: Pipeline, trials: Sequence[tuple[Blend, Corpus]], title: str
+    ) -> Callable[[Scale], tuple[int, int]]:
+        """Errors and words summed over trials, as a function of λ."""
+
+        def errors(scale: Scale) -> tuple[int, int]:
+            shown = f"λ={scale:g}" if isinstance(scale, int | float) else "λ by group"
+            found = [self.scores(pipeline, b, scale, corpus, "short", f"{title}, {shown}") for b, corpus in trials]
+            totals = [scores.total for scores in found if scores is not None]
+            return sum(t.errors for t in totals), max(1, sum(t.words for t in totals))
+
+        return errors
+
+    def _heard(
+        self, workshop: Workshop, condition: Condition, target: str, name: str, blend: Blend, scale: Scale
+    ) -> list[Heard]:
+        rows = []
+        windows: list[Window] = ["short"]
+        if name in self.recipe.evaluation.full_window:
+            windows.append("full")
+        for window in windows:
+            # Untouched Whisper loops in short windows, so it is heard at 30 s for both tables.
+            used: Window = "full" if name == "zero-shot" else window
+            scores = self.scores(workshop.pipeline, blend, scale, self.roles.test(target), used, name)
+            elsewhere = None
+            if self.recipe.evaluation.elsewhere and window == "short":
+                others = self.roles.elsewhere(target)
+                elsewhere = self.scores(workshop.pipeline, blend, scale, others, used, f"{name}, other domains")
+            if scores is not None:
+                rows.append(
+                    Heard(
+                        system=name,
+                        target=target,
+                        model=condition.model,
+                        engines=condition.label,
+                        seed=condition.repetition,
+                        window=window,
+                        scores=scores,
+                        elsewhere=elsewhere,
+                        scale=float(scale) if isinstance(scale, int | float) and blend.difference else None,
+                    )
+                )
+        return rows
+
+    def scores(
+        self, pipeline: Pipeline, blend: Blend, scale: Scale, corpus: Corpus, window: "Window", title: str
+    ) -> Scores | None:
+        """Scores of a model on a corpus; None in a dry run."""
+        texts = pipeline.hear(blend, scale, corpus, window, title)
+        if self.workspace.dry:
+            return None
+        pairs = [Pair(u.id, u.text, texts[u.id], u.speaker, u.domain) for u in corpus]
+        return score(pairs, self.recipe.evaluation.normaliser)
+
+    def _grid_of(self, system: System) -> Sequence[float]:
+        recipe = self.recipe.scale
+        if system == "average":
+            return tuple(scale for scale in recipe.grid if 0 <= scale <= 1)
+        return recipe.domains_grid if system == "syn2real-domains" else recipe.grid
+
+
+def _maker(workshop: Workshop, system: System) -> BlendOf:
+    return lambda target, sources: workshop.blend(system, target, sources)
+
+
+def _words(error: Exception) -> str:
+    """An error in one line; one that is no `UserError` with its kind, for it is a fault of ours."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"
+
+
+def curve_record(curve: Sequence[CurvePoint]) -> list[dict[str, Any]]:
+    """A curve as JSON."""
+    return [asdict(point) for point in curve]

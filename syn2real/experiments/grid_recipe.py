@@ -1,0 +1,187 @@
+"""The recipe of a grid: the systems of the SYN2REAL paper, and others, over domains, voices, models and seeds."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from syn2real.documents import Document
+from syn2real.experiments.recipe import (
+    CorpusRecipe,
+    Lambda,
+    Recipe,
+    ScoringRecipe,
+    Strict,
+    SynthesisRecipe,
+    TrainingRecipe,
+    load_recipe,
+)
+from syn2real.merge.groups import GROUPS
+
+System = Literal[
+    "zero-shot",
+    "target-real",
+    "target-synthetic",
+    "source-real",
+    "source-synthetic",
+    "source-mixed",
+    "mixed-target-synthetic",
+    "target-synthetic-augmented",
+    "average",
+    "syn2real",
+    "syn2real-mixed",
+    "syn2real-domains",
+    "syn2real-engines",
+    "syn2real-augmented",
+    "syn2real-groups",
+]
+# The paper's baselines and its method from the pre-trained model; what a recipe measures unless it says otherwise.
+STANDARD: tuple[System, ...] = (
+    "zero-shot",
+    "source-synthetic",
+    "source-real",
+    "target-synthetic",
+    "syn2real",
+)
+ChosenBy = Literal["proxies", "source-dev", "fixed"]
+Selection = Literal["none", "source-dev", "target-dev"]
+
+
+class GridCorpusRecipe(CorpusRecipe):
+    """The real recordings. ``train``, ``dev`` and ``test`` say by their fields which lines are which."""
+
+    dev: dict[str, str] | None = None  # speakers who are in neither of the others; proxies are heard on it
+
+
+class SourcesRecipe(Strict):
+    """Which domains make the vector, and how many of their clips."""
+
+    domains: tuple[str, ...] = ()  # all others than the target's when empty
+    # So many of them drawn at random, ``draws`` times; a list makes a condition of each.
+    count: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    draws: Annotated[int, Field(ge=1)] = 1
+    limit: Annotated[int, Field(ge=2)] | None = None  # clips over all source domains
+    balanced: bool = False  # the same number of clips from every domain
+    seed: int = 0
+
+
+class ScaleRecipe(Strict):
+    """How λ is chosen, and from what."""
+
+    by: ChosenBy = "proxies"
+    fixed: Lambda | None = None
+    grid: tuple[Lambda, ...] = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.3)
+    # A mean of vectors that were each trained on a part is shorter than one trained on all.
+    domains_grid: tuple[Annotated[float, Field(ge=-2, le=20)], ...] = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0)
+    # Of `syn2real-groups`: a tensor takes the λ of the first that it belongs to.
+    groups: tuple[str, ...] = ("cross_attention", "encoder", "decoder")
+    group_factors: tuple[float, ...] = (0.0, 0.5, 1.5, 2.0)  # of λ, tried for one group after the other
+    proxies: Annotated[int, Field(ge=1)] | None = None  # at most so many source domains take a turn; all when absent
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ScaleRecipe":
+        if (self.by == "fixed") != (self.fixed is not None):
+            raise ValueError("lambda: `fixed` gives the value where `by: fixed`, and only there")
+        if 0.0 not in self.grid or 0.0 not in self.domains_grid:
+            raise ValueError("lambda: the grids must contain 0, which is the model without the vector")
+        for group in self.groups:
+            if group not in GROUPS:
+                raise ValueError(f"lambda: unknown group {group!r}; known are {', '.join(GROUPS)}")
+        return self
+
+
+class GridEvaluationRecipe(ScoringRecipe):
+    """How systems are scored."""
+
+    # Systems that are also heard padded to 30 s, as plain transformers would run them.
+    full_window: tuple[System, ...] = ("zero-shot", "target-synthetic", "syn2real")
+    elsewhere: Annotated[int, Field(ge=0)] = 0  # so many test clips of other domains, to see what is forgotten
+    test_limit: Annotated[int, Field(ge=2)] | None = None  # test clips of each target
+
+
+class GridRecipe(Strict):
+    """A grid of cells, targets × models × engines × seeds, and the systems compared in each."""
+
+    study: Literal["grid"]
+    title: str = "SYN2REAL"
+    note: str = ""
+    models: Annotated[tuple[str, ...], Field(min_length=1)]
+    language: str = "en"
+    corpus: GridCorpusRecipe
+    targets: tuple[str, ...] = ()  # every domain in turn when empty
+    # Domains left out of the vectors together: each is a target, for which the others of its fold choose λ. Without
+    # folds one domain is left out at a time and source domains take turns as its proxies, with vectors of their own.
+    folds: tuple[Annotated[tuple[str, ...], Field(min_length=2)], ...] = ()
+    sources: SourcesRecipe = SourcesRecipe()
+    synthesis: SynthesisRecipe = SynthesisRecipe()
+    # Sets of voices to compare, by name, each with its weights.
+    engines: Annotated[dict[str, dict[str, Annotated[float, Field(gt=0)]]], Field(default_factory=dict)]
+    training: TrainingRecipe = TrainingRecipe()
+    # Of one model, where it needs other settings: {whisper-base: {learning_rate: 1.0e-5}}
+    training_of: Annotated[dict[str, dict[str, Any]], Field(default_factory=dict)]
+    continuation: Annotated[float, Field(gt=0, le=1)] = 0.1  # of the learning rate, from source-mixed to the target
+    selection: Selection = "none"  # recordings that stop a training early and choose its checkpoint
+    augmentation: str | list[dict[str, Any]] = "broad"
+    scale: Annotated[ScaleRecipe, Field(alias="lambda")] = ScaleRecipe()
+    systems: tuple[System, ...] = STANDARD
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    evaluation: GridEvaluationRecipe = GridEvaluationRecipe()
+    keep_duplicates: bool = False  # keep target sentences that are also tested
+    # Vectors to compare with each other: of every "domain", of every "engine", or by a field such as "gender".
+    vectors: tuple[str, ...] = ()
+    transfer: bool = False  # apply each domain's vector (with several sets of voices, each set's) to every other target
+    allow_leak: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "GridRecipe":
+        if self.leaks and not self.allow_leak:
+            raise ValueError(f"{self.leaks[0]}; say `allow_leak: true` if that is meant, and the report will be marked")
+        flat = [name for fold in self.folds for name in fold]
+        if len(set(flat)) < len(flat):
+            raise ValueError("folds: a domain may be in one fold only")
+        if self.folds and not set(self.targets) <= set(flat):
+            raise ValueError("targets: each must be in a fold")
+        if self.folds and self.sources.count:
+            raise ValueError("sources.count: with folds, the sources are all other folds; drop one of the two")
+        for name in self.training_of:
+            self.training_for(name)
+        return self
+
+    @property
+    def leaks(self) -> list[str]:
+        """What of this recipe a domain of which there is only text could not do."""
+        found = []
+        if self.selection == "target-dev":
+            found.append("selection: target-dev chooses checkpoints on real speech of the target")
+        return found
+
+    def training_for(self, model: str) -> TrainingRecipe:
+        """The training settings of one of the models."""
+        return TrainingRecipe.model_validate(self.training.model_dump() | self.training_of.get(model, {}))
+
+    @property
+    def engine_sets(self) -> dict[str, SynthesisRecipe]:
+        """The voices of each condition."""
+        if not self.engines:
+            return {"+".join(self.synthesis.engines): self.synthesis}
+        return {name: self.synthesis.model_copy(update={"engines": dict(w)}) for name, w in self.engines.items()}
+
+    @property
+    def counts(self) -> Sequence[int | None]:
+        """How many source domains in each condition; None for all."""
+        return self.sources.count or [None]
+
+
+def load_study(path: Path, overrides: dict[str, Any] | None = None) -> Recipe | GridRecipe:
+    """Read a recipe of either kind, by its ``study``. Raises `UserError` with file and line."""
+    content = Document.load(path, overrides).content
+    return load_grid(path, overrides) if content.get("study") == "grid" else load_recipe(path, overrides)
+
+
+def load_grid(path: Path, overrides: dict[str, Any] | None = None) -> GridRecipe:
+    """Read the recipe of a grid; relative paths in it are relative to the recipe. Raises `UserError` with file and
+    line."""
+    recipe = Document.load(path, overrides).parse(GridRecipe)
+    corpus = recipe.corpus.model_copy(update={"manifest": path.parent / recipe.corpus.manifest})
+    return recipe.model_copy(update={"corpus": corpus})

@@ -1,0 +1,129 @@
+"""What a grid found, as the JSON object that reports read."""
+
+import os
+import platform
+from typing import Any
+
+from syn2real.experiments.comparison import BASELINE, HEADLINE, Heard, compare
+from syn2real.experiments.grid import Chosen, Grid, Outcome, curve_record
+from syn2real.experiments.results import versions
+from syn2real.experiments.vectors import sizes_record, transfer_record, vectors_record
+
+
+def grid_record(grid: Grid, outcome: Outcome) -> dict[str, Any]:
+    """Everything of a grid that was run: comparison, choices of λ, vectors, data and how to make it again."""
+    recipe = grid.recipe
+    return {
+        "study": recipe.study,
+        "title": recipe.title,
+        "note": recipe.note,
+        "recipe": recipe.model_dump(mode="json", by_alias=True),
+        "versions": versions(),
+        "environment": environment(),
+        "leaks": recipe.leaks,
+        "data": _data(grid),
+        "cells": [vars(cell) for cell in outcome.cells],
+        "comparison": compare(outcome.heard, evaluation=recipe.evaluation),
+        "lambdas": [_choice(chosen) for chosen in outcome.chosen],
+        "vectors": vectors_record(grid),
+        "transfer": transfer_record(grid),
+        "sizes": sizes_record(grid),
+        "utterances": _utterances(grid, outcome.heard),
+    }
+
+
+def environment() -> dict[str, Any]:
+    """The machine, as far as it matters to the figures."""
+    import torch
+
+    cuda = torch.cuda.is_available()
+    return {
+        "platform": platform.system(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if cuda else "cpu",
+    }
+
+
+def _data(grid: Grid) -> dict[str, Any]:
+    roles = grid.roles
+    targets = {}
+    for name in roles.targets:
+        test = roles.test(name)
+        targets[name] = {
+            "test_clips": len(test),
+            "test_seconds": round(test.duration, 1),
+            "test_speakers": len({u.speaker for u in test if u.speaker}),
+            "target_sentences": len(roles.text(name)),
+            "removed_duplicates": roles.removed(name),
+        }
+    named = {
+        source for name in roles.targets for count in grid.recipe.counts for source in roles.fold(name, count).sources
+    }
+    sources = [u for name in sorted(named) for u in roles.train(name)]
+    tested = [u for name in roles.targets for u in roles.test(name)]
+    spoken = {
+        (u.engine, u.voice, u.licence)
+        for condition in grid.conditions()
+        for name in roles.targets
+        for u in grid.workshop(condition).target_speech(name).load()
+    }
+    return {
+        "targets": targets,
+        "source_clips": len(sources),
+        "source_seconds": round(sum(u.duration for u in sources), 1),
+        "source_speakers": len({u.speaker for u in sources if u.speaker}),
+        "speakers_in_training_and_test": roles.speakers_shared,
+        "voices": sorted({f"{engine}:{voice}" for engine, voice, _ in spoken}),
+        "licences": sorted({f"{engine}: {licence}" for engine, _, licence in spoken}),
+        "recordings_licences": sorted({u.licence for u in [*sources, *tested] if u.licence}),
+    }
+
+
+def _choice(chosen: Chosen) -> dict[str, Any]:
+    choice = chosen.choice
+    return {
+        "model": chosen.condition.model,
+        "engines": chosen.condition.label,
+        "seed": chosen.condition.repetition,
+        "target": chosen.target,
+        "system": chosen.system,
+        "chosen": choice.number,
+        "groups": dict(choice.scale) if not isinstance(choice.scale, int | float) else None,
+        "by": choice.by,
+        "names": list(choice.names),
+        "curve": curve_record(choice.curve),
+        "target_curve": curve_record(chosen.target_curve),
+        "oracle": chosen.oracle,
+    }
+
+
+def _utterances(grid: Grid, heard: list[Heard]) -> list[dict[str, Any]]:
+    """Every test recording with what the baseline and SYN2REAL heard, of the first condition."""
+    first = next(grid.conditions())
+    audio = {u.id: str(u.audio_filepath) for name in grid.roles.targets for u in grid.roles.test(name)}
+    wanted = [
+        one
+        for one in heard
+        if one.system in (BASELINE, HEADLINE)
+        and (one.model, one.engines, one.seed, one.window) == (first.model, first.label, first.repetition, "short")
+    ]
+    rows: dict[str, dict[str, Any]] = {}
+    for one in wanted:
+        for u in one.scores:
+            row = rows.setdefault(
+                u.id,
+                {
+                    "id": u.id,
+                    "target": one.target,
+                    "audio": audio[u.id],
+                    "reference": u.reference,
+                    "words": u.counts.words,
+                    "hypotheses": {},
+                    "errors": {},
+                },
+            )
+            row["hypotheses"][one.system] = u.hypothesis
+            row["errors"][one.system] = u.counts.errors
+    return list(rows.values())

@@ -1,0 +1,52 @@
+"""Choosing λ: on domains that play the target, on source recordings, or as given; and for groups of tensors apart."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from syn2real.experiments.pipeline import Scale
+from syn2real.experiments.results import CurvePoint, best_scale
+
+Errors = Callable[[Scale], tuple[int, int]]  # errors and reference words at a λ
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A λ, and what chose it."""
+
+    scale: Scale
+    by: str  # proxies, source-dev, fixed or oracle
+    names: tuple[str, ...]  # the domains it was chosen on
+    curve: tuple[CurvePoint, ...]
+
+    @property
+    def number(self) -> float | None:
+        """λ where it is one number."""
+        return None if isinstance(self.scale, Mapping) else float(self.scale)
+
+
+def curve_of(errors: Errors, grid: Sequence[float]) -> tuple[CurvePoint, ...]:
+    """Errors at every λ of the grid."""
+    return tuple(CurvePoint(scale, *errors(scale)) for scale in grid)
+
+
+def choose(errors: Errors, grid: Sequence[float], by: str, names: Sequence[str]) -> Choice:
+    """The λ of the grid with the fewest errors; of several, the smallest."""
+    curve = curve_of(errors, grid)
+    return Choice(best_scale(curve), by, tuple(names), curve)
+
+
+def choose_groups(errors: Errors, start: Choice, groups: Sequence[str], factors: Sequence[float]) -> Choice:
+    """A λ for each group of tensors: from one λ for all, each group in turn is given the factor of it that leaves the
+    fewest errors, the others as found so far. A change must pay: among equals the group keeps what it has."""
+    whole = start.number
+    if not whole:
+        return start
+    scale: dict[str, float] = dict.fromkeys([*groups, "other"], whole)
+    least = errors(whole)[0]
+    for group in scale:
+        for factor in factors:
+            tried = {**scale, group: whole * factor}
+            found = errors(tried)[0]
+            if found < least:
+                least, scale = found, tried
+    return Choice(scale, start.by, start.names, start.curve)

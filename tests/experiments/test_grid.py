@@ -1,0 +1,301 @@
+"""A grid on real recordings with a small model of random weights: what is made, shared, chosen, opened and reported."""
+
+import ctypes
+import os
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import english
+
+from syn2real.documents import parse_values
+from syn2real.errors import UserError
+from syn2real.experiments.grid import Grid
+from syn2real.experiments.grid_recipe import GridRecipe
+from syn2real.experiments.grid_record import grid_record
+from syn2real.experiments.stages import Workspace
+from syn2real.hashing import sha256_file
+from syn2real.speech.corpus import Corpus
+
+DOMAINS = ("a", "b", "c", "d")
+SYSTEMS = (
+    "zero-shot",
+    "target-real",
+    "target-synthetic",
+    "source-real",
+    "source-synthetic",
+    "source-mixed",
+    "mixed-target-synthetic",
+    "target-synthetic-augmented",
+    "average",
+    "syn2real",
+    "syn2real-mixed",
+    "syn2real-domains",
+    "syn2real-engines",
+    "syn2real-augmented",
+    "syn2real-groups",
+)
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory) -> Path:
+    """Real recordings in four domains, with two clips for training, development and test in each."""
+    folder = tmp_path_factory.mktemp("domains")
+    (folder / "audio").mkdir()
+    found, said = [], set()
+    for utterance in sorted(english(), key=lambda u: u.duration):
+        if utterance.text not in said and len(found) < 24:
+            said.add(utterance.text)
+            found.append(utterance)
+    moved = []
+    for place, utterance in enumerate(found):
+        target = folder / "audio" / utterance.audio_filepath.name
+        target.write_bytes(utterance.audio_filepath.read_bytes())
+        split = ("train", "dev", "test")[place // 8]
+        extra = {"split": split, "half": str(place % 2)}
+        moved.append(replace(utterance, audio_filepath=target, domain=DOMAINS[place % 4], extra=extra))
+    Corpus.of(moved).save(folder / "manifest.jsonl")
+    return folder / "manifest.jsonl"
+
+
+def recipe(manifest: Path, model: Path, **changes) -> GridRecipe:
+    values = {
+        "study": "grid",
+        "models": [str(model)],
+        "corpus": {
+            "manifest": manifest,
+            "train": {"split": "train"},
+            "dev": {"split": "dev"},
+            "test": {"split": "test"},
+        },
+        "synthesis": {"engines": {"espeak": 1}, "target_renditions": 1},
+        "training": {"epochs": 1, "batch_size": 2, "learning_rate": 0.01, "warmup": 0, "full_windows": 0},
+        "lambda": {"grid": [0, 1], "domains_grid": [0, 1], "groups": ["encoder"], "group_factors": [2]},
+        "evaluation": {"draws": 100, "full_window": []},
+    }
+    return parse_values(GridRecipe, values | changes)
+
+
+def run(recipe: GridRecipe, place: Path) -> tuple[Grid, dict]:
+    grid = Grid(recipe, Workspace(place / "stages"))
+    return grid, grid_record(grid, grid.run())
+
+
+def stages(place: Path) -> list[str]:
+    return sorted(path.name for path in (place / "stages").iterdir() if not path.name.startswith("."))
+
+
+class TestEverySystem:
+    @pytest.fixture(scope="class")
+    def ran(self, manifest, small_whisper, tmp_path_factory):
+        place = tmp_path_factory.mktemp("grid")
+        whole = recipe(
+            manifest,
+            small_whisper,
+            folds=[["a", "b"], ["c", "d"]],
+            targets=["a", "b"],
+            systems=SYSTEMS,
+            vectors=["domain", "engine", "half"],
+            transfer=True,
+            evaluation={"draws": 100, "full_window": ["syn2real"], "elsewhere": 2},
+        )
+        planned = Grid(whole, Workspace(place / "stages", dry=True))
+        planned.run()
+        return place, whole, planned.workspace.planned, *run(whole, place)
+
+    def test_every_system_is_heard_on_every_target(self, ran):
+        record = ran[4]
+        assert all(cell["status"] == "done" for cell in record["cells"]), record["cells"]
+        (table,) = [group for group in record["comparison"]["groups"] if group["window"] == "short"]
+        heard = {system["name"]: system for system in table["systems"]}
+        assert {name for name in heard if "oracle" not in name} == set(SYSTEMS)
+        assert {"syn2real (oracle)", "average (oracle)"} <= set(heard)
+        assert all(system["cells"] == 2 and system["words"] == heard["zero-shot"]["words"] for system in heard.values())
+        assert all(system["elsewhere"] for system in heard.values())
+
+    def test_a_dry_run_lists_what_is_made_and_makes_nothing(self, ran, manifest, tmp_path):
+        place, whole, planned, _, _ = ran
+        trained = [name for name in stages(place) if name.startswith("tuned")]
+        listed = {f"tuned-{key[:12]}" for key, one in planned.items() if one.name == "tuned"}
+        assert listed <= set(trained)  # the vectors of the analysis come on top
+        assert all(one.amount > 0 and one.seconds > 0 and not one.done for one in planned.values())
+        again = Grid(whole, Workspace(place / "stages", dry=True))
+        again.run()
+        assert all(one.done for one in again.workspace.planned.values() if one.name == "tuned")
+        nothing = Grid(whole, Workspace(tmp_path / "stages", dry=True))
+        nothing.run()
+        assert not (tmp_path / "stages").exists()
+
+    def test_a_fold_shares_its_vector_and_chooses_for_each_other(self, ran):
+        record = ran[4]
+        chosen = {row["target"]: row for row in record["lambdas"] if row["system"] == "syn2real"}
+        assert chosen["a"]["names"] == ["b"] and chosen["b"]["names"] == ["a"]
+        assert ran[3].roles.fold("a").sources == ran[3].roles.fold("b").sources == ("c", "d")
+
+    def test_choices_are_those_of_the_curves(self, ran):
+        for row in ran[4]["lambdas"]:
+            if row["groups"] is None:
+                assert row["chosen"] == min(row["curve"], key=lambda p: (p["errors"], abs(p["scale"])))["scale"]
+            least = min(point["errors"] for point in row["target_curve"])
+            assert next(p["errors"] for p in row["target_curve"] if p["scale"] == row["oracle"]) == least
+
+    def test_vectors_and_transfer(self, ran):
+        vectors, transfer = ran[4]["vectors"], ran[4]["transfer"]
+        assert vectors["names"] == [*(f"domain {name}" for name in DOMAINS), "engine espeak", "half 0", "half 1"]
+        assert all(row[place] == pytest.approx(1) for place, row in enumerate(vectors["cosine"]))
+        assert set(vectors["groups"]) >= {"encoder", "decoder"} and all(norm > 0 for norm in vectors["norms"])
+        assert transfer["rows"] == list(DOMAINS) and transfer["columns"] == ["a", "b"]
+        assert transfer["wer"][0][0] is None and transfer["wer"][1][0] is not None
+
+    def test_running_again_makes_nothing_new(self, ran):
+        place, whole, _, _, record = ran
+        before = stages(place)
+        _, again = run(whole, place)
+        assert stages(place) == before
+        for one in (record, again):
+            for cell in one["cells"]:
+                del cell["seconds"]
+        assert again == record
+
+    def test_a_blend_heard_in_memory_is_the_one_that_is_written(self, ran):
+        import torch
+        from safetensors.torch import load_file
+
+        _, _, _, grid, _ = ran
+        workshop = grid.workshop(next(grid.conditions()))
+        blend = workshop.blend("syn2real", "a", ("c", "d"))
+        written = load_file(workshop.pipeline.write(blend, 0.7).directory / "model.safetensors")
+        read = workshop.pipeline._shifted(blend.anchor, blend.difference, 0.7)
+        assert all(torch.equal(read(name), tensor) for name, tensor in written.items())
+
+
+class TestProtocol:
+    def test_tested_sentences_are_in_no_training(self, manifest, small_whisper, tmp_path):
+        rows = list(Corpus.load(manifest))
+        tested = next(u for u in rows if u.extra["split"] == "test" and u.domain == "a")
+        # One training clip of the target and one of a source say what is tested.
+        for domain in ("a", "b"):
+            place = next(i for i, u in enumerate(rows) if u.extra["split"] == "train" and u.domain == domain)
+            rows[place] = replace(rows[place], text=f"{tested.text.upper()}!")
+        path = manifest.parent / "doubled.jsonl"
+        Corpus.of(rows).save(path)
+        roles = Grid(recipe(path, small_whisper), Workspace(tmp_path)).roles
+        assert roles.removed("a") == 1 and len(roles.text("a")) == 1
+        assert len(roles.train("b")) == 1 and len(roles.train("c")) == 2
+        kept = Grid(recipe(path, small_whisper, keep_duplicates=True), Workspace(tmp_path)).roles
+        assert kept.removed("a") == 0 and len(kept.train("b")) == 1
+
+    def test_random_sources(self, manifest, small_whisper, tmp_path):
+        wanted = {"count": [1, 2], "draws": 2}
+        grid = Grid(recipe(manifest, small_whisper, targets=["a"], sources=wanted), Workspace(tmp_path))
+        conditions = list(grid.conditions())
+        assert [(c.sources, c.draw, c.repetition) for c in conditions] == [(1, 0, 0), (1, 1, 1), (2, 0, 0), (2, 1, 1)]
+        folds = [grid.roles.fold("a", c.sources, c.draw) for c in conditions]
+        assert [len(fold.sources) for fold in folds] == [1, 1, 2, 2] and all("a" not in f.sources for f in folds)
+        assert folds == [grid.roles.fold("a", c.sources, c.draw) for c in conditions]
+
+    def test_balanced_and_limited_sources(self, manifest, small_whisper, tmp_path):
+        grid = Grid(recipe(manifest, small_whisper, sources={"balanced": True, "limit": 3}), Workspace(tmp_path))
+        assert sorted(u.domain for u in grid.roles.source(("b", "c", "d"))) == ["b", "c", "d"]
+
+    @pytest.mark.parametrize(
+        "changes, words",
+        [
+            ({"selection": "target-dev"}, "allow_leak"),
+            ({"targets": ["e"]}, "no domain 'e'"),
+            ({"folds": [["a", "b"], ["b", "c"]]}, "one fold only"),
+            ({"lambda": {"grid": [1]}}, "must contain 0"),
+            ({"lambda": {"by": "fixed"}}, "fixed"),
+            ({"lambda": {"groups": ["encodr"]}}, "unknown group"),
+            ({"sources": {"count": [4]}}, "4 domains wanted"),
+            ({"systems": ["syn2reel"]}, "systems"),
+        ],
+    )
+    def test_a_recipe_that_cannot_be(self, manifest, small_whisper, tmp_path, changes, words):
+        with pytest.raises(UserError, match=words):
+            Grid(recipe(manifest, small_whisper, **changes), Workspace(tmp_path))
+
+    def test_a_leak_is_marked(self, manifest, small_whisper, tmp_path):
+        systems = ["target-synthetic"]
+        leaking = recipe(
+            manifest, small_whisper, targets=["a"], systems=systems, selection="target-dev", allow_leak=True
+        )
+        assert "target-dev" in leaking.leaks[0]
+        _, record = run(leaking, tmp_path)
+        assert record["leaks"] == leaking.leaks
+
+    def test_one_cell_that_fails_stops_no_other(self, manifest, small_whisper, tmp_path):
+        whole = recipe(manifest, small_whisper, targets=["a", "b"], systems=["target-synthetic"])
+        grid = Grid(whole, Workspace(tmp_path / "stages"))
+        broken = next(u for u in grid.roles.test("a"))
+        sound = broken.audio_filepath.read_bytes()
+        try:
+            broken.audio_filepath.write_bytes(sound[: len(sound) // 2])
+            outcome = grid.run()
+        finally:
+            broken.audio_filepath.write_bytes(sound)
+        assert [(cell.target, cell.status) for cell in outcome.cells] == [("a", "failed"), ("b", "done")]
+        assert broken.audio_filepath.name in str(outcome.failed[0].error)
+        assert all(cell.status == "done" for cell in Grid(grid.recipe, grid.workspace).run().cells)
+
+
+class Watch:
+    """Every file under watch that any process opens, as the kernel tells it (Linux's inotify)."""
+
+    OPENED = 0x20
+
+    def __init__(self, files: list[Path]) -> None:
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.descriptor = self.libc.inotify_init1(os.O_NONBLOCK)
+        self.files = {self.libc.inotify_add_watch(self.descriptor, bytes(f), self.OPENED): f for f in files}
+        assert -1 not in self.files
+
+    def opened(self) -> set[Path]:
+        found = set()
+        try:
+            while events := os.read(self.descriptor, 1 << 16):
+                for start in range(0, len(events), 16):
+                    found.add(self.files[struct.unpack_from("iIII", events, start)[0]])
+        except BlockingIOError:
+            return found
+        return found
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "inotify_init1"), reason="needs Linux's inotify")
+class TestLeak:
+    def private(self, manifest: Path) -> list[Path]:
+        """The target's real recordings that a domain known by its text does not have."""
+        return [u.audio_filepath for u in Corpus.load(manifest) if u.domain == "a" and u.extra["split"] != "test"]
+
+    def test_no_stage_opens_real_speech_of_the_target(self, manifest, small_whisper, tmp_path):
+        systems = ["zero-shot", "source-mixed", "mixed-target-synthetic", "target-synthetic-augmented", "syn2real"]
+        folds = [["a", "b"], ["c", "d"]]
+        whole = recipe(manifest, small_whisper, targets=["a"], folds=folds, systems=systems)
+        watch = Watch(self.private(manifest))
+        run(whole, tmp_path)
+        assert watch.opened() == set()
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"systems": ["target-real"]},
+            {"selection": "target-dev", "allow_leak": True, "systems": ["target-synthetic"]},
+        ],
+    )
+    def test_the_watch_sees_what_does(self, manifest, small_whisper, tmp_path, changes):
+        whole = recipe(manifest, small_whisper, targets=["a"], **changes)
+        watch = Watch(self.private(manifest))
+        Grid(whole, Workspace(tmp_path / "stages")).run()
+        assert watch.opened()
+
+
+def test_files_of_a_stage_do_not_depend_on_the_role(manifest, small_whisper, tmp_path):
+    """What the source model of one cell is, the domain's own model in another is: one stage, one set of bytes."""
+    one = recipe(
+        manifest, small_whisper, targets=["a"], sources={"domains": ["b"]}, **{"lambda": {"by": "fixed", "fixed": 1}}
+    )
+    grid = Grid(one, Workspace(tmp_path / "stages"))
+    workshop = grid.workshop(next(grid.conditions()))
+    pooled, alone = workshop.source_real(("b",)), workshop.vector_on(grid.roles.train("b"), "b").terms[0][1]
+    assert pooled == alone and sha256_file(pooled.directory / "model.safetensors")
