@@ -2,14 +2,25 @@
 
 from typing import Any
 
+# In the order of a table: what a text-only domain could have had anyway, the method, and what it could not.
 NAMES = {
     "zero-shot": "zero-shot",
     "source-synthetic": "source, synthetic",
     "source-real": "source, real",
+    "source-mixed": "source, real and synthetic",
     "target-synthetic": "target, synthetic",
+    "target-synthetic-augmented": "target, synthetic, augmented",
+    "mixed-target-synthetic": "source mixed, then target synthetic",
+    "average": "weight average with source, real",
     "syn2real": "SYN2REAL",
+    "syn2real-mixed": "SYN2REAL, started from source mixed",
+    "syn2real-domains": "SYN2REAL, mean of domain vectors",
+    "syn2real-engines": "SYN2REAL, mean of engine vectors",
+    "syn2real-augmented": "SYN2REAL, augmented",
+    "syn2real-groups": "SYN2REAL, λ by group of tensors",
+    "target-real": "target, real (topline)",
 }
-
+ORACLE = " (oracle)"  # ends the name of a system whose λ was chosen on the test itself
 
 WINDOWS = {"short": "short windows", "full": "30 s windows, as in plain transformers"}
 
@@ -21,7 +32,12 @@ def percent(rate: float) -> str:
 
 def interval(system: dict[str, Any]) -> str:
     """``12.0–15.1``, in percent."""
-    return f"{100 * system['ci_low']:.1f}–{100 * system['ci_high']:.1f}"
+    return bounds(system["ci_low"], system["ci_high"])
+
+
+def bounds(low: float | None, high: float | None) -> str:
+    """Two rates, in percent: ``12.0–15.1``, and a dash where there is no interval."""
+    return "–" if low is None or high is None else f"{100 * low:.1f}–{100 * high:.1f}"
 
 
 def p_value(p: float | None) -> str:
@@ -33,12 +49,29 @@ def p_value(p: float | None) -> str:
 
 def relative(system: dict[str, Any]) -> str:
     """Relative change of errors against target-synthetic, in percent: negative is better."""
-    return "–" if system["relative"] is None else f"{-100 * system['relative']:+.1f} %"
+    return change(system["relative"])
+
+
+def change(relative: float | None) -> str:
+    """A relative improvement as the change of errors, in percent: negative is better."""
+    return "–" if relative is None else minus(f"{-100 * relative:+.1f} %")
+
+
+def minus(text: str) -> str:
+    """Figures with a true minus sign, as wide as a plus."""
+    return text.replace("-", "−")
+
+
+def name_of(system: str) -> str:
+    """A system's name for a reader."""
+    base = system.removesuffix(ORACLE)
+    name = NAMES.get(base, base)
+    return name if base == system else f"{name}, oracle λ"
 
 
 def label(system: dict[str, Any]) -> str:
     """A system's name, with λ where it has one."""
-    name = NAMES.get(system["name"], system["name"])
+    name = name_of(system["name"])
     return f"{name}, λ = {system['scale']:g}" if system["scale"] is not None else name
 
 
@@ -69,18 +102,29 @@ def _headline(systems: list[dict[str, Any]], heard: str) -> str:
     before, after = find(systems, "target-synthetic", heard), find(systems, "syn2real", heard)
     if before is None or after is None:
         return "No comparison was made."
-    change = f"WER {percent(before['wer'])} → {percent(after['wer'])}"
-    if after["relative"] is None:
-        return f"{change}: the model tuned on synthetic speech made no errors to mend."
-    if after["relative"] == 0:
-        return f"{change}: the vector changed nothing (λ = {after['scale']:g})."
-    kind, sign = ("fewer", 100) if after["relative"] > 0 else ("more", -100)
-    size = f"{sign * after['relative']:.0f} % {kind} errors than tuning on synthetic speech alone"
-    if after["relative_low"] is None:  # a draw in which the baseline makes no error has no ratio
-        return f"{change}: {size} (too few errors for an interval, p {_equals(after['p'])})."
-    low, high = sorted((sign * after["relative_low"], sign * after["relative_high"]))
-    level = f"{100 * after['ci_level']:.0f} % interval"
-    return f"{change}: {size} ({level} {low:.0f} to {high:.0f} %, p {_equals(after['p'])})."
+    unchanged = f"the vector changed nothing (λ = {after['scale']:g})" if after["scale"] is not None else None
+    test = {**after, "rate_a": after["wer"], "rate_b": before["wer"], "level": after["ci_level"]}
+    return effect(test, unchanged=unchanged)
+
+
+def effect(
+    test: dict[str, Any],
+    baseline: str = "tuning on synthetic speech alone",
+    unchanged: str | None = None,
+) -> str:
+    """What a paired test found, as a sentence; ``rate_b`` is the baseline's, ``level`` that of the interval."""
+    rates = f"WER {percent(test['rate_b'])} → {percent(test['rate_a'])}"
+    if test["relative"] is None:
+        return f"{rates}: the baseline made no errors to mend."
+    if test["relative"] == 0:
+        return f"{rates}: {unchanged or 'as many errors as before'}."
+    kind, sign = ("fewer", 100) if test["relative"] > 0 else ("more", -100)
+    size = f"{sign * test['relative']:.0f} % {kind} errors than {baseline}"
+    if test["relative_low"] is None:  # a draw in which the baseline makes no error has no ratio
+        return f"{rates}: {size} (too few errors for an interval, p {equals(test['p'])})."
+    low, high = sorted((sign * test["relative_low"], sign * test["relative_high"]))
+    level = f"{100 * test['level']:.0f} % interval"
+    return f"{rates}: {size} ({level} {minus(f'{low:.0f} to {high:.0f}')} %, p {equals(test['p'])})."
 
 
 def intervals_by(systems: list[dict[str, Any]]) -> str:
@@ -92,5 +136,6 @@ def intervals_by(systems: list[dict[str, Any]]) -> str:
     )
 
 
-def _equals(p: float) -> str:
+def equals(p: float) -> str:
+    """``= 0.012`` or ``< 0.001``."""
     return p_value(p) if p < 0.001 else f"= {p_value(p)}"

@@ -1,0 +1,145 @@
+"""The page of a grid: one self-contained HTML file, and its twin in Markdown."""
+
+from base64 import b64encode
+from typing import Any
+
+import yaml
+
+from syn2real.reports import grid_tables as tables
+from syn2real.reports import grid_wording as words
+from syn2real.reports.examples import example, worst_utterances
+from syn2real.reports.grid_figures import ROWS
+from syn2real.reports.page import render
+from syn2real.reports.table import Table, markdown_text
+from syn2real.reports.wording import ORACLE, WINDOWS, name_of, p_value
+
+HEADLINES = 4  # at the head of the page; the overview has all
+PICTURES = {
+    "domains.png": "word error rate of each target, with intervals",
+    "lambda.png": "word error rate against λ",
+    "vectors.png": "cosines of task vectors",
+    "transfer.png": "what each vector does on each target",
+}
+
+
+def render_grid(record: dict[str, Any], pictures: dict[str, bytes]) -> str:
+    """The report of a grid as HTML; ``pictures`` are PNGs by name. Everything the page shows is inside it."""
+    return render(
+        "grid.html",
+        record=record,
+        words=words,
+        headlines=words.headlines(record)[:HEADLINES],
+        overview=tables.conditions_table(record),
+        failures=tables.failures_table(record),
+        targets=tables.targets_table(record),
+        sources=words.sources(record),
+        sizes=tables.sizes_table(record),
+        shown=ROWS,
+        sections=[_section(record, windows) for windows in words.conditions(record)],
+        pictures={name: {"data": b64encode(data).decode(), "width": _width(data)} for name, data in pictures.items()},
+        alternatives=PICTURES,
+        examples=_examples(record),
+        recipe=recipe_text(record),
+    )
+
+
+def markdown_report(record: dict[str, Any], pictures: dict[str, bytes]) -> str:
+    """The same tables and pictures as Markdown; pictures are linked as files beside it."""
+    lines = [f"# {markdown_text(record['title'])}", ""]
+    lines += [f"> **Leak.** {markdown_text(leak)}\n" for leak in record["leaks"]]
+    lines += [f"{markdown_text(line)}\n" for line in words.headlines(record)]
+    if record["note"]:
+        lines += [markdown_text(record["note"]), ""]
+    failed = tables.failures_table(record)
+    lines += ["## Cells that failed", "", *failed.markdown(), ""] if failed else []
+    overview = tables.conditions_table(record)
+    lines += ["## Overview", "", *overview.markdown(), ""] if overview else []
+    for windows in words.conditions(record):
+        section = _section(record, windows)
+        lines += [f"## {markdown_text(section['title'])}", ""]
+        lines += [f"- {markdown_text(claim)}" for claim in section["claims"]]
+        for title, table in section["tables"]:
+            lines += ["", f"### {markdown_text(title)}", "", *table.markdown()]
+        lines.append("")
+    lines += [f"![{markdown_text(PICTURES[name])}]({name})\n" for name in pictures]
+    sizes = tables.sizes_table(record)
+    lines += ["## Length of the vectors, by size of the model", "", *sizes.markdown(), ""] if sizes else []
+    lines += [
+        "## Data",
+        "",
+        markdown_text(words.sources(record)),
+        "",
+        *tables.targets_table(record).markdown(),
+        "",
+        "## Licences",
+        "",
+    ]
+    lines += [f"- {markdown_text(name)}" for name in record["data"]["licences"]]
+    lines += [f"- recordings: {markdown_text(name)}" for name in record["data"]["recordings_licences"]]
+    lines += ["", "## To reproduce", "", "Save as `recipe.yaml`, then `syn2real run recipe.yaml`.", ""]
+    lines += ["```yaml", recipe_text(record).rstrip().replace("```", "'''"), "```", "", _made_with(record), ""]
+    return "\n".join(lines)
+
+
+def recipe_text(record: dict[str, Any]) -> str:
+    """The recipe as YAML, with every setting."""
+    return yaml.safe_dump(record["recipe"], sort_keys=False, allow_unicode=True, width=100)
+
+
+def _width(png: bytes) -> int:
+    """How wide a picture is shown, in pixels of the page: all at one scale, so that their letters are of one size."""
+    return round(int.from_bytes(png[16:20], "big") * 0.72)
+
+
+def _section(record: dict[str, Any], windows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Everything about one model with one set of voices: its tables by title, its claims, its matrices of tests."""
+    comparison = record["comparison"]
+    first = windows[0]
+    found: list[tuple[str, Table | None]] = []
+    for group in windows:
+        found.append((f"All systems, {WINDOWS[group['window']]}", tables.systems_table(group, comparison)))
+    found.append(("By other measures", tables.details_table(first, comparison)))
+    found.append(("Target by target", tables.domains_table(first, comparison)))
+    found.append(("What choosing λ without the target cost", tables.scales_table(record, first)))
+    found.append(("A λ for each group of tensors", tables.groups_table(record, first)))
+    found.append(("What was forgotten", tables.forgetting_table(first, comparison)))
+    return {
+        "title": words.condition_name(first),
+        "claims": words.claims(first, comparison),
+        "tables": [(title, table) for title, table in found if table is not None],
+        "matrix": _matrix(first),
+        "least": words.least_p(first, comparison),
+    }
+
+
+def _matrix(group: dict[str, Any]) -> dict[str, Any] | None:
+    """Every system against every other, the best first: corrected p above the diagonal, points below."""
+    if len(group["systems"]) < 3:
+        return None
+    names = [row["name"] for row in sorted(group["systems"], key=lambda row: row["wer"])]
+    rows = []
+    for y, name in enumerate(names):
+        cells = []
+        for x, other in enumerate(names):
+            test = words.between(group, name, other) if x != y else None
+            text = "" if test is None else p_value(test["p_holm"]) if x > y else words.points(test["difference"])
+            cells.append({"text": text, "sure": test is not None and test["p_holm"] < 0.05})
+        rows.append({"name": name_of(name), "cells": cells})
+    return {"rows": rows}
+
+
+def _examples(record: dict[str, Any]) -> list[dict[str, Any]]:
+    comparison = record["comparison"]
+    headline, baseline = comparison["headline"], comparison["baseline"]
+    normalise = record["recipe"]["evaluation"]["normaliser"]
+    found = []
+    for row in worst_utterances(record["utterances"], headline, baseline):
+        shown = [name for name in (baseline, headline, headline + ORACLE) if name in row["hypotheses"]]
+        texts = {name_of(name): row["hypotheses"][name] for name in shown}
+        found.append(example(row, texts, normalise) | {"id": f"{row['target']} · {row['id']}"})
+    return found
+
+
+def _made_with(record: dict[str, Any]) -> str:
+    facts = {**record["versions"], **record["environment"]}
+    return markdown_text(" · ".join(f"{name} {value}" for name, value in facts.items()))
