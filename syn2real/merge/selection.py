@@ -58,10 +58,11 @@ class Cut:
         if not left:
             return torch.hardshrink(values, self.value), 0
         kept = torch.hardshrink(values, _before(self.value, values.dtype))
-        equal = values.abs().eq_(self.value)
-        count = int(equal.sum())
+        found = values.cpu().numpy()
+        equal = (found == self.value) | (found == -self.value)
+        count = int(np.count_nonzero(equal))
         if count > left:
-            kept[equal.nonzero().view(-1)[left:]] = 0.0
+            kept[torch.from_numpy(np.flatnonzero(equal)[left:])] = 0.0
         return kept, left - min(left, count)
 
 

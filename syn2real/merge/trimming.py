@@ -1,6 +1,6 @@
 """Which elements of a difference to the base are kept: the largest, a band of magnitudes, or a random share."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -105,3 +105,24 @@ def random_share(stack: Stack, block: Block, model: int, share: Tensor | float) 
     count = block.models[model].numel()
     drawn = stack.draws(model, block.start, block.start + count)
     return drawn.lt_(share * _LEVELS - _LEVELS // 2)
+
+
+def norm_keeping(
+    stack: Stack, keep: Callable[[Block, int, Tensor], Tensor | None], *, rows: bool = False
+) -> list[float]:
+    """For every model, what its kept differences are multiplied by so that Σ|δ| stays what it was.
+
+    ``keep(block, model, delta)`` is 1 for each element that is kept and 0 elsewhere; None: all are.
+    """
+
+    def norms(block: Block) -> Tensor:
+        found = torch.empty(2, len(stack), dtype=torch.float64)
+        for i, delta in enumerate(block.deltas()):
+            mask = keep(block, i, delta)
+            sizes = delta.abs_()
+            found[0, i] = sizes.sum()
+            found[1, i] = found[0, i] if mask is None else torch.dot(sizes, mask)
+        return found
+
+    whole, kept = stack.sum(norms, rows=rows).tolist()
+    return [a / b if b else 0.0 for a, b in zip(whole, kept, strict=True)]

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from syn2real.errors import UserError
 from syn2real.merge import METHODS, Block, PerModel, Stack, method
 from syn2real.merge import stack as stack_module
+from syn2real.merge.methods import della as della_module
+from syn2real.merge.methods.della import _ranked as ranked
 
 SHAPES = [(300, 257), (70_000,), (5, 3, 4), (1,), (0,), ()]
 W3 = [0.5, 0.3, 0.9]
@@ -393,6 +395,23 @@ def test_della_keeps_by_rank(variant, half, shape):
         np.testing.assert_allclose(change[kept], (delta / share)[kept], rtol=1e-9, atol=1e-12)
     else:
         assert np.abs(change).sum() == pytest.approx(np.abs(delta).sum())
+
+
+@pytest.mark.parametrize("columns", [1, 7, 999, 1000, 3000])
+def test_ranks_within_rows(columns):
+    """Short rows and long ones are sorted differently, and alike; of equals the earlier is smaller."""
+    rows = torch.randint(-20, 20, (6, columns), generator=torch.Generator().manual_seed(columns)).double() / 64
+    ranks = np.argsort(np.argsort(rows.abs().numpy(), axis=1, kind="stable"), axis=1)
+    assert np.array_equal(ranked(rows, np.arange(columns, dtype=float)).numpy(), ranks.ravel())
+
+
+@pytest.mark.parametrize("name", ["della", "della_linear"])
+def test_remembered_masks_are_those_drawn_again(name, monkeypatch):
+    models, base = tensors((700, 257), 3)  # two blocks
+    given = {"density": [0.5, 1, 0], "epsilon": 0.2, "variant": "mergekit"}
+    remembered = merge(name, models, base, **given)
+    monkeypatch.setattr(della_module, "_REMEMBERED", 0)
+    assert torch.equal(merge(name, models, base, **given), remembered)
 
 
 def test_dare_of_mergekit_keeps_the_norm():

@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from syn2real.merge.method import PerModel, method
 from syn2real.merge.stack import Block, Stack
-from syn2real.merge.trimming import random_share, require_share, rounded
+from syn2real.merge.trimming import norm_keeping, random_share, require_share, rounded
 from syn2real.merge.weighting import elected_mean, normalised, scaled, weighted_sum
 
 Rescale = Literal["paper", "mergekit"]
@@ -35,7 +34,7 @@ def dare_linear(
     weights = normalised(weight, stack.name, wanted=normalize)
 
     def merged(block: Block) -> Tensor:
-        deltas = _dropped(block.deltas(), stack, block, density, factors)
+        deltas = _dropped(stack, block, density, factors)
         return block.on_base(scaled(weighted_sum(deltas, weights), scale))
 
     return stack.map(merged)
@@ -57,15 +56,14 @@ def dare_ties(
     factors = _factors(stack, density, variant, rescale)
 
     def merged(block: Block) -> Tensor:
-        deltas = _dropped(block.deltas(), stack, block, density, factors)
+        deltas = _dropped(stack, block, density, factors)
         return block.on_base(scaled(elected_mean(deltas, weight, election, normalize=normalize), scale))
 
     return stack.map(merged)
 
 
-def _dropped(
-    deltas: list[Tensor], stack: Stack, block: Block, density: Sequence[float], factors: Sequence[float]
-) -> list[Tensor]:
+def _dropped(stack: Stack, block: Block, density: Sequence[float], factors: Sequence[float]) -> list[Tensor]:
+    deltas = block.deltas()
     for i, (share, factor) in enumerate(zip(density, factors, strict=True)):
         if share < 1:
             deltas[i].mul_(random_share(stack, block, i, float(rounded(share))))
@@ -77,14 +75,8 @@ def _factors(stack: Stack, density: Sequence[float], variant: Rescale, rescale: 
     require_share("density", density)
     if not rescale:
         return [1.0] * len(stack)
+    shares = [float(rounded(share)) for share in density]
     if variant == "paper" or not stack.numel:
-        return [1 / float(rounded(share)) if share else 0.0 for share in density]
-
-    def norms(block: Block) -> Tensor:
-        deltas = block.deltas()
-        whole = [delta.abs().sum() for delta in deltas]
-        kept = [delta.abs().sum() for delta in _dropped(deltas, stack, block, density, [1.0] * len(stack))]
-        return torch.stack([torch.stack(whole), torch.stack(kept)])
-
-    whole, kept = stack.sum(norms).tolist()
-    return [a / b if b else 0.0 for a, b in zip(whole, kept, strict=True)]
+        return [1 / share if share else 0.0 for share in shares]
+    keep = lambda block, i, _: random_share(stack, block, i, shares[i]) if shares[i] < 1 else None  # noqa: E731
+    return norm_keeping(stack, keep)

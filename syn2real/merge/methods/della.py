@@ -1,7 +1,7 @@
 """Random sparsification that spares large elements."""
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal
 
 import numpy as np
@@ -11,10 +11,12 @@ from torch import Tensor
 from syn2real.errors import UserError
 from syn2real.merge.method import PerModel, method
 from syn2real.merge.stack import Block, Stack
-from syn2real.merge.trimming import random_share, require_share, rounded
+from syn2real.merge.trimming import norm_keeping, random_share, require_share, rounded
 from syn2real.merge.weighting import elected_mean, normalised, scaled, weighted_sum
 
 Window = Literal["paper", "mergekit"]
+_REMEMBERED = 1 << 27  # elements of a tensor whose masks are kept for the second pass: 16 MB for each model
+_SHORT = 1000  # elements of a row below which sorting keys is faster than by radix
 
 
 @method("della_linear", base="required")
@@ -31,11 +33,11 @@ def della_linear(
 ) -> Iterator[Tensor]:
     """DELLA's dropping (see ``della``) with a plain weighted sum instead of an election of signs."""
     _check(density, epsilon, variant)
-    factors = _factors(stack, density, epsilon, variant, rescale)
+    choice = _Choice(stack, density, epsilon, variant, rescale)
     weights = normalised(weight, stack.name, wanted=normalize)
 
     def merged(block: Block) -> Tensor:
-        deltas = _drop(block.deltas(), stack, block, density, epsilon, variant, factors)
+        deltas = choice.dropped(block)
         return block.on_base(scaled(weighted_sum(deltas, weights), scale))
 
     return stack.map(merged, rows=True)
@@ -62,10 +64,10 @@ def della(
     Source: Deep et al. 2024 (arXiv 2406.11617).
     """
     _check(density, epsilon, variant)
-    factors = _factors(stack, density, epsilon, variant, rescale)
+    choice = _Choice(stack, density, epsilon, variant, rescale)
 
     def merged(block: Block) -> Tensor:
-        deltas = _drop(block.deltas(), stack, block, density, epsilon, variant, factors)
+        deltas = choice.dropped(block)
         return block.on_base(scaled(elected_mean(deltas, weight, election, normalize=normalize), scale))
 
     return stack.map(merged, rows=True)
@@ -79,51 +81,56 @@ def _check(density: Sequence[float], epsilon: Sequence[float], variant: Window) 
             raise UserError(f"della: epsilon {width} takes density {share} out of (0, 1]; choose a smaller epsilon")
 
 
-def _factors(
-    stack: Stack, density: Sequence[float], epsilon: Sequence[float], variant: Window, rescale: bool
-) -> list[float | None]:
-    """What kept elements are multiplied by; None: each by 1/(1 − pₖ)."""
-    if not rescale:
-        return [1.0] * len(stack)
-    if variant == "paper" or not stack.numel:
-        return [None] * len(stack)
+class _Choice:
+    """Which elements are kept, and what they are multiplied by."""
 
-    def norms(block: Block) -> Tensor:
+    def __init__(
+        self, stack: Stack, density: Sequence[float], epsilon: Sequence[float], variant: Window, rescale: bool
+    ) -> None:
+        self._stack = stack
+        self._density = density
+        self._half = [width / 2 if variant == "paper" else width for width in epsilon]
+        self._masks: dict[tuple[int, int], np.ndarray] = {}  # by block and model, a bit for each element
+        self._factors: Sequence[float] | None = None  # None: each element by its own 1/(1 − pₖ)
+        if not rescale:
+            self._factors = [1.0] * len(stack)
+        elif variant == "mergekit" and stack.numel:
+            remember = stack.numel <= _REMEMBERED and stack.device == "cpu"
+            self._factors = norm_keeping(stack, partial(self._keep, remember=remember), rows=True)
+
+    def dropped(self, block: Block) -> list[Tensor]:
+        """The differences of a block, in place. Once for each block."""
         deltas = block.deltas()
-        whole = torch.stack([delta.abs().sum() for delta in deltas])
-        _drop(deltas, stack, block, density, epsilon, variant, [1.0] * len(stack))
-        return torch.stack([whole, torch.stack([delta.abs().sum() for delta in deltas])])
+        for i, (delta, share) in enumerate(zip(deltas, self._density, strict=True)):
+            if share == 0:
+                delta.zero_()
+            elif self._factors is not None:
+                keep = self._keep(block, i, delta)
+                scaled(delta if keep is None else delta.mul_(keep), self._factors[i])
+            elif share < 1:
+                chances = self._chances(i, delta)
+                delta.mul_(random_share(self._stack, block, i, chances)).div_(chances)
+        return deltas
 
-    whole, left = stack.sum(norms, rows=True).tolist()
-    return [a / b if b else 0.0 for a, b in zip(whole, left, strict=True)]
+    def _keep(self, block: Block, i: int, delta: Tensor, *, remember: bool = False) -> Tensor | None:
+        """1 for each element that is kept and 0 elsewhere; None: all are."""
+        if self._density[i] in (0, 1):
+            return None if self._density[i] else torch.zeros_like(delta)
+        packed = self._masks.pop((block.start, i), None)
+        if packed is not None:
+            return torch.from_numpy(np.unpackbits(packed, count=delta.numel())).to(delta.dtype)
+        mask = random_share(self._stack, block, i, self._chances(i, delta))
+        if remember:  # ranking twice would take as long as all the rest
+            self._masks[block.start, i] = np.packbits(mask.numpy() > 0)
+        return mask
 
-
-def _drop(
-    deltas: list[Tensor],
-    stack: Stack,
-    block: Block,
-    density: Sequence[float],
-    epsilon: Sequence[float],
-    variant: Window,
-    factors: Sequence[float | None],
-) -> list[Tensor]:
-    for i, (share, width) in enumerate(zip(density, epsilon, strict=True)):
-        if share == 0:
-            deltas[i].zero_()
-        elif share < 1:
-            half = width / 2 if variant == "paper" else width
-            keep = _ranked(deltas[i].view(-1, stack.row), _chances(share - half, share + half, stack.row))
-            deltas[i].mul_(random_share(stack, block, i, keep))
-            factor = factors[i]
-            if factor is None:
-                deltas[i].div_(keep)
-            else:
-                deltas[i].mul_(factor)
-    return deltas
+    def _chances(self, i: int, delta: Tensor) -> Tensor:
+        share, half, row = self._density[i], self._half[i], self._stack.row
+        return _ranked(delta.view(-1, row), _by_rank(share - half, share + half, row))
 
 
 @lru_cache(maxsize=4)
-def _chances(least: float, most: float, count: int) -> np.ndarray:
+def _by_rank(least: float, most: float, count: int) -> np.ndarray:
     """With what probabilities the elements of a row are kept, from the smallest to the largest."""
     return rounded(np.linspace(least, most, count) if count > 1 else np.array([(least + most) / 2]))
 
@@ -131,17 +138,30 @@ def _chances(least: float, most: float, count: int) -> np.ndarray:
 def _ranked(rows: Tensor, values: np.ndarray) -> Tensor:
     """The k-th of ``values`` in the place of each row's element of rank k by magnitude, the smallest first; flat.
 
-    Magnitudes are compared in float32; of equals the earlier is smaller. numpy sorts 16-bit numbers by radix, eight
-    times as fast as wider ones, so it is done in two halves.
+    Magnitudes are compared in float32; of equals the earlier is smaller.
     """
-    bits = rows.abs().float().cpu().numpy().view(np.uint32)
+    order = (_by_key if rows.shape[1] < _SHORT else _by_radix)(rows.abs().float().cpu().numpy().view(np.uint32))
+    sorted_values = torch.from_numpy(values).to(rows.device, rows.dtype).expand_as(rows)
+    return torch.empty_like(rows).scatter_(1, torch.from_numpy(order).to(rows.device), sorted_values).view(-1)
+
+
+def _by_key(bits: np.ndarray) -> np.ndarray:
+    """The stable order of each row, by sorting numbers and their places as one: int64."""
+    columns = bits.shape[1]
+    width = columns.bit_length()
+    keys = bits.astype(np.int64)
+    keys <<= width
+    keys |= np.arange(columns)
+    keys.sort(axis=1)
+    keys &= (1 << width) - 1
+    return keys
+
+
+def _by_radix(bits: np.ndarray) -> np.ndarray:
+    """The same where rows are long: numpy sorts 16-bit numbers by radix, so it is done in two halves."""
     begin = np.arange(len(bits))[:, None] * bits.shape[1]
     order = np.argsort((bits & 0x7FFF).astype(np.uint16), axis=1, kind="stable")
-    order += begin
-    upper = (bits >> 15).astype(np.uint16).take(order)
+    upper = (bits >> 15).astype(np.uint16).take(order + begin)
     again = np.argsort(upper, axis=1, kind="stable")
     again += begin
-    places = order.take(again).ravel()
-    result = np.empty(bits.size)
-    result[places] = np.tile(values, len(bits))
-    return torch.from_numpy(result).to(rows.device, rows.dtype)
+    return order.take(again)

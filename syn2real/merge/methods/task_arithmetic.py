@@ -1,5 +1,6 @@
 """Sums of task vectors."""
 
+import math
 from collections.abc import Iterator
 
 from torch import Tensor
@@ -23,8 +24,10 @@ def task_arithmetic(
     """
     weights = normalised(weight, stack.name, wanted=normalize)
     factors = [scale * w for w in weights]
+    own = 1 - math.fsum(factors)  # θ₀ + Σ λwᵢ(θᵢ − θ₀) = (1 − Σ λwᵢ)θ₀ + Σ λwᵢθᵢ, with fewer passes over the data
 
     def moved(block: Block) -> Tensor:
-        return block.on_base(weighted_sum(block.deltas(), factors))
+        assert block.base is not None
+        return weighted_sum([block.base, *block.models], [own, *factors])
 
     return stack.map(moved)
