@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from syn2real.cli.output import Json, Overwrite, console, print_json
+from syn2real.cli.startup import importing
 from syn2real.errors import UserError
 
 
@@ -60,9 +61,10 @@ def merge(
     if check is not None:
         _check(check, as_json)
         return
-    from syn2real.merge.output import WriteSettings, preflight, write
-    from syn2real.merge.plan import plan_recipe
-    from syn2real.progress import Bar
+    with importing():
+        from syn2real.merge.output import WriteSettings, preflight, write
+        from syn2real.merge.plan import plan_recipe
+        from syn2real.progress import Bar
 
     if output is None:
         raise UserError("merge: say where the result goes with --output")
