@@ -139,7 +139,7 @@ def _grid(recipe: "GridRecipe", output: Path, dry_run: bool, as_json: bool) -> N
         if as_json:
             print_json(plan)
         else:
-            from syn2real.reports.plan import print_plan
+            from syn2real.reports.grid_terminal import print_plan
 
             print_plan(plan, console())
         return

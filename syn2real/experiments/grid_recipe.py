@@ -10,6 +10,7 @@ from syn2real.documents import Document
 from syn2real.experiments.recipe import (
     CorpusRecipe,
     Lambda,
+    LoraRecipe,
     Recipe,
     ScoringRecipe,
     Strict,
@@ -35,6 +36,7 @@ System = Literal[
     "syn2real-engines",
     "syn2real-augmented",
     "syn2real-groups",
+    "syn2real-lora",
 ]
 # The paper's baselines and its method from the pre-trained model; what a recipe measures unless it says otherwise.
 STANDARD: tuple[System, ...] = (
@@ -128,7 +130,9 @@ class GridRecipe(Strict):
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     evaluation: GridEvaluationRecipe = GridEvaluationRecipe()
     keep_duplicates: bool = False  # keep target sentences that are also tested
-    # Vectors to compare with each other: of every "domain", of every "engine", or by a field such as "gender".
+    lora: LoraRecipe = LoraRecipe()  # of `syn2real-lora`, whose vector comes from models tuned so
+    # Vectors to compare with each other: of every "domain", of every "engine", by a field such as "gender", or "lora":
+    # the vector of all sources tuned in full and by adapters.
     vectors: tuple[str, ...] = ()
     transfer: bool = False  # apply each domain's vector (with several sets of voices, each set's) to every other target
     allow_leak: bool = False

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from syn2real.documents import Document, parse_values
-from syn2real.speech.training import DEFAULTS, Precision
+from syn2real.speech.training import DEFAULTS, LoraSettings, Precision
 
+LORA = LoraSettings()
 Tuned = Literal["source-synthetic", "source-real", "target-synthetic", "syn2real"]
 Lambda = Annotated[float, Field(ge=-2, le=4)]
 
@@ -37,6 +38,16 @@ class SynthesisRecipe(Strict):
     seed: int = 0
 
 
+class LoraRecipe(Strict):
+    """Low-rank adapters in place of the weights; see `syn2real.speech.training.LoraSettings`."""
+
+    rank: Annotated[int, Field(ge=1)] = LORA.rank
+    alpha: Annotated[float, Field(gt=0)] = LORA.alpha
+    dropout: Annotated[float, Field(ge=0, lt=1)] = LORA.dropout
+    targets: tuple[str, ...] | None = None
+    stabilised: bool = LORA.stabilised
+
+
 class TrainingRecipe(Strict):
     """Fine-tuning, the same for every model of the study."""
 
@@ -49,6 +60,12 @@ class TrainingRecipe(Strict):
     precision: Precision = DEFAULTS.precision
     checkpoint_steps: Annotated[int, Field(ge=1)] = DEFAULTS.checkpoint_steps
     seed: int = DEFAULTS.seed
+    # Options: what is not given is no part of a stage's key.
+    patience: Annotated[int, Field(ge=1)] | None = None
+    lora: LoraRecipe | None = None
+    freeze: tuple[str, ...] | None = None  # groups of weights that stay as they are, such as `encoder`
+    gradient_checkpointing: bool | None = None
+    spec_augment: bool | None = None
 
 
 class ScoringRecipe(Strict):
@@ -67,34 +84,43 @@ class EvaluationRecipe(ScoringRecipe):
     strict: bool = False  # also: synthesise half of the target's sentences, test on recordings of the other half
 
 
-class Recipe(Strict):
-    """A SYN2REAL study: arXiv 2406.02925, with λ chosen without any real speech of the target."""
+class StudyRecipe(Strict):
+    """What every study of one model says: the model, the voices, the training, and how λ and systems are judged."""
 
-    study: Literal["syn2real"] = "syn2real"
+    study: str
     title: str = "SYN2REAL"
     note: str = ""  # printed in the report: what this data can and cannot show
     model: str
     language: str = "en"
+    synthesis: SynthesisRecipe = SynthesisRecipe()
+    training: TrainingRecipe = TrainingRecipe()
+    evaluation: EvaluationRecipe = EvaluationRecipe()
+    scale: Lambda | None = None  # a λ to use as it is; by default it is chosen on the proxies
+    lambdas: list[Lambda] = [0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.3]
+    target: list[str] = []  # domains whose real speech is in no vector and chooses no λ
+    test_limit: Annotated[int, Field(ge=2)] | None = None
+
+    @model_validator(mode="after")
+    def _starts_without(self) -> "StudyRecipe":
+        if 0.0 not in self.lambdas:
+            raise ValueError("lambdas: must contain 0, which is the model without the vector")
+        return self
+
+
+class SourceRecipe(StudyRecipe):
+    """A study that makes a vector from real speech of source domains."""
+
     corpus: CorpusRecipe
-    target: list[str]
     sources: list[str] = []  # all other domains when empty
     held_out: list[str] = []  # domains that choose λ and take part in no vector
     # Source domains that take a turn as the target, with a vector made from the others. When neither these nor
     # `held_out` are named: the three largest source domains.
     rotate: list[str] = []
     target_text: Path | None = None  # default: the sentences of the target's training lines
-    synthesis: SynthesisRecipe = SynthesisRecipe()
-    training: TrainingRecipe = TrainingRecipe()
-    evaluation: EvaluationRecipe = EvaluationRecipe()
-    scale: Lambda | None = None  # a λ to use as it is; by default it is chosen on the proxies
-    lambdas: list[Lambda] = [0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.3]
     source_limit: Annotated[int, Field(ge=2)] | None = None  # at most so many source clips, drawn by seed
-    test_limit: Annotated[int, Field(ge=2)] | None = None
 
     @model_validator(mode="after")
-    def _consistent(self) -> "Recipe":
-        if not self.target:
-            raise ValueError("target: name at least one domain")
+    def _roles_apart(self) -> "SourceRecipe":
         for name, others in (("held_out", self.held_out), ("rotate", self.rotate), ("sources", self.sources)):
             both = set(others) & set(self.target)
             if both:
@@ -105,8 +131,18 @@ class Recipe(Strict):
             raise ValueError("rotate: these must be source domains")
         if set(self.held_out) & set(self.sources):
             raise ValueError("held_out: a held-out domain cannot be a source")
-        if 0.0 not in self.lambdas:
-            raise ValueError("lambdas: must contain 0, which is the model without the vector")
+        return self
+
+
+class Recipe(SourceRecipe):
+    """A SYN2REAL study: arXiv 2406.02925, with λ chosen without any real speech of the target."""
+
+    study: Literal["syn2real"] = "syn2real"
+
+    @model_validator(mode="after")
+    def _has_target(self) -> "Recipe":
+        if not self.target:
+            raise ValueError("target: name at least one domain")
         return self
 
 

@@ -66,6 +66,8 @@ class Workshop:
             case "syn2real-domains":
                 parts = [self.vector([domain]) for domain in sources]
                 return Blend(self.target(target, sources), Difference.mean(parts))
+            case "syn2real-lora":
+                return Blend(self.target(target, sources), self.by_adapters().vector(sources))
             case "syn2real-engines":
                 voices = [only(self.synthesis, name) for name in self.synthesis.engines]
                 parts = [self.spoken_by(voice).vector(sources) for voice in voices]
@@ -83,6 +85,10 @@ class Workshop:
     def spoken_by(self, synthesis: SynthesisRecipe) -> "Workshop":
         """The same with other voices."""
         return replace(self, synthesis=synthesis)
+
+    def by_adapters(self) -> "Workshop":
+        """The same with models tuned by low-rank adapters, which are merged into the weights."""
+        return replace(self, training=self.training.model_copy(update={"lora": self.recipe.lora}))
 
     # ---- models --------------------------------------------------------------------------------------------------
 

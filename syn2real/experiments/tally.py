@@ -99,6 +99,12 @@ class Tally:
                 self._totals[system, cell] = self.scores[system, cell].total
         return sum((self._totals[system, cell] for cell in cells), ZERO)
 
+    def gap(self, a: str, b: str) -> np.ndarray:
+        """Errors of a minus errors of b by unit, over the cells both have: int64 of shape (units,)."""
+        columns = [self.cells.index(cell) for cell in self.cells_of(a, b)]
+        errors = self.errors[:, columns].sum(axis=1)
+        return errors[:, self.systems.index(a)] - errors[:, self.systems.index(b)]
+
     def joined(self, system: str, cells: Iterable[Cell]) -> Scores:
         """The system's utterances in these cells as one set of scores, their ids led by target and seed."""
         key = system, tuple(cells)

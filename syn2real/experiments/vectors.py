@@ -12,6 +12,7 @@ from syn2real.merge import similarity
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.scoring import ErrorCounts, Scores
 
+PROXIES = 2  # domains that choose the λ of a vector carried to another domain, unless the recipe says how many
 GROUPS = ("encoder", "decoder", "cross_attention", "embeddings")
 
 
@@ -71,8 +72,8 @@ def sizes_record(grid: Grid) -> list[dict[str, Any]] | None:
 
 
 def _family(workshop: Workshop, kind: str) -> dict[str, Difference]:
-    """The vectors of one kind: one for each ``domain``, for each ``engine`` over all domains, or for each value of a
-    field of the manifest, such as a group of speakers."""
+    """The vectors of one kind: one for each ``domain``, for each ``engine`` over all domains, tuned in full and by
+    ``lora``, or one for each value of a field of the manifest, such as a group of speakers."""
     roles = workshop.roles
     domains = roles.recipe.sources.domains or roles.domains
     if kind == "domain":
@@ -80,6 +81,8 @@ def _family(workshop: Workshop, kind: str) -> dict[str, Difference]:
     if kind == "engine":
         voices = {name: only(workshop.synthesis, name) for name in workshop.synthesis.engines}
         return {f"engine {name}": workshop.spoken_by(voice).vector(domains) for name, voice in voices.items()}
+    if kind == "lora":
+        return {"full": workshop.vector(domains), "lora": workshop.by_adapters().vector(domains)}
     parts = split_by(roles.source(domains), kind)
     return {f"{kind} {name}": workshop.vector_on(part, f"{kind} {name}") for name, part in parts.items()}
 
@@ -103,9 +106,9 @@ def _between_domains(grid: Grid) -> dict[str, Any]:
         if row == column:  # the vector would hold the target's own real speech
             return []
         difference = workshop.vector([row])
-        others = tuple(name for name in domains if name not in (row, column))
-        # Every other domain may choose λ, for none of them is in this vector.
-        fold = Fold(column, (row,), others[: grid.recipe.scale.proxies or len(others)])
+        # Any other domain may choose λ, for none of them is in this vector.
+        others = [name for name in domains if name not in (row, column)]
+        fold = Fold(column, (row,), tuple(others[: grid.recipe.scale.proxies or PROXIES]))
         return [_transfer(grid, workshop.pipeline, fold, lambda target, _: _blend(workshop, target, difference))]
 
     return _matrix(domains, list(grid.roles.targets), cell)

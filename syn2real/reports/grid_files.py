@@ -15,6 +15,7 @@ from syn2real.sealing import sealed_file, write_text
 PAGE, MARKDOWN = "report.html", "report.md"
 _PLACE = ("model", "engines", "window")
 _TEST = ("difference", "low", "high", "relative", "relative_low", "relative_high", "p", "p_holm")
+_FLIP = ("flip_p", "flip_p_holm")
 
 
 def write_grid_report(record: dict[str, Any], directory: Path) -> None:
@@ -56,7 +57,7 @@ def _systems(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 | row["counts"]
                 | {f"seeds_{key}": row["seeds"][key] for key in ("low", "high", "sd")}
                 | {"cells": row["cells"], "missing_cells": len(row["missing"])}
-                | {key: (tests.get("micro") or {}).get(key) for key in _TEST}
+                | {key: (tests.get("micro") or {}).get(key) for key in (*_TEST, *_FLIP)}
                 | {f"macro_{key}": (tests.get("macro") or {}).get(key) for key in _TEST if key not in ("low", "high")}
                 | {"mapsswe_p": tests.get("mapsswe_p")}
                 | {f"elsewhere_{key}": away.get(key) for key in ("wer", "ci_low", "ci_high", "words", "errors")}

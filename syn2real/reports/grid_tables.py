@@ -72,6 +72,7 @@ def details_table(group: dict[str, Any], comparison: dict[str, Any]) -> Table:
             bounds(row["macro_low"], row["macro_high"]),
             change(test["macro"]["relative"]) if test else "–",
             p_value(test["macro"]["p_holm"]) if test else "–",
+            p_value(test["micro"]["flip_p_holm"]) if test else "–",
             p_value(test["mapsswe_p"]) if test else "–",
             bounds(low, high),
             percent(row["cer"]),
@@ -79,13 +80,25 @@ def details_table(group: dict[str, Any], comparison: dict[str, Any]) -> Table:
             f"{counts['substitutions']} / {counts['deletions']} / {counts['insertions']}",
         )
         rows.append(Row(cells, _kind(row["name"], comparison)))
-    columns = ("system", "macro WER", "interval", "errors", "p, Holm", "MAPSSWE p", "WER by seed", "CER")
+    columns = (
+        "system",
+        "macro WER",
+        "interval",
+        "errors",
+        "p, Holm",
+        "flip p, Holm",
+        "MAPSSWE p",
+        "WER by seed",
+        "CER",
+    )
     seeds = {row["against_baseline"]["mapsswe_seed"] for row in group["systems"] if row["against_baseline"]}
     heard = f" of seed {min(seeds)}" if seeds else ""
     note = (
-        "Macro WER: mean of the targets' rates. MAPSSWE takes utterances as independent, which those of one speaker "
-        f"are not; it is over the utterances{heard} alone. Raw WER: of the text as it is. S / D / I: substituted, "
-        f"deleted and inserted words, of {max(row['words'] for row in group['systems']):,}."
+        "Macro WER: mean of the targets' rates, with its own change and p. Flip p: of the pooled WER, by flipping the "
+        f"signs of the {group['unit']}s' differences, which holds for few of them too. MAPSSWE takes utterances as "
+        f"independent, which those of one speaker are not; it is over the utterances{heard} alone. Raw WER: of the "
+        f"text as it is. S / D / I: substituted, deleted and inserted words, of "
+        f"{max(row['words'] for row in group['systems']):,}."
     )
     return Table("", (*columns, "raw WER", "S / D / I"), tuple(rows), note)
 

@@ -33,20 +33,27 @@ def print_grid(record: dict[str, Any], console: Console) -> None:
 
 
 def print_plan(plan: dict[str, Any], console: Console) -> None:
-    """Print the stages of a dry run, each with a rough time, and how long what is left takes."""
-    rows = [
-        Row((row["name"], row["title"], f"{row['amount']:,.0f}", "done" if row["done"] else _duration(row["seconds"])))
-        for row in plan["stages"]
-    ]
-    title = f"{words.counted(plan['cells'], 'cell')}, {words.counted(len(rows), 'stage')}"
+    """Print the stages of a dry run, each with a rough time, and how long what is left takes. The many times that a
+    model is heard are one line."""
+    heard = [row for row in plan["stages"] if row["name"] == "hypotheses"]
+    rows = [_planned(row["name"], row["title"], [row]) for row in plan["stages"] if row not in heard]
+    if heard:
+        rows.append(_planned("hypotheses", f"{len(heard)} times a model at a λ on recordings", heard))
+    title = f"{words.counted(plan['cells'], 'cell')}, {words.counted(len(plan['stages']), 'stage')}"
     console.print(_printed(Table("", ("stage", "what", "clips", "time of a core"), tuple(rows), left=2), title))
-    left = len(rows) - plan["done"]
+    left = len(plan["stages"]) - plan["done"]
     console.print(
         f"{left} to do, {plan['done']} done already: roughly {_duration(plan['seconds'])} on "
         f"{words.counted(plan['cores'], 'core')}",
         style="bold",
         highlight=False,
     )
+
+
+def _planned(name: str, title: str, stages: list[dict[str, Any]]) -> Row:
+    left = [row for row in stages if not row["done"]]
+    clips = f"{sum(row['amount'] for row in stages):,.0f}"
+    return Row((name, title, clips, _duration(sum(row["seconds"] for row in left)) if left else "done"))
 
 
 def _duration(seconds: float) -> str:

@@ -7,6 +7,8 @@ from syn2real.reports.wording import NAMES, ORACLE, WINDOWS, effect, equals, min
 
 # Whom the headline system is set against in a sentence each, where they were heard.
 RIVALS = ("target-synthetic-augmented", "mixed-target-synthetic", "average", "source-real", "target-real")
+ENOUGH = 30  # units from which on the bootstrap's p can be taken as it is
+FEW = "Of so few {unit}s the bootstrap is somewhat too sure: the flip p below is the one to trust. "
 MARK = "†"  # after a system that was not heard in every cell
 
 
@@ -117,7 +119,9 @@ def intervals_note(group: dict[str, Any], comparison: dict[str, Any]) -> str:
         f"Errors summed over {counted(len(group['targets']), 'target')} and {counted(seeds, 'seed')}. "
         f"{100 * comparison['level']:.0f} % intervals: bootstrap of {group['units']} {group['unit']}s, "
         f"{comparison['draws']:,} draws, the same for all systems, targets and seeds. p: two-sided, against "
-        f"{name_of(comparison['baseline'])}, corrected by Holm over the table. Normaliser: {comparison['normaliser']}."
+        f"{name_of(comparison['baseline'])}, corrected by Holm over the table. "
+        + (FEW.format(unit=group["unit"]) if group["units"] < ENOUGH else "")
+        + f"Normaliser: {comparison['normaliser']}."
     )
 
 
