@@ -10,6 +10,7 @@ from torch.utils.data import Dataset, Sampler
 from syn2real.errors import AudioError
 from syn2real.hashing import seed_from
 from syn2real.speech import audio
+from syn2real.speech.augmentation import read_utterance
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.recogniser import Clip, Recogniser
 
@@ -29,8 +30,8 @@ class Draw(NamedTuple):
 class ClipDataset(Dataset):
     """Decoded audio (float32, 16 kHz) and label ids of each utterance of a corpus, the audio augmented if wished.
 
-    Raises `UserError` for transcripts that the recogniser cannot write, and `AudioError` for an augmented clip that is
-    no audio, or too long.
+    A clip that would grow over 30 s, as when it is slowed down, is left as recorded. Raises `UserError` for transcripts
+    that the recogniser cannot write, and `AudioError` for an augmented clip that is no audio.
     """
 
     def __init__(self, corpus: Corpus, recogniser: Recogniser, augmentation: Augment | None = None) -> None:
@@ -44,12 +45,14 @@ class ClipDataset(Dataset):
     def __getitem__(self, index: "int | Draw") -> Clip:
         draw = index if isinstance(index, Draw) else Draw(index, full=False)
         utterance = self.corpus[draw.clip]
-        samples = audio.read(utterance.audio_filepath)
+        samples = read_utterance(utterance)
+        audio.require_window(utterance.audio_filepath, samples.size / audio.SAMPLE_RATE)
         if self.augmentation is not None:
-            samples = np.asarray(self.augmentation(samples, utterance.id, draw.epoch), dtype=np.float32)
-            if samples.ndim != 1 or not samples.size or not np.isfinite(samples).all():
+            changed = np.asarray(self.augmentation(samples, utterance.id, draw.epoch), dtype=np.float32)
+            if changed.ndim != 1 or not changed.size or not np.isfinite(changed).all():
                 raise AudioError(f"{utterance.audio_filepath}: augmented to what is no audio; change the augmentation")
-            audio.require_window(utterance.audio_filepath, samples.size / audio.SAMPLE_RATE)
+            if changed.size <= audio.WINDOW * audio.SAMPLE_RATE:
+                samples = changed
         return Clip(samples, self.labels[draw.clip], draw.full)
 
 

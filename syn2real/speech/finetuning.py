@@ -24,8 +24,11 @@ from syn2real.errors import UserError
 from syn2real.hashing import sha256_file
 from syn2real.progress import Bar, say
 from syn2real.sealing import flush_tree, require_space, write_text
+from syn2real.speech.augmentation import Augmentation
 from syn2real.speech.batching import Augment, BucketSampler, ClipDataset
 from syn2real.speech.corpus import Corpus
+from syn2real.speech.freezing import freeze, hold_statistics
+from syn2real.speech.lora import ADAPTER, add_adapters, save_adapters
 from syn2real.speech.recogniser import Recogniser, load_recogniser
 from syn2real.speech.saving import saving
 from syn2real.speech.training import DEFAULTS, Precision, TrainingSettings
@@ -122,20 +125,25 @@ def finetune(
     if dev is not None:
         dev.require_sound()
     recogniser = load_recogniser(model, language)
-    # Up to three checkpoints of weights and two moments, and the model itself, in float32.
-    require_space(output, 10 * 4 * sum(weight.numel() for weight in recogniser.model.parameters()))
-    _keep_only(output / CHECKPOINTS, _identity(model, corpus, dev, settings, language, augmentation))
+    identity = _identity(model, corpus, dev, settings, language, augmentation)
     progress = _Progress(title)
     with recogniser.trained(spec_augment=settings.spec_augment):
-        trainer = _trainer(recogniser, corpus, dev, output / CHECKPOINTS, settings, augmentation, progress)
+        network = _prepared(recogniser, settings)
+        require_space(output, _space(network))
+        _keep_only(output / CHECKPOINTS, identity)
+        trainer = _trainer(network, recogniser, corpus, dev, output / CHECKPOINTS, settings, augmentation, progress)
         try:
             _train(trainer, last_checkpoint(output / CHECKPOINTS))
         finally:
             progress.bar.stop()
     with saving(output):
+        if settings.lora is not None:
+            save_adapters(network, output / ADAPTER)
+            network.merge_and_unload()
         recogniser.save(output)
     record = {
         "settings": settings.record(),
+        **({"base": identity["model"]} if settings.lora is not None else {}),  # what the adapters belong to
         **_described(augmentation),
         "clips": len(corpus),
         "seconds": round(corpus.duration, 2),
@@ -148,6 +156,28 @@ def finetune(
     }
     write_text(output / "training.json", json.dumps(record, indent=2) + "\n")
     shutil.rmtree(output / CHECKPOINTS)
+
+
+def _prepared(recogniser: Recogniser, settings: TrainingSettings) -> Any:
+    """The network to be trained: the recogniser's, or adapters in it, with what is frozen marked so."""
+    network = recogniser.model
+    if settings.gradient_checkpointing:
+        # Under a new name in newer releases.
+        enable = getattr(network, "activation_checkpointing_enable", None) or network.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
+    if settings.freeze:
+        freeze(network, settings.freeze)
+    if settings.lora is not None:
+        network = add_adapters(network, settings.lora, settings.seed)
+    if settings.freeze or settings.lora is not None:
+        hold_statistics(network)
+    return network
+
+
+def _space(network: torch.nn.Module) -> int:
+    """Bytes that a training needs: up to three checkpoints of weights and two moments, and the model, in float32."""
+    weights = list(network.parameters())
+    return 4 * sum(weight.numel() * (10 if weight.requires_grad else 4) for weight in weights)
 
 
 def _train(trainer: SpeechTrainer, checkpoint: Path | None) -> None:
@@ -176,10 +206,14 @@ def _identity(
     } | _described(augmentation)
 
 
-def _described(augmentation: Augment | None) -> dict[str, str]:
-    """What tells one augmentation from another: a dataclass by its fields, a function by its name."""
+def _described(augmentation: Augment | None) -> dict[str, Any]:
+    """What tells one augmentation from another: ours by its transforms and recordings, another by its fields where it
+    is a dataclass, or by its name."""
     if augmentation is None:
         return {}
+    if isinstance(augmentation, Augmentation):
+        made = {"transforms": augmentation.spec(), "seed": augmentation.seed, "sha256": augmentation.fingerprint}
+        return {"augmentation": made}
     kind = augmentation if hasattr(augmentation, "__qualname__") else type(augmentation)
     name = f"{kind.__module__}.{kind.__qualname__}"
     return {"augmentation": repr(augmentation) if is_dataclass(augmentation) else name}
@@ -214,6 +248,7 @@ def last_checkpoint(directory: Path) -> Path | None:
 
 
 def _trainer(
+    network: Any,
     recogniser: Recogniser,
     corpus: Corpus,
     dev: Corpus | None,
@@ -259,7 +294,7 @@ def _trainer(
     if dev is not None:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=settings.patience))
     trainer = SpeechTrainer(
-        model=recogniser.model,
+        model=network,
         args=arguments,
         train_dataset=ClipDataset(corpus, recogniser, augmentation),
         eval_dataset=ClipDataset(dev, recogniser) if dev is not None else None,

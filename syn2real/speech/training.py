@@ -1,18 +1,38 @@
 """The settings of fine-tuning, with the defaults that recipes and commands share. Light: nothing of torch is needed."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from syn2real.errors import UserError
 
-OPTIONS = ("spec_augment",)  # fields that mean nothing while they are None or False
-
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True)
+class LoraSettings:
+    """Adapters of low rank in place of the weights themselves (Hu et al., 2021)."""
+
+    rank: int = 8
+    alpha: float = 16  # the adapters' sum is scaled by alpha / rank
+    dropout: float = 0.0  # of what an adapter hears, in training
+    targets: tuple[str, ...] | None = None  # endings of linear layers' names; None: all of attention and MLP
+    stabilised: bool = False  # scaled by alpha / √rank (Kalajdzievski, 2023), so that high ranks learn as fast
+
+    def __post_init__(self) -> None:
+        if self.rank < 1 or self.alpha <= 0 or not 0 <= self.dropout < 1:
+            raise UserError("lora: rank and alpha must be above 0, dropout from 0 to below 1")
+        if self.targets is not None:
+            object.__setattr__(self, "targets", tuple(self.targets))
+
+
+@dataclass(frozen=True)
 class TrainingSettings:
-    """How to fine-tune. The defaults suit a few hundred clips and Whisper tiny or base."""
+    """How to fine-tune. The defaults suit a few hundred clips and Whisper tiny or base.
+
+    The last four are options: None or False is as if there were none. ``lora`` and ``freeze`` may be given as JSON or
+    YAML holds them, a mapping and a list.
+    """
 
     epochs: float = 3
     learning_rate: float = 2e-5
@@ -24,18 +44,26 @@ class TrainingSettings:
     precision: Precision = "auto"  # of the matrix products; weights and optimiser stay float32
     checkpoint_steps: int = 50
     seed: int = 0
-    spec_augment: bool = False  # mask stretches of time and frequency; unset: as the model's own configuration says
+    lora: LoraSettings | None = None
+    freeze: tuple[str, ...] | None = None  # groups of weights (see `merge.groups`) that stay as they are
+    gradient_checkpointing: bool = False  # activations computed twice instead of kept: less memory, more time
+    spec_augment: bool = False  # mask stretches of time and frequency; False: as the model's own configuration says
 
     def __post_init__(self) -> None:
         if self.epochs <= 0 or self.learning_rate <= 0 or self.batch_size < 1 or self.checkpoint_steps < 1:
             raise UserError("epochs, learning rate, batch size and checkpoint steps must be above 0")
         if not 0 <= self.full_windows <= 1:
             raise UserError(f"full_windows is a share between 0 and 1, not {self.full_windows:g}")
+        if isinstance(self.lora, Mapping):
+            object.__setattr__(self, "lora", LoraSettings(**self.lora))
+        if self.freeze is not None:
+            object.__setattr__(self, "freeze", tuple(self.freeze))
 
     def record(self) -> dict[str, Any]:
         """The settings as JSON: what keys a stage and stands in ``training.json``. Options that are not in use are left
         out, so that what was made before there were such options is still found."""
-        return {name: value for name, value in asdict(self).items() if name not in OPTIONS or value}
+        options = ("lora", "freeze", "gradient_checkpointing", "spec_augment")
+        return {name: value for name, value in asdict(self).items() if name not in options or value}
 
 
 DEFAULTS = TrainingSettings()

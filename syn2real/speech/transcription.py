@@ -6,6 +6,7 @@ from typing import Literal
 
 from syn2real.progress import track
 from syn2real.speech import audio
+from syn2real.speech.augmentation import read_utterance
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.recogniser import Recogniser, load_recogniser, pick_device
 
@@ -45,7 +46,9 @@ def transcribe(
     texts: dict[str, str] = {}
     for start in track(starts, title):
         batch = by_length[start : start + settings.batch_size]
-        clips = [audio.read(utterance.audio_filepath) for utterance in batch]
+        clips = [read_utterance(utterance) for utterance in batch]
+        for utterance, clip in zip(batch, clips, strict=True):
+            audio.require_window(utterance.audio_filepath, clip.size / audio.SAMPLE_RATE)
         heard = recogniser.hear(clips, short=short, beams=settings.beams)
         texts |= {utterance.id: text for utterance, text in zip(batch, heard, strict=True)}
     return {utterance.id: texts[utterance.id] for utterance in corpus}
