@@ -1,6 +1,6 @@
 import json
 from collections.abc import Callable
-from itertools import combinations
+from itertools import combinations, product
 from types import SimpleNamespace
 from typing import Any
 
@@ -158,6 +158,21 @@ def test_families_are_corrected_each_for_itself(record: dict[str, Any]) -> None:
     shown = [row["against_baseline"]["micro"] for row in group["systems"] if row["against_baseline"]]
     assert len(shown) == 2
     assert [test["p_holm"] for test in shown] == holm([test["p"] for test in shown])
+
+
+def test_signs_are_flipped_by_speaker(record: dict[str, Any]) -> None:
+    speakers = sorted({u.speaker for one in grid() for u in one.scores if u.speaker})
+    sums = dict.fromkeys(((name, speaker) for name in SYSTEMS for speaker in speakers), 0)
+    for one in grid():
+        for u in one.scores:
+            sums[one.system, u.speaker or ""] += u.counts.errors
+    pairs = record["groups"][0]["pairs"]
+    for pair in pairs:
+        gaps = [sums[pair["a"], speaker] - sums[pair["b"], speaker] for speaker in speakers]
+        flipped = [abs(sum(s * g for s, g in zip(signs, gaps, strict=True))) for signs in product((1, -1), repeat=5)]
+        assert pair["flip_p"] == np.mean([value >= abs(sum(gaps)) for value in flipped])
+    assert [pair["flip_p_holm"] for pair in pairs] == holm([pair["flip_p"] for pair in pairs])
+    assert system_of(record, "syn2real")["against_baseline"]["micro"]["flip_p"] == pairs[-1]["flip_p"]
 
 
 def test_out_of_domain_is_set_against_the_untouched_model(record: dict[str, Any]) -> None:

@@ -1,4 +1,5 @@
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -7,7 +8,16 @@ from hypothesis import strategies as st
 
 from syn2real.errors import UserError
 from syn2real.speech.scoring import ErrorCounts, ScoredUtterance, Scores
-from syn2real.speech.statistics import Replicates, bootstrap_interval, holm, mapsswe, paired, paired_test, resample
+from syn2real.speech.statistics import (
+    Replicates,
+    bootstrap_interval,
+    holm,
+    mapsswe,
+    paired,
+    paired_test,
+    resample,
+    sign_flips,
+)
 
 WORDS = 10
 PS = st.lists(st.floats(0, 1), max_size=12)
@@ -234,3 +244,30 @@ def test_a_mean_over_clustered_corpora_is_covered() -> None:
         interval = Replicates(0, rates, "speaker", 40).interval()
         inside += interval.low <= 0.3 <= interval.high
     assert 0.89 <= inside / trials <= 0.99
+
+
+@given(st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9)), min_size=1, max_size=7))
+def test_sign_flips_try_every_choice(gaps: list[tuple[int, int]]) -> None:
+    found = sign_flips(np.array(gaps))
+    for p, column in zip(found, zip(*gaps, strict=True), strict=True):
+        sums = [sum(s * g for s, g in zip(signs, column, strict=True)) for signs in product((1, -1), repeat=len(gaps))]
+        assert p == sum(abs(value) >= abs(sum(column)) for value in sums) / len(sums)
+
+
+def test_random_sign_flips_agree_with_all_of_them() -> None:
+    gaps = np.random.default_rng(11).integers(-6, 9, (16, 4))
+    padded = np.vstack([gaps, np.zeros((1, 4), dtype=int)])  # a unit without a difference changes nothing
+    assert sign_flips(padded, 20_000) == pytest.approx(sign_flips(gaps), abs=0.015)
+
+
+def test_sign_flips_hold_for_few_speakers_where_the_bootstrap_does_not() -> None:
+    random, trials = np.random.default_rng(12), 500
+    words = random.integers(60, 260, (8, trials))
+    skill = np.clip(random.normal(0.22, 0.08, (8, trials)), 0.02, 0.8)
+    partial = random.normal(0, 0.03, (8, trials))  # to one system or the other, by voice; none is better
+    a, b = (random.binomial(words, np.clip(skill + side * partial, 0, 1)) for side in (0.5, -0.5))
+    rejected = (sign_flips(a - b) < 0.05).mean()
+    assert rejected <= 0.07
+    sums = resample(np.stack([a - b, words], axis=2), 300)
+    low, high = np.quantile(sums[..., 0] / sums[..., 1], [0.025, 0.975], axis=0)
+    assert ((low > 0) | (high < 0)).mean() > rejected + 0.03
