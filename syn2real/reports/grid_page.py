@@ -98,7 +98,9 @@ def _section(record: dict[str, Any], windows: list[dict[str, Any]]) -> dict[str,
     found: list[tuple[str, Table | None]] = []
     for group in windows:
         found.append((f"All systems, {WINDOWS[group['window']]}", tables.systems_table(group, comparison)))
-    found.append(("By other measures", tables.details_table(first, comparison)))
+    for group in windows:
+        where = f", {WINDOWS[group['window']]}" if len(windows) > 1 else ""
+        found.append((f"By other measures{where}", tables.details_table(group, comparison)))
     found.append(("Target by target", tables.domains_table(first, comparison)))
     found.append(("What choosing λ without the target cost", tables.scales_table(record, first)))
     found.append(("A λ for each group of tensors", tables.groups_table(record, first)))
