@@ -100,6 +100,9 @@ CASES = {
     ),
     "multislerp, mergekit": Case("multislerp", base=None, ours={"variant": "mergekit"}),
     "multislerp, base, mergekit": Case("multislerp", ours={"variant": "mergekit"}),
+    "multislerp, sum, mergekit": Case(
+        "multislerp", theirs={"normalize_weights": False}, ours={"variant": "mergekit", "normalize": False}
+    ),
     "multislerp": Case(
         "multislerp",
         differs="mergekit's tangent vectors are not logarithms: they cancel at its mean, which it returns",

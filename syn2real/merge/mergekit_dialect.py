@@ -97,7 +97,7 @@ _METHODS = {
     "nuslerp": _Method(
         {**_WEIGHT, "nuslerp_flatten": "nuslerp_flatten", "nuslerp_row_wise": "nuslerp_row_wise"}, ("weight",)
     ),
-    "multislerp": _Method(_WEIGHT, ("weight",), {"variant": "mergekit"}, {"normalize_weights": True}),
+    "multislerp": _Method({**_WEIGHT, "normalize_weights": "normalize"}, ("weight",), {"variant": "mergekit"}),
     "karcher": _Method({"max_iter": "max_iter", "tol": "tol"}, base="model"),
     "ties": _sparse({"variant": "mergekit", "normalize": True}),
     "dare_linear": _sparse({"variant": "mergekit", "normalize": False}, rescale=True),
@@ -106,7 +106,7 @@ _METHODS = {
     "della_linear": _sparse({"variant": "mergekit", "normalize": False, "epsilon": 0.15}, "epsilon", rescale=True),
     "breadcrumbs": _sparse({"normalize": False, "gamma": 0.01}, "gamma"),
     "breadcrumbs_ties": _sparse({"normalize": False, "gamma": 0.01}, "gamma"),
-    "model_stock": _Method({}, defaults={"angle": "mean_cosine"}, only={"filter_wise": False}),
+    "model_stock": _Method({"filter_wise": "rows"}, defaults={"angle": "mean_cosine"}),
     "sce": _Method({"select_topk": "select_topk"}, defaults={"select_topk": 1.0}),
     "arcee_fusion": _Method({}),
     "passthrough": _Method({"scale": "scale"}, ("scale",), base="anchor"),
@@ -158,7 +158,7 @@ class _Translation:
             content["slices"] = [self.slice(part, ["slices", str(i)]) for i, part in enumerate(given.slices)]
         if base is not None and self.method.base == "model":
             self.list_base(base, content, everywhere)
-        self.finish(everywhere, ["parameters"])
+        self.finish(everywhere)
         content |= {"parameters": everywhere, "notes": list(self.notes)}
         known = {key: value for key, value in content.items() if value is not None}
         return Document(self.document.path, known, self.document.node).parse(MergeRecipe)
@@ -169,7 +169,7 @@ class _Translation:
         if self.method.base == "anchor":
             shared |= own
             own = {}
-        self.finish(own, [*keys, "parameters"])
+        self.finish(own)
         return {"model": self.path(entry.model, [*keys, "model"]), "parameters": own}
 
     def slice(self, part: _Slice, keys: list[str]) -> dict[str, Any]:
@@ -178,7 +178,7 @@ class _Translation:
         for i, source in enumerate(part.sources):
             made = self.entry(source, [*keys, "sources", str(i)], shared)
             sources.append(made | {"layer_range": source.layer_range})
-        self.finish(shared, [*keys, "parameters"])
+        self.finish(shared)
         return {"sources": sources, "parameters": shared}
 
     def list_base(self, base: str, content: dict[str, Any], everywhere: Mapping[str, Any]) -> None:
@@ -229,17 +229,15 @@ class _Translation:
             entries.append(made if key in (None, EVERYTHING) else {"filter": f"/{re.escape(str(key))}/"} | made)
         return entries
 
-    def finish(self, values: dict[str, Any], keys: list[str]) -> None:
+    def finish(self, values: dict[str, Any]) -> None:
         """Settle, in place, what is more than a change of names."""
-        for name in ("normalize", "rescale"):
+        for name in ("normalize", "rescale", "rows"):
             if isinstance(values.get(name), int | float):
                 values[name] = bool(values[name])
         if self.name == "nuslerp":
-            flat, rows = values.pop("nuslerp_flatten", True), values.pop("nuslerp_row_wise", False)
-            if not flat and rows:  # what mergekit calls rows are our columns
-                raise self.error([*keys, "nuslerp_row_wise"], "nuslerp_row_wise: not supported; leave it out")
-            if not flat:
-                values["rows"] = True
+            flat, across = values.pop("nuslerp_flatten", True), values.pop("nuslerp_row_wise", False)
+            if not flat:  # what mergekit calls rows are our columns
+                values["columns" if across else "rows"] = True
 
     def dtype(self) -> str | None:
         name = self.configuration.out_dtype or self.configuration.dtype

@@ -85,7 +85,11 @@ parameters:
 dtype: float32
 """,
     "nuslerp": "merge_method: nuslerp\nparameters: {nuslerp_flatten: false}" + _PAIR % (1, 1),
+    "nuslerp_columns": "merge_method: nuslerp\nparameters: {nuslerp_flatten: false, nuslerp_row_wise: true}"
+    + _PAIR % (1, 1),
+    "nuslerp_flat": "merge_method: nuslerp\nparameters: {nuslerp_row_wise: true}" + _PAIR % (1, 1),
     "multislerp": "merge_method: multislerp" + _PAIR % (1, 1),
+    "multislerp_sum": "merge_method: multislerp\nparameters: {normalize_weights: false}" + _PAIR % (1, 1),
     "karcher": "merge_method: karcher\nbase_model: c\ndtype: float32\nmodels: [{model: a}, {model: b}]\n",
     "ties": "merge_method: ties\nparameters: {lambda: 0.8, normalize: true, int8_mask: true}" + _PAIR % (0.5, 0.3),
     "ties_sum": "merge_method: ties\nparameters: {normalize: false}" + _PAIR % (0.5, 0.3),
@@ -97,6 +101,9 @@ dtype: float32
     "breadcrumbs_ties": "merge_method: breadcrumbs_ties" + _PAIR % (0.6, 1.0),
     "model_stock": "merge_method: model_stock\nbase_model: base\ndtype: float32\n"
     "models: [{model: a}, {model: b}, {model: c}]\n",
+    # From c all three lie in like directions: where a row's disagree, mergekit goes beyond the base.
+    "model_stock_rows": "merge_method: model_stock\nbase_model: c\ndtype: float32\nparameters: {filter_wise: true}\n"
+    "models: [{model: a}, {model: b}, {model: base}]\n",
     "sce": "merge_method: sce\nparameters: {select_topk: 0.4}" + _PAIR % (1, 1),
     "passthrough": """
 slices:

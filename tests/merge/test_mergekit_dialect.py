@@ -95,7 +95,7 @@ def test_what_has_no_effect_is_said(folder: Path) -> None:
         ("merge_method: linear\nmodels: [{model: a}]\ndtype: int4\n", 3, "choose from float32"),
         ("merge_method: linear\nbase_model: c\nmodels:\n  - model: a\n    parameters: {weight: 1}\n", 2, "averages"),
         ("merge_method: ties\nbase_model: c\nmodels: [{model: a}]\nparameters:\n  rescale: true\n", 5, "rescale"),
-        ("merge_method: model_stock\nparameters:\n  filter_wise: true\nmodels: [{model: a}]\n", 3, "filter_wise"),
+        ("merge_method: model_stock\nparameters:\n  filter_wize: true\nmodels: [{model: a}]\n", 3, "'filter_wise'"),
         ("merge_method: linear\nmodels: [{model: {path: a, revision: x}}]\n", 2, "revision: only a path"),
         ("merge_method: linear\nmodels: [{model: a}]\ntokenizer: {source: union, tokens: {}}\n", 3, "tokens"),
         ("merge_method: linear\nmodels:\n  - model: a\n    parameters:\n      weight: [{fliter: a}]\n", 5, "'filter'"),

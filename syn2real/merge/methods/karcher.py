@@ -26,8 +26,11 @@ def karcher(
     return spherical_mean(stack, weight, steps=max_iter, tolerance=tol)
 
 
-def spherical_mean(stack: Stack, weight: Sequence[float], *, steps: int, tolerance: float) -> Iterator[Tensor]:
-    """The mean of directions after ``steps`` steps, times the mean norm; see `karcher_weights`."""
+def spherical_mean(
+    stack: Stack, weight: Sequence[float], *, steps: int, tolerance: float, length: float = 1.0
+) -> Iterator[Tensor]:
+    """The mean of directions after ``steps`` steps, ``length`` times the mean norm; see `karcher_weights`."""
     shares = normalised(weight, stack.name)
     weights = karcher_weights(stack.gram(deltas=stack.has_base), shares, steps=steps, tolerance=tolerance)
+    weights = [length * share for share in weights]
     return stack.map(lambda block: block.on_base(weighted_sum(block.vectors(), weights)))
