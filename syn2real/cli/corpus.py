@@ -292,6 +292,7 @@ def summary(corpus: "Corpus") -> dict[str, Any]:
         "speakers": len({u.speaker for u in corpus if u.speaker}),
         "voices": len({(u.engine, u.voice) for u in corpus if u.voice}),
         "sentences": len({u.text for u in corpus}),
+        "splits": dict(Counter(str(u.extra["split"]) for u in corpus if u.extra.get("split"))),
         "domains": {name or "–": count for name, count in domains.most_common()},
         "licences": sorted({u.licence for u in corpus if u.licence}),
     }
@@ -312,7 +313,7 @@ def _print(record: dict[str, Any], title: str) -> None:
     screen.print(title, style="bold", markup=False, highlight=False)
     for name, value in record.items():
         if isinstance(value, dict):
-            value = ", ".join(f"{key} {count}" for key, count in value.items())
+            value = ", ".join(f"{key} {count}" for key, count in value.items()) or "–"
         elif isinstance(value, list):
             value = ", ".join(value) or "–"
         screen.print(f"  {name}: {value}", markup=False, highlight=False)

@@ -5,12 +5,13 @@ Each is whole or absent, holds its own copy of the audio, and comes back through
 """
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from syn2real.errors import NotInstalled
+from syn2real.errors import NotInstalled, UserError
 from syn2real.lines import write_jsonl
 from syn2real.progress import track
 from syn2real.registry import Registry
@@ -56,7 +57,7 @@ def to_huggingface(corpus: Corpus, folder: Path, final: Path) -> None:
     """Parquet as on the hub: ``data/SPLIT-00000-of-00001.parquet`` with the recordings' bytes in a column ``audio``.
 
     ``datasets.load_dataset`` reads it, given the folder, by split (``train``, ``validation``, ``test``; without the
-    field ``split`` all are ``train``). Columns whose values differ in kind are written as JSON text.
+    field ``split`` all are ``train``). Values of mixed kinds, and mappings, are written as JSON text.
     """
     try:
         import pyarrow.parquet
@@ -65,33 +66,42 @@ def to_huggingface(corpus: Corpus, folder: Path, final: Path) -> None:
         raise NotInstalled("the datasets library", "hf") from error
     rows = [{name: value for name, value in _row(u).items() if name != "duration"} for u in corpus]
     columns = _columns(rows)
+    if "audio" in columns:
+        raise UserError("a field is called 'audio', as the column of the recordings is; rename it in the manifest")
     schema = Features({"audio": Audio(), **Features.from_arrow_schema(pyarrow.schema(columns))}).arrow_schema
     splits: dict[str, list[int]] = {}
     for place, utterance in enumerate(corpus):
         name = split_name(str(utterance.extra.get("split") or "train"))
-        splits.setdefault(_CALLED.get(name, name), []).append(place)
+        splits.setdefault(re.sub(r"\W+", "_", _CALLED.get(name, name)), []).append(place)
     (folder / "data").mkdir()
     for name, places in splits.items():
         shards = [places[start : start + SHARD] for start in range(0, len(places), SHARD)]
         for number, shard in enumerate(shards):
-            target = folder / "data" / f"{safe(name)}-{number:05d}-of-{len(shards):05d}.parquet"
+            target = folder / "data" / f"{name}-{number:05d}-of-{len(shards):05d}.parquet"
             with pyarrow.parquet.ParquetWriter(target, schema) as writer:
-                for start in track(range(0, len(shard), _ROWS), f"exporting {name}"):
-                    batch = [_cells(corpus[n], rows[n], columns) for n in shard[start : start + _ROWS]]
-                    writer.write_table(pyarrow.Table.from_pylist(batch, schema=schema))
+                batch: list[dict[str, Any]] = []
+                for place in track(shard, f"exporting {target.stem}"):
+                    batch.append(_cells(corpus[place], rows[place], columns))
+                    if len(batch) == _ROWS or place == shard[-1]:
+                        writer.write_table(pyarrow.Table.from_pylist(batch, schema=schema))
+                        batch = []
 
 
 def _columns(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Column to Arrow type: what all its values are, else text."""
+    """Column to Arrow type: what all its values are, if that is plain or a list, else text."""
     import pyarrow
+    from pyarrow import types
 
     columns: dict[str, Any] = {}
     for name in dict.fromkeys(name for row in rows for name in row):
         values = [row[name] for row in rows if name in row]
         try:
-            columns[name] = pyarrow.infer_type(values)
-        except pyarrow.ArrowInvalid:
-            columns[name] = pyarrow.string()
+            kind = pyarrow.array(values).type  # `infer_type` overlooks kinds that do not mix
+        except pyarrow.lib.ArrowException:
+            kind = pyarrow.string()
+        one = kind.value_type if types.is_list(kind) else kind
+        plain = any(test(one) for test in (types.is_string, types.is_boolean, types.is_integer, types.is_floating))
+        columns[name] = kind if plain else pyarrow.string()
     return columns
 
 

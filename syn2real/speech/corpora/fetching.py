@@ -87,7 +87,9 @@ def digest(path: Path, checksum: str) -> str:
 
 
 def request(url: str, start: int = 0) -> urllib.request.Request:
-    """A request for what follows byte ``start``."""
+    """A request for what follows byte ``start``. Raises `UserError` for an address that is not of the web."""
+    if not url.startswith(("https://", "http://")):
+        raise UserError(f"{url}: not an address of the web; it begins with https://")
     headers = {"User-Agent": f"syn2real/{__version__}"} | ({"Range": f"bytes={start}-"} if start else {})
     return urllib.request.Request(url, headers=headers)
 

@@ -1,9 +1,12 @@
 """What an import has done so far: one line a clip, so that a killed import goes on where it was."""
 
+import fcntl
 import json
 import shutil
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from syn2real.errors import UserError
 
 NAME = "journal.jsonl"
 
@@ -11,21 +14,31 @@ NAME = "journal.jsonl"
 class Journal:
     """The outcomes of the first clips of a plan, appended one by one.
 
-    A directory that another plan began is emptied; a line that a kill cut short is dropped.
+    A directory that another plan began is emptied; a line that a kill cut short is dropped. Raises `UserError` when
+    another process is writing the same journal.
     """
 
     def __init__(self, directory: Path, plan: str) -> None:
-        self.outcomes: list[dict[str, Any]] = []
         self._path = directory / NAME
-        lines = self._path.read_bytes().splitlines(keepends=True) if self._path.is_file() else []
+        self._file = self._path.open("a+b")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.close()
+            raise UserError(f"{directory}: another import is at work here; wait for it or choose another") from error
+        self._file.seek(0)
+        lines = self._file.readlines()
         if not lines or lines[0] != _line({"plan": plan}):
             for item in directory.iterdir():
-                shutil.rmtree(item) if item.is_dir() else item.unlink()
-            lines = [_line({"plan": plan})]
-        lines = lines if lines[-1].endswith(b"\n") else lines[:-1]
-        self._path.write_bytes(b"".join(lines))
-        self.outcomes += [json.loads(line) for line in lines[1:]]
-        self._file: IO[bytes] = self._path.open("ab")
+                if item != self._path:
+                    shutil.rmtree(item) if item.is_dir() else item.unlink()
+            lines = []
+            self._file.truncate(0)
+            self._file.write(_line({"plan": plan}))
+        elif not lines[-1].endswith(b"\n"):
+            self._file.truncate(self._file.tell() - len(lines.pop()))
+        self._file.flush()
+        self.outcomes: list[dict[str, Any]] = [json.loads(line) for line in lines[1:]]
 
     def add(self, outcome: dict[str, Any]) -> None:
         """Note the outcome of the next clip."""

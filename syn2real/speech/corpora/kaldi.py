@@ -38,7 +38,7 @@ def import_kaldi(
     known = {name: value for name, value in (("language", language), ("licence", licence)) if value}
     clips, skipped = read_kaldi(source, audio_root or source, known, lower=lower)
     options: dict[str, Any] = {"limit": limit, "seed": seed, "overwrite": overwrite}
-    return import_clips(output, clips, origin={"kind": "kaldi"}, skipped=skipped, **options)
+    return import_clips(output, clips, origin={"kind": "kaldi", "lower": lower}, skipped=skipped, **options)
 
 
 def read_kaldi(

@@ -1,6 +1,6 @@
 """LibriSpeech's layout: ``SUBSET/SPEAKER/CHAPTER/`` with FLAC files and one ``SPEAKER-CHAPTER.trans.txt``.
 
-Multilingual LibriSpeech and others packed the same way are read too. The transcripts are in capitals (``--lower``).
+The transcripts are in capitals (``--lower``).
 """
 
 from pathlib import Path

@@ -15,6 +15,8 @@ def import_manifest(
     output: Path,
     source: Path,
     audio_root: Path | None = None,
+    language: str | None = None,
+    licence: str | None = None,
     *,
     limit: int | None = None,
     seed: int = 0,
@@ -23,17 +25,18 @@ def import_manifest(
     """Import a JSONL manifest; paths are absolute, or relative to it or to ``audio_root``.
 
     Lines with an ``offset`` are cut from the longer recording (``duration`` seconds of it); all other fields are
-    passed through. Raises `UserError` naming file and line for a line that is no utterance; recordings that cannot
-    be used are reported instead.
+    passed through; ``language`` and ``licence`` are noted where a line has none. Raises `UserError` naming file and
+    line for a line that is no utterance; recordings that cannot be used are reported instead.
     """
     if not source.is_file():
         raise UserError(f"{source}: no such manifest")
     base = (audio_root or source.parent).resolve()
+    noted = {name: value for name, value in (("language", language), ("licence", licence)) if value}
     clips: list[Clip] = []
     given: dict[str, int] = {}
     for number, row in read_jsonl(source):
         try:
-            clips.append(_clip(row, base))
+            clips.append(_clip(noted | row, base))
         except UserError as error:
             raise UserError(at(source, number, str(error))) from error
         if "id" in row:

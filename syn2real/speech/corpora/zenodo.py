@@ -44,6 +44,7 @@ def record_file(address: str, name: str) -> RecordFile:
     file = files[name]
     try:
         size = file.get("size")
-        return RecordFile(name, str(file["links"]["self"]), sum_of(str(file["checksum"])), size)
+        known = size if isinstance(size, int) else None
+        return RecordFile(name, str(file["links"]["self"]), sum_of(str(file["checksum"])), known)
     except (KeyError, TypeError) as error:
         raise UserError(f"{address}: has no link or no sum for {name}; pass --checksum, or --from a copy") from error

@@ -87,6 +87,19 @@ def test_kaldi_directories_are_what_kaldi_demands(tmp_path: Path, corpus: Corpus
         assert (header.samplerate, header.channels, header.format, header.subtype) == (16_000, 1, "WAV", "PCM_16")
 
 
+def test_odd_fields_become_text_in_parquet(tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
+    odd = [{"mixed": 1, "map": {"a": 1}}, {"mixed": "x", "map": {}, "split": "dev-clean"}, {"mixed": 2.5}]
+    made = Corpus.of(replace(u, extra=extra) for u, extra in zip(corpus, odd, strict=True))
+    export(made, tmp_path / "out", "hf")
+    back = {u.id: u.extra for u in import_huggingface(tmp_path / "back", tmp_path / "out").corpus}
+    assert back["z/one"] == {"mixed": "1", "map": '{"a": 1}', "split": "train"}
+    assert back["Z one"] == {"mixed": "x", "map": "{}", "split": "dev-clean"}
+    with pytest.raises(UserError, match="a field is called 'audio'"):
+        export(Corpus.of([replace(corpus[0], extra={"audio": "x"})]), tmp_path / "none", "hf")
+
+
 def test_an_export_is_whole_or_absent(tmp_path: Path, corpus: Corpus) -> None:
     corpus[2].audio_filepath.write_bytes(b"broken")
     with pytest.raises(UserError, match="cannot be read as audio"):

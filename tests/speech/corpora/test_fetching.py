@@ -61,6 +61,8 @@ def test_a_beginning_of_another_file_is_started_over(tmp_path: Path, server) -> 
         assert download(f"{server.address}/a", tmp_path / "a", right).read_bytes() == server.files["a"]
     with pytest.raises(UserError, match="cannot be fetched"):
         download("http://127.0.0.1:9/none", tmp_path / "b", right)
+    with pytest.raises(UserError, match="not an address of the web"):
+        download("file:///etc/passwd", tmp_path / "b", right)
     with pytest.raises(UserError, match="404"):
         download(f"{server.address}/none", tmp_path / "b", right)
 

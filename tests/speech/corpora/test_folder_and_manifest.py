@@ -60,13 +60,14 @@ def test_bad_tables(tmp_path: Path, recordings: Path, content: str, problem: str
 def test_a_manifest_from_anywhere(tmp_path: Path, recordings: Path) -> None:
     rows = [
         {"audio_filepath": str(recordings / "a.wav"), "text": "One.", "speaker": "s", "lang_id": 3, "seed": 5},
-        {"audio_filepath": "b.flac", "text": "Two.", "id": "x/y z", "duration": 9},
+        {"audio_filepath": "b.flac", "text": "Two.", "id": "x/y z", "duration": 9, "language": "cy"},
         {"audio_filepath": "b.flac", "text": "Three.", "offset": 0.25, "duration": 0.5},
         {"audio_filepath": "b.flac", "text": "Four.", "offset": 0.9, "duration": 0.5},
     ]
     source = tmp_path / "m.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    report = import_manifest(tmp_path / "out", source, audio_root=recordings)
+    report = import_manifest(tmp_path / "out", source, audio_root=recordings, language="en", licence="CC0-1.0")
+    assert [(u.language, u.licence) for u in report.corpus] == [("en", "CC0-1.0"), ("cy", "CC0-1.0"), ("en", "CC0-1.0")]
     assert [(u.id, u.text, u.duration) for u in report.corpus] == [
         ("a", "One.", 1.0),
         ("x/y z", "Two.", 1.0),

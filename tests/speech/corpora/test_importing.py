@@ -13,6 +13,7 @@ from syn2real.errors import UserError
 from syn2real.sealing import partial_path
 from syn2real.speech.corpora import IMPORTERS, import_folder, import_tuxpaint
 from syn2real.speech.corpora.importing import Clip, distinct, import_clips, safe
+from syn2real.speech.corpora.journal import Journal
 from syn2real.speech.corpora.selection import Sieve, draw, split_name, splits_of
 
 
@@ -79,6 +80,15 @@ def test_another_plan_starts_afresh(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     fewer = import_clips(tmp_path / "out", plan[2:], origin={"kind": "x"})
     assert [u.extra["number"] for u in fewer.corpus] == [2, 4, 5]
     assert len(list((tmp_path / "out" / "audio").iterdir())) == 3
+
+
+def test_one_import_at_a_time(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "plan")
+    with pytest.raises(UserError, match="another import is at work here"):
+        Journal(tmp_path, "plan")
+    journal.add({"seconds": 1.0})
+    journal.close()
+    assert Journal(tmp_path, "plan").outcomes == [{"seconds": 1.0}]
 
 
 def test_killed_at_any_moment(tmp_path: Path) -> None:
