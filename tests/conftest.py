@@ -63,6 +63,31 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "manifest.jsonl"
 
 
+@pytest.fixture
+def interrupted(monkeypatch) -> Callable[..., None]:
+    """Fine-tune with the given arguments, and stop as a kill would when so many clips have been read."""
+    from syn2real.speech.batching import ClipDataset
+    from syn2real.speech.finetuning import finetune
+
+    read = ClipDataset.__getitem__
+
+    def run(clips: int, *arguments: object, **options: object) -> None:
+        left = clips
+
+        def counted(self, draw):
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+            return read(self, draw)
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(ClipDataset, "__getitem__", counted)
+            finetune(*arguments, **options)
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def small_whisper(tiny_en, tmp_path_factory) -> Path:
     """An English-only Whisper of two narrow layers, with random weights and the true tokenizer: for where it is the

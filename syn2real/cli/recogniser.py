@@ -1,7 +1,7 @@
 """`synthesize`, `finetune`, `transcribe`, `evaluate` and `score`: the single steps."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +15,10 @@ from syn2real.cli.output import (
     parse_weights,
     print_json,
 )
-from syn2real.speech.training import DEFAULTS
+from syn2real.speech.training import DEFAULTS, LoraSettings
+
+if TYPE_CHECKING:
+    from syn2real.speech.augmentation import Augmentation
 
 Manifest = Annotated[Path, typer.Argument(help="A JSONL manifest with audio_filepath and text.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Where the result goes.")]
@@ -82,16 +85,41 @@ def finetune(
     batch_size: BatchSize = DEFAULTS.batch_size,
     full_windows: Annotated[float, typer.Option(help="Share of clips padded to 30 s.")] = DEFAULTS.full_windows,
     patience: Annotated[int, typer.Option(help="Evaluations without progress before stopping.")] = DEFAULTS.patience,
-    seed: Annotated[int, typer.Option(help="Order of the clips.")] = DEFAULTS.seed,
+    lora_rank: Annotated[
+        int | None, typer.Option(min=1, help="Train LoRA adapters of this rank instead of the weights.")
+    ] = None,
+    lora_alpha: Annotated[float | None, typer.Option(help="What scales them, over the rank.")] = None,
+    lora_dropout: Annotated[float | None, typer.Option(help="Dropout of what they hear.")] = None,
+    lora_target: Annotated[
+        list[str] | None, typer.Option(help="A linear layer's name or its end; repeatable. Default: attention and MLP.")
+    ] = None,
+    rslora: Annotated[bool, typer.Option("--rslora", help="Scale them over the rank's square root.")] = False,
+    freeze: Annotated[
+        list[str] | None, typer.Option(help="Weights left as they are: encoder, decoder, embeddings, …; repeatable.")
+    ] = None,
+    gradient_checkpointing: Annotated[
+        bool, typer.Option("--gradient-checkpointing", help="Less memory for more time.")
+    ] = False,
+    spec_augment: Annotated[bool, typer.Option("--spec-augment", help="Mask stretches of time and frequency.")] = False,
+    augment: Annotated[
+        str | None, typer.Option(help="Change the clips anew in every epoch: a preset, or a YAML file of transforms.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Order of the clips, and all else that is drawn.")] = DEFAULTS.seed,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Fine-tune a Whisper model on a corpus. The same command goes on after an interruption.
+    """Fine-tune a Whisper or CTC model on a corpus. The same command goes on after an interruption.
+
+    With --lora-rank the model is written with its adapters merged in, and the
+    adapters beside it in adapter/.
 
     [bold]Examples[/bold]
 
       syn2real finetune train/manifest.jsonl --model whisper-tiny.en --output tuned
       syn2real finetune train/manifest.jsonl -m whisper-base -l es --dev dev/manifest.jsonl -o tuned
+      syn2real finetune train/manifest.jsonl -m whisper-base -l es --lora-rank 16 --learning-rate 1e-3 -o tuned
+      syn2real finetune train/manifest.jsonl -m whisper-base -l es --freeze encoder --augment broad -o tuned
+      syn2real finetune train/manifest.jsonl -m facebook/wav2vec2-base-960h --learning-rate 3e-5 -o tuned
     """
     import json
 
@@ -101,6 +129,8 @@ def finetune(
 
     corpus = Corpus.load(manifest)
     dev_corpus = Corpus.load(dev) if dev else None
+    lora = _lora(lora_rank, lora_alpha, lora_dropout, lora_target, rslora)
+    augmentation = _augmentation(augment, seed) if augment else None
     base = resolve_model(model)
     from syn2real.speech.finetuning import finetune as tune
     from syn2real.speech.training import TrainingSettings
@@ -112,9 +142,13 @@ def finetune(
         full_windows=full_windows,
         patience=patience,
         seed=seed,
+        lora=lora,
+        freeze=tuple(freeze) if freeze else None,
+        gradient_checkpointing=gradient_checkpointing,
+        spec_augment=spec_augment,
     )
     with sealed_directory(output, resume=True, overwrite=overwrite) as partial:
-        tune(base, corpus, partial, settings, dev=dev_corpus, language=language)
+        tune(base, corpus, partial, settings, dev=dev_corpus, language=language, augmentation=augmentation)
     record = json.loads((output / "training.json").read_text())
     if as_json:
         print_json({"model": str(output), **record})
@@ -135,6 +169,9 @@ def transcribe(
     overwrite: Overwrite = False,
 ) -> None:
     """Transcribe a corpus to JSONL: every line of the manifest with pred_text added.
+
+    CTC models hear every clip at its own length and greedily: --window and
+    --beams are Whisper's.
 
     [bold]Examples[/bold]
 
@@ -210,6 +247,26 @@ def score(
 
     other = read_pairs(reference, baseline) if baseline else None
     _report(read_pairs(reference, hypothesis), normaliser, as_json, other)
+
+
+def _lora(
+    rank: int | None, alpha: float | None, dropout: float | None, targets: list[str] | None, stabilised: bool
+) -> LoraSettings | None:
+    from syn2real.errors import UserError
+
+    given = {"alpha": alpha, "dropout": dropout, "targets": tuple(targets) if targets else None}
+    given = {name: value for name, value in given.items() if value is not None}
+    if rank is None:
+        if given or stabilised:
+            raise UserError("the other options of LoRA need its rank: add --lora-rank, for instance 8")
+        return None
+    return LoraSettings(rank=rank, stabilised=stabilised, **given)  # type: ignore[arg-type]
+
+
+def _augmentation(name: str, seed: int) -> "Augmentation":
+    from syn2real.speech.augmentation import Augmentation
+
+    return Augmentation.load(Path(name), seed) if Path(name).is_file() else Augmentation.from_spec(name, seed)
 
 
 def _hear(

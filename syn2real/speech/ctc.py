@@ -46,9 +46,7 @@ class CtcRecogniser(Recogniser):
     windowed = False
 
     @classmethod
-    def load(  # type: ignore[override]
-        cls, directory: Path, language: str | None = None, device: str | torch.device = "cpu"
-    ) -> "CtcRecogniser":
+    def load(cls, directory: Path, language: str | None = None, device: str | torch.device = "cpu") -> "CtcRecogniser":
         """Load a Hugging Face directory in float32. Raises `UserError` when it cannot be loaded, lacks weights (such as
         the head, where it was only pre-trained), or is made of adapters by language."""
         import transformers

@@ -101,11 +101,6 @@ class Recogniser(ABC):
                 if name in stored:
                     weight.copy_(tensor(self.stored_name(name)))
 
-    @staticmethod
-    def load(directory: Path, language: str | None = None, device: str | torch.device = "cpu") -> "Recogniser":
-        """See `load_recogniser`."""
-        return load_recogniser(directory, language, device)
-
 
 def load_recogniser(directory: Path, language: str | None = None, device: str | torch.device = "cpu") -> Recogniser:
     """The recogniser in a Hugging Face directory, of the kind that its ``config.json`` says, in float32.

@@ -19,7 +19,6 @@ from syn2real.errors import UserError, did_you_mean
 from syn2real.speech.audio import SAMPLE_RATE, WINDOW
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.recogniser import IGNORED, Clip, Recogniser, label_matrix, load_whole
-from syn2real.speech.recogniser import pick_device as pick_device  # where it was
 
 if TYPE_CHECKING:
     from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
@@ -47,7 +46,7 @@ class WhisperRecogniser(Recogniser):
     windowed = True
 
     @classmethod
-    def load(  # type: ignore[override]
+    def load(
         cls, directory: Path, language: str | None = None, device: str | torch.device = "cpu"
     ) -> "WhisperRecogniser":
         """Load a Hugging Face Whisper directory in float32.

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 pytest.importorskip("transformers")
 
 from syn2real.errors import UserError
+from syn2real.hashing import sha256_file
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.ctc import CtcRecogniser
 from syn2real.speech.finetuning import finetune
@@ -39,6 +41,21 @@ def test_weights_are_replaced_by_the_names_of_the_file(small_whisper):
     asked = []
     load_recogniser(small_whisper).replace_weights(lambda name: asked.append(name) or checkpoint.read(name))
     assert sorted(asked) == sorted(checkpoint)
+
+
+def test_masks_are_drawn_alike_after_an_interruption_and_leave_no_trace(
+    small_whisper, recordings, tmp_path, interrupted
+):
+    corpus = Corpus.load(recordings).sample(6)
+    settings = TrainingSettings(epochs=2, batch_size=2, checkpoint_steps=2, spec_augment=True)
+    plain, whole, cut = (tmp_path / name for name in ("plain", "whole", "cut"))
+    finetune(small_whisper, corpus, plain, replace(settings, spec_augment=False))
+    finetune(small_whisper, corpus, whole, settings)
+    interrupted(8, small_whisper, corpus, cut, settings)
+    finetune(small_whisper, corpus, cut, settings)
+    hashes = [sha256_file(place / "model.safetensors") for place in (plain, whole, cut)]
+    assert hashes[0] != hashes[1] == hashes[2]
+    assert (plain / "config.json").read_bytes() == (whole / "config.json").read_bytes()
 
 
 class TestLargeV3:
