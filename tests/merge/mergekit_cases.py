@@ -101,9 +101,13 @@ dtype: float32
     "breadcrumbs_ties": "merge_method: breadcrumbs_ties" + _PAIR % (0.6, 1.0),
     "model_stock": "merge_method: model_stock\nbase_model: base\ndtype: float32\n"
     "models: [{model: a}, {model: b}, {model: c}]\n",
-    # From c all three lie in like directions: where a row's disagree, mergekit goes beyond the base.
-    "model_stock_rows": "merge_method: model_stock\nbase_model: c\ndtype: float32\nparameters: {filter_wise: true}\n"
-    "models: [{model: a}, {model: b}, {model: base}]\n",
+    # Without layer 1, where a row's task vectors disagree: there mergekit goes beyond the base.
+    "model_stock_rows": "slices:\n"
+    + "".join(
+        f"  - sources: [{', '.join(f'{{model: {model}, layer_range: {layers}}}' for model in SPREAD)}]\n"
+        for layers in ([0, 1], [2, 4])
+    )
+    + "merge_method: model_stock\nbase_model: base\ndtype: float32\nparameters: {filter_wise: true}\n",
     "sce": "merge_method: sce\nparameters: {select_topk: 0.4}" + _PAIR % (1, 1),
     "passthrough": """
 slices:
