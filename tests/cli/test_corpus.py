@@ -111,12 +111,13 @@ def test_options_belong_to_kinds(tmp_path: Path, slurp: Path) -> None:
 def test_every_importers_options_are_on_the_command_line() -> None:
     from inspect import signature
 
-    from syn2real.cli.corpus import import_corpus
+    from syn2real.cli.corpus import KINDS, import_corpus
     from syn2real.speech.corpora import IMPORTERS
 
     offered = set(signature(import_corpus).parameters)
     for kind in IMPORTERS.names():
         assert set(signature(IMPORTERS.get(kind)).parameters) <= offered, kind
+        assert kind in KINDS
 
 
 def test_split_export_and_back(tmp_path: Path, slurp: Path) -> None:

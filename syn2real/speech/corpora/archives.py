@@ -1,6 +1,7 @@
 """Reading Debian packages and tarballs in pure Python, without ever writing where a member's name points."""
 
 import io
+import shutil
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,15 +50,19 @@ def extract(path: Path, folder: Path, wanted: Callable[[PurePosixPath], bool]) -
     """
     taken: set[str] = set()
     with sealed_directory(folder, resume=True) as partial:
-        for name, contents in track(members(path, wanted), f"unpacking {path.name}"):
-            if name.name in taken:
-                raise UserError(f"{path}: holds two files called {name.name}")
-            taken.add(name.name)
-            target = partial / name.name
-            if not target.is_file() or target.stat().st_size != len(contents):
-                target.write_bytes(contents)
-        if not taken:
-            raise UserError(f"{path}: holds none of the recordings looked for")
+        try:
+            for name, contents in track(members(path, wanted), f"unpacking {path.name}"):
+                if name.name in taken:
+                    raise UserError(f"{path}: holds two files called {name.name}")
+                taken.add(name.name)
+                target = partial / name.name
+                if not target.is_file() or target.read_bytes() != contents:
+                    target.write_bytes(contents)
+            if not taken:
+                raise UserError(f"{path}: holds none of the recordings looked for")
+        except UserError:
+            shutil.rmtree(partial)  # of an archive that is not to be trusted, nothing stays
+            raise
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from syn2real.registry import Registry
 from syn2real.sealing import sealed_directory, write_text
 from syn2real.speech import audio
 from syn2real.speech.corpora.importing import STRINGS, distinct, safe
+from syn2real.speech.corpora.kaldi import MAPS_OF_KALDI
 from syn2real.speech.corpora.selection import split_name
 from syn2real.speech.corpus import MANIFEST, Corpus, Utterance
 
@@ -138,16 +139,23 @@ def to_kaldi(corpus: Corpus, folder: Path, final: Path) -> None:
         maps["utt2spk"][name] = speaker
         maps["utt2dur"][name] = f"{utterance.duration:.4f}".rstrip("0").rstrip(".")
         for field, value in _row(utterance).items():
-            if field not in ("text", "duration"):
-                called = {"language": "lang"}.get(field, field)
-                text = value if field in _TEXT else _as_text(value)
-                maps.setdefault(f"utt2{called}", {})[name] = text
+            text = " ".join(value.split()) if field in _TEXT else _as_text(value)
+            if text and field not in ("text", "duration"):
+                maps.setdefault(_map_of(field), {})[name] = text
     speakers: dict[str, list[str]] = {}
     for name, speaker in sorted(maps["utt2spk"].items()):
         speakers.setdefault(speaker, []).append(name)
     maps["spk2utt"] = {speaker: " ".join(names) for speaker, names in speakers.items()}
     for table, values in maps.items():
         write_text(folder / table, "".join(f"{name} {value}\n" for name, value in sorted(values.items())))
+
+
+def _map_of(field: str) -> str:
+    """The file that maps utterances to this field. Raises `UserError` for a field that cannot name one."""
+    name = f"utt2{'lang' if field == 'language' else field}"
+    if not re.fullmatch(r"\w+", field) or name in MAPS_OF_KALDI:
+        raise UserError(f"field {field!r} cannot become a file {name} of a Kaldi directory; rename it in the manifest")
+    return name
 
 
 def _row(utterance: Utterance) -> dict[str, Any]:

@@ -83,7 +83,8 @@ def digest(path: Path, checksum: str) -> str:
     """The sum of a file's bytes, ``algorithm:digits``, by the algorithm of ``checksum``."""
     algorithm = checksum.partition(":")[0]
     with path.open("rb") as file:
-        return f"{algorithm}:{hashlib.file_digest(file, lambda: hashlib.new(algorithm)).hexdigest()}"
+        found = hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False))
+    return f"{algorithm}:{found.hexdigest()}"
 
 
 def request(url: str, start: int = 0) -> urllib.request.Request:

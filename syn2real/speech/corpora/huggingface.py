@@ -11,7 +11,7 @@ from typing import Any
 from syn2real.errors import NotInstalled, UserError, did_you_mean
 from syn2real.sealing import require_absent
 from syn2real.speech.corpora.audiofolder import AudioFolder
-from syn2real.speech.corpora.importing import IMPORTERS, STRINGS, Clip, ImportReport, fields_of, import_clips
+from syn2real.speech.corpora.importing import IMPORTERS, PLACE, STRINGS, Clip, ImportReport, fields_of, import_clips
 from syn2real.speech.corpora.selection import Sieve, split_name, splits_of
 
 TEXT_COLUMNS = ("text", "sentence", "transcription", "transcript", "normalized_text", "raw_transcription")
@@ -154,7 +154,7 @@ def _clips(part: "AudioFolder | _Part", name: str, text: str, known: Mapping[str
     for number, (row, path) in enumerate(part.rows()):
         values = {_CALLED.get(column, column): value for column, value in row.items() if value not in (None, "")}
         spoken = " ".join(str(values.pop(_CALLED.get(text, text), "")).split())
-        values = {column: _value(column, value) for column, value in values.items()}
+        values = dict(_cell(column, value) for column, value in values.items() if column not in PLACE - {"id"})
         place = path or Path(f"{name}-{number:06d}")
         identity = str(values.get("id", place.stem))
         try:
@@ -165,10 +165,12 @@ def _clips(part: "AudioFolder | _Part", name: str, text: str, known: Mapping[str
         yield Clip(f"{name}/{number}", place, identity, spoken, fields, content=content)
 
 
-def _value(column: str, value: Any) -> Any:
-    """A cell as a manifest holds it."""
+def _cell(column: str, value: Any) -> tuple[str, Any]:
+    """A cell as a manifest holds it; what is called like a field of ours but is something else gets another name."""
+    if column == "source" and value not in ("real", "synthetic"):
+        return "source_column", str(value)
+    if column == "seed" and not isinstance(value, int):
+        return "seed_column", str(value)
     if column in STRINGS or column == "id":
-        return str(value)
-    if column == "seed":
-        return int(value)
-    return value if isinstance(value, str | int | float | list | dict) else str(value)
+        return column, str(value)
+    return column, value if isinstance(value, str | int | float | list | dict) else str(value)

@@ -11,8 +11,8 @@ from syn2real.errors import UserError, at
 from syn2real.lines import read_lines
 from syn2real.speech.corpora.importing import IMPORTERS, STRINGS, Clip, ImportReport, fields_of, import_clips
 
-# Maps that say nothing of an utterance that a manifest would hold.
-_OTHERS = {"utt2spk", "utt2dur", "utt2num_frames", "utt2uniq", "utt2warp"}
+# Kaldi's own maps, which say nothing more of an utterance that a manifest would hold.
+MAPS_OF_KALDI = frozenset({"utt2spk", "utt2dur", "utt2num_frames", "utt2uniq", "utt2warp"})
 _CALLED = {"lang": "language"}  # Kaldi's names for our fields
 
 
@@ -123,7 +123,7 @@ def _maps(folder: Path) -> dict[str, dict[str, Any]]:
             values = {speaker: _value(name, value) for speaker, (_, value) in _read(path).items()}
             maps[name] = {u: values[speaker] for u, speaker in speakers.items() if speaker in values}
     for path in sorted(folder.glob("utt2*")):
-        if path.name not in _OTHERS and path.is_file():
+        if path.name not in MAPS_OF_KALDI and path.is_file():
             name = _CALLED.get(path.name.removeprefix("utt2"), path.name.removeprefix("utt2"))
             maps[name] = {u: _value(name, value) for u, (_, value) in _read(path).items()}
     return maps

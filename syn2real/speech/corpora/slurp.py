@@ -92,7 +92,7 @@ def import_slurp(
         for clip in _clips(tables[name], recordings, speakers, licence, subset)
         if not (
             sieve.rejects(f"channel is not {channel}", channel not in (None, clip.fields["extra"]["channel"]))
-            or sieve.rejects(f"status is not {status}", status not in (None, clip.fields["extra"]["stored_status"]))
+            or sieve.rejects(f"status is not {status}", status not in (None, clip.fields["extra"].get("stored_status")))
             or sieve.rejects(f"stored WER above {max_wer} or unknown", not _within(clip, max_wer))
             or sieve.rejects(f"recording not in {recordings.name}", clip.item not in there)
         )
@@ -192,11 +192,11 @@ def _clips(table: Path, folder: Path, speakers: dict[str, str], licence: str, su
                 "source": "synthetic" if subset == "synth" else "real",
                 "licence": licence,
                 "language": "en",
-                "extra": extra,
+                "extra": {name: value for name, value in extra.items() if value is not None},
             }
             yield Clip(file, folder / file, stem, " ".join(text.split()), fields)
 
 
 def _within(clip: Clip, max_wer: float | None) -> bool:
-    stored = clip.fields["extra"]["stored_wer"]
+    stored = clip.fields["extra"].get("stored_wer")
     return max_wer is None or (isinstance(stored, int | float) and stored <= max_wer)

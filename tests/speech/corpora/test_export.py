@@ -100,6 +100,14 @@ def test_odd_fields_become_text_in_parquet(tmp_path: Path, corpus: Corpus, monke
         export(Corpus.of([replace(corpus[0], extra={"audio": "x"})]), tmp_path / "none", "hf")
 
 
+@pytest.mark.parametrize("field", ["../../x", "a b", "dur"])
+def test_fields_that_cannot_name_a_kaldi_map(tmp_path: Path, corpus: Corpus, field: str) -> None:
+    made = Corpus.of([replace(corpus[0], extra={field: "x"})])
+    with pytest.raises(UserError, match=r"cannot become a file utt2.* of a Kaldi directory"):
+        export(made, tmp_path / "out", "kaldi")
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
+
+
 def test_an_export_is_whole_or_absent(tmp_path: Path, corpus: Corpus) -> None:
     corpus[2].audio_filepath.write_bytes(b"broken")
     with pytest.raises(UserError, match="cannot be read as audio"):

@@ -86,6 +86,15 @@ def test_splits(tmp_path: Path) -> None:
         import_huggingface(tmp_path / "none", tmp_path / "d", split=["dve"])
 
 
+def test_columns_that_mean_something_else_here(tmp_path: Path) -> None:
+    tone(tmp_path / "d" / "clip.flac")
+    row = {"file_name": "clip.flac", "text": "x", "source": "radio", "duration": "long", "seed": "a", "license": "MIT"}
+    (tmp_path / "d" / "metadata.jsonl").write_text(json.dumps(row) + "\n")
+    (utterance,) = import_huggingface(tmp_path / "out", tmp_path / "d").corpus
+    assert (utterance.source, utterance.seed, utterance.licence, utterance.duration) == ("real", None, "MIT", 1.0)
+    assert utterance.extra == {"source_column": "radio", "seed_column": "a"}
+
+
 def test_columns_that_are_not_there(tmp_path: Path) -> None:
     source = saved(tmp_path)
     for options, problem in (
