@@ -34,7 +34,7 @@ def run_study(recipe: Recipe, output: Path, material: Material | None = None) ->
     """
     _require_own(output)
     workspace = Workspace(output / STAGES)
-    study = Study(recipe, material or load_material(recipe), workspace)
+    study = Study.of(recipe, material or load_material(recipe), workspace)
     with workspace.lock():
         adapted = study.adapt()
         # No older report stays beside the new model.
@@ -42,7 +42,7 @@ def run_study(recipe: Recipe, output: Path, material: Material | None = None) ->
         remove_report(output)
         record = study.describe(adapted).record()
         _deliver(adapted, model_card(record), output)
-        if len(study.material.test):
+        if len(study.test):
             record = study.evaluate(adapted).record()
             write_report(record, output)
             write_text(output / MODEL / "README.md", model_card(record))

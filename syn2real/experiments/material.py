@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from syn2real.errors import UserError, did_you_mean
-from syn2real.experiments.recipe import Recipe
+from syn2real.experiments.recipe import SourceRecipe
 from syn2real.speech.corpus import Corpus, Fields, Manifest, Sentence, distinct, read_sentences, sentence_key
 
 
@@ -20,7 +20,7 @@ class Material:
     target_text: tuple[Sentence, ...]
 
 
-def load_material(recipe: Recipe) -> Material:
+def load_material(recipe: SourceRecipe) -> Material:
     """Read the corpus and give every recording its role.
 
     The target's real training speech gives its text and nothing else: its audio is not opened. Raises `UserError` for
@@ -42,10 +42,11 @@ def load_material(recipe: Recipe) -> Material:
     if recipe.source_limit is not None:
         source = source.sample(recipe.source_limit, recipe.training.seed)
     if recipe.target_text is not None:
-        sentences = read_sentences(recipe.target_text, recipe.target[0])
+        sentences = read_sentences(recipe.target_text, next(iter(recipe.target), None))
     else:
         sentences = _domains(train, recipe.target).sentences
-    for role, size in (("source", len(source)), ("test", len(target_test)), ("target text", len(sentences))):
+    tested = {"test": len(target_test), "target text": len(sentences)} if recipe.target else {}
+    for role, size in {"source": len(source), **tested}.items():
         if not size:
             raise UserError(f"{recipe.corpus.manifest}: nothing is left for the role {role!r}; check the selections")
     return Material(source, held_out, target_test, distinct(sentences))
@@ -68,7 +69,7 @@ def adaptation_material(source: Path, text: Path, held_out: Sequence[str], test:
     )
 
 
-def require_material(recipe: Recipe, material: Material) -> None:
+def require_material(recipe: SourceRecipe, material: Material) -> None:
     """Raise `UserError` for a role that is left without clips, before anything is trained."""
     for domain in recipe.held_out:
         if not len(material.held_out.domain(domain)):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from syn2real.experiments.recipe import SynthesisRecipe, TrainingRecipe
 from syn2real.experiments.stages import Stage, Workspace
@@ -66,6 +66,17 @@ class Clips:
         return cls(key, sum(p.count for p in parts), lambda: Corpus.of(u for part in parts for u in part.load()))
 
 
+class Addend(Protocol):
+    """What may be added to a model: a vector, and the key that stands for it."""
+
+    @property
+    def key(self) -> str:
+        """Equal for equal vectors."""
+
+    def vector(self) -> TaskVector:
+        """The merge core's vector."""
+
+
 @dataclass(frozen=True)
 class Difference:
     """A task vector over stages: Σ factor·θ, as (factor, model) terms. Nothing is read on making one."""
@@ -100,7 +111,7 @@ class Blend:
     """A model, and the vector that may be added to it: θ + λτ. Without a vector it is the model as it stands."""
 
     anchor: Stage
-    difference: Difference | None = None
+    difference: Addend | None = None
 
     def key(self, scale: Scale) -> str:
         """What hypotheses of this model are keyed by; at λ = 0 it is the plain model's key."""
@@ -182,9 +193,9 @@ class Pipeline:
         inputs = {"model": start.key, "clips": clips.key}
         if dev is not None:
             inputs["dev"] = dev.key
-        stated = settings | {"language": self.language}
         if augmentation is not None:
-            stated["augmentation"] = augmentation.spec()
+            inputs["augmentation"] = augmentation.fingerprint
+        stated = settings | {"language": self.language}
         return self.workspace.stage(
             "tuned",
             make,
@@ -238,7 +249,7 @@ class Pipeline:
     def _parameters(self) -> int:
         return Checkpoint.open(self.base.directory).parameters
 
-    def _shifted(self, anchor: Stage, difference: Difference, scale: Scale) -> "Callable[[str], Tensor]":
+    def _shifted(self, anchor: Stage, difference: Addend, scale: Scale) -> "Callable[[str], Tensor]":
         """Reads θ + λτ tensor by tensor, each from the merge core with the λ that is its own."""
         start, vector = Checkpoint.open(anchor.directory), difference.vector()
         merged = {value: start + value * vector for value in values_of(scale)}
@@ -293,7 +304,7 @@ def _moves(scale: Scale) -> bool:
     return any(values_of(scale))
 
 
-def _require(difference: Difference | None) -> Difference:
+def _require(difference: Addend | None) -> Addend:
     if difference is None:
         raise ValueError("this model has no vector to add")
     return difference

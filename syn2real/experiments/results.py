@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from syn2real import __version__
-from syn2real.experiments.recipe import Recipe, ScoringRecipe
+from syn2real.experiments.recipe import ScoringRecipe, StudyRecipe
 from syn2real.speech.scoring import Pair, Scores, score
 from syn2real.speech.statistics import bootstrap_interval, paired_test
 
@@ -64,6 +64,17 @@ def best_scale(curve: Iterable[CurvePoint]) -> float:
 
 
 @dataclass(frozen=True)
+class SourceData:
+    """How much real speech made a vector."""
+
+    source_clips: int
+    source_seconds: float
+    source_domains: list[str]
+    source_speakers: int
+    source_licences: list[str]
+
+
+@dataclass(frozen=True)
 class StudyData:
     """How much of what went in."""
 
@@ -85,7 +96,7 @@ class StudyData:
 class Results:
     """Everything a report needs: how the model was made and, where it was evaluated, how good it is."""
 
-    recipe: Recipe
+    recipe: StudyRecipe
     chosen: float
     proxies: list[str]
     proxy_curve: list[CurvePoint]

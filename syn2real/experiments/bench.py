@@ -1,0 +1,101 @@
+"""What every study of one model does with its recipe's settings: tune on spoken text, hear models, score them."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from syn2real.experiments.pipeline import Blend, Clips, Pipeline, require_voices
+from syn2real.experiments.recipe import StudyRecipe
+from syn2real.experiments.results import CurvePoint, SystemResult, measure
+from syn2real.experiments.stages import Stage, Workspace
+from syn2real.speech.corpus import Corpus, Sentence, Utterance
+from syn2real.speech.pretrained import resolve_model
+from syn2real.speech.scoring import Pair, Scores, score
+
+if TYPE_CHECKING:
+    from syn2real.speech.transcription import Window
+
+Heard = tuple[Blend, float]  # a model, and the λ it is heard with
+BASELINE = "target-synthetic"
+
+
+class Bench:
+    """The steps of one recipe in one workspace."""
+
+    def __init__(self, recipe: StudyRecipe, workspace: Workspace) -> None:
+        require_voices(recipe.synthesis, recipe.language)
+        self.recipe = recipe
+        self.pipeline = Pipeline.of(workspace, resolve_model(recipe.model), recipe.language)
+        self._spoken: dict[str, Clips] = {}
+
+    def tuned(self, name: str, sentences: Sequence[Sentence], renditions: int) -> Stage:
+        """The base model fine-tuned on synthetic speech of the sentences."""
+        spoken = self.pipeline.speak(sentences, self.recipe.synthesis, renditions, name)
+        self._spoken[spoken.key] = spoken
+        return self.pipeline.tune(self.pipeline.base, spoken, self.recipe.training, f"{name}-synthetic")
+
+    def target(self, name: str, sentences: Sequence[Sentence]) -> Stage:
+        """θ_syn^T, of a target known by these sentences."""
+        return self.tuned(name, sentences, self.recipe.synthesis.target_renditions)
+
+    def spoken(self) -> list[Utterance]:
+        """Everything that was spoken so far."""
+        return [utterance for clips in self._spoken.values() for utterance in clips.load()]
+
+    def curve(self, name: str, blend: Blend, corpus: Corpus) -> list[CurvePoint]:
+        """Errors of θ + λτ at every λ, in the window the models were trained for."""
+        points = []
+        for scale in self.recipe.lambdas:
+            total = self.heard(name, (blend, scale), corpus, "short").total
+            points.append(CurvePoint(scale, total.errors, total.words))
+        return points
+
+    def heard(self, name: str, model: Heard, corpus: Corpus, window: "Window") -> Scores:
+        """Scores of θ + λτ on a corpus."""
+        blend, scale = model
+        texts = self.pipeline.hear(blend, scale, corpus, window, f"{name}, λ={scale:g}" if scale else name)
+        pairs = [Pair(u.id, u.text, texts[u.id], u.speaker, u.domain) for u in corpus]
+        return score(pairs, self.recipe.evaluation.normaliser)
+
+    def systems(
+        self, tuned: Mapping[str, Heard], test: Corpus, full: Sequence[str], tested: Corpus | None = None
+    ) -> list[SystemResult]:
+        """Every model on ``test`` (scored on those of ``tested``, where given) in short windows, and those of ``full``
+        at 30 s too, each against `BASELINE` in the same window; the untouched model first."""
+        wanted = {u.id for u in (test if tested is None else tested)}
+        # Untouched Whisper loops in short windows, so it is heard at 30 s only.
+        heard: dict[tuple[str, Window], Scores] = {}
+        heard["zero-shot", "full"] = self.heard("zero-shot", (Blend(self.pipeline.base), 0.0), test, "full")
+        windows: list[tuple[Window, Sequence[str]]] = [("short", list(tuned)), ("full", full)]
+        for window, names in windows:
+            for name in names:
+                if name in tuned:
+                    heard[name, window] = self.heard(name, tuned[name], test, window)
+        found = {key: scores.filter(lambda u: u.id in wanted) for key, scores in heard.items()}
+        return [
+            measure(
+                name,
+                window,
+                scores,
+                baseline=found.get((BASELINE, window)) if name != BASELINE else None,
+                scale=tuned[name][1] if name == "syn2real" else None,
+                evaluation=self.recipe.evaluation,
+            )
+            for (name, window), scores in found.items()
+        ]
+
+    def utterances(self, blend: Blend, scale: float, test: Corpus) -> list[dict[str, Any]]:
+        """Each test utterance with what was heard in it before and after the vector was added."""
+        before = self.heard(BASELINE, (blend, 0.0), test, "short")
+        after = self.heard("syn2real", (blend, scale), test, "short")
+        return [
+            {
+                "id": u.id,
+                "audio": str(u.audio_filepath),
+                "reference": u.text,
+                BASELINE: x.hypothesis,
+                "syn2real": y.hypothesis,
+                "errors": {BASELINE: x.counts.errors, "syn2real": y.counts.errors},
+                "words": y.counts.words,
+            }
+            for u, x, y in zip(test, before, after, strict=True)
+        ]
