@@ -76,6 +76,13 @@ class AdaptedSource:
         """Names of the tensors that the adapter changes."""
         return tuple(dict.fromkeys([*self._factors, *self._added, *self._replaced]))
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory that factors take at most, those of the base's own adapters included."""
+        infos = self._adapter.infos
+        own = self._products.held_bytes(infos[f.a].numel + infos[f.b].numel for f in self._factors.values())
+        return own + self.base.held_bytes
+
     def read(self, name: str) -> Tensor:
         """See `TensorSource.read`; float64 where the adapter changes the tensor."""
         info = self.infos[name]
@@ -284,12 +291,12 @@ class AdaptedCheckpoint(Checkpoint):
 
     @property
     def parents(self) -> list[dict[str, Any]]:
-        """The base and the adapter, with their hashes."""
-        base = {"name": self.base.name, "sha256": self.base.sha256}
+        """The base and its adapters, with their hashes."""
+        base = self.base.parents or [{"name": self.base.name, "sha256": self.base.sha256}]
         weights = [
             {"name": f"{name_of(self.adapter)}/{file.name}", "sha256": remembered_sha256(file)} for file in self._own
         ]
-        return [base, *weights]
+        return [*base, *weights]
 
     @property
     def layout(self) -> dict[str, tuple[str, ...]]:

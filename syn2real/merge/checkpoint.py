@@ -110,6 +110,11 @@ class Checkpoint(Mapping[str, TensorInfo]):
         """Empty: a checkpoint is where provenance begins, unless it is a base with an adapter."""
         return []
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory that reading takes for good, at most: an adapter's factors."""
+        return getattr(self._source, "held_bytes", 0)
+
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the weight file; of the list of their hashes, in order of name, when there are several."""

@@ -51,6 +51,13 @@ class CompressedTensors:
         self.infos: Mapping[str, TensorInfo] = infos
         self._products = Products(lambda name: Product(self._part("left", name), self._part("right", name)))
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory that factors take at most."""
+        ranked = [name for name, kind in self._kinds.items() if kind == "lowrank"]
+        parts = ([self._file.infos[f"{part}:{name}"].numel for part in LAYOUTS["lowrank"]] for name in ranked)
+        return self._products.held_bytes(map(sum, parts))
+
     def read(self, name: str) -> Tensor:
         """See `TensorSource.read`."""
         info = self.infos[name]

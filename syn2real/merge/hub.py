@@ -50,7 +50,7 @@ def local_path(reference: str | Path) -> Path:
 def resolve(reference: str | Path) -> str:
     """A reference (see `references`) with hub ids replaced by where they were fetched to."""
     base, adapter = references.split(reference)
-    return references.joined(local_path(base), None if adapter is None else local_path(adapter))
+    return str(local_path(base)) if adapter is None else references.joined(resolve(base), local_path(adapter))
 
 
 def push(path: Path, repository: str, *, private: bool = False, message: str | None = None) -> str:

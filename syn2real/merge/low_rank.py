@@ -8,7 +8,7 @@ exactly. The start depends on the tensor's name alone, so that results repeat.
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,6 +77,10 @@ class Products:
                     self._products.popitem(last=False)
             self._products.move_to_end(name)
             return self._products[name]
+
+    def held_bytes(self, elements: Iterable[int]) -> int:
+        """Memory taken at most where the factors of each product have so many ``elements``."""
+        return torch.float64.itemsize * sum(sorted(elements)[-self._held :])
 
 
 class Matrix:

@@ -80,7 +80,8 @@ class Plan:
 
     def peak_memory(self, threads: int) -> int:
         """Bytes of working memory at most, beside the interpreter: an estimate on the safe side."""
-        return threads * max((_working_bytes(piece) for piece in self.pieces.values()), default=0)
+        working = max((_working_bytes(piece) for piece in self.pieces.values()), default=0)
+        return threads * working + sum(source.held_bytes for source in self.inputs)
 
 
 def plan_merged(merged: Merged, out_dtype: torch.dtype | None = None) -> Plan:
@@ -98,9 +99,13 @@ def plan_merged(merged: Merged, out_dtype: torch.dtype | None = None) -> Plan:
         out_dtype=str(out_dtype).removeprefix("torch.") if out_dtype else None,  # type: ignore[arg-type]
         allow_dtypes=merged.allow_dtypes,
     )
-    inputs = tuple(term.source for term in merged.terms)
-    inputs += () if anchored else (merged.anchor,)
-    return Plan(merged.anchor, _sums(merged.anchor, lambda _: merged.terms, recipe, inputs), inputs, recipe)
+    sources = {name: term.source for name, term in terms.items()}
+    sources |= {} if anchored else {"anchor": merged.anchor}
+    seen, words, problems = _as_seen(recipe, sources, recipe.anchor or "anchor", None)
+    inputs = tuple(sources.values())
+    summed = [Term(term.coefficient, seen[name]) for name, term in terms.items()]
+    pieces = _sums(merged.anchor, lambda _: summed, recipe, inputs)
+    return Plan(merged.anchor, pieces, inputs, recipe, notes=words.notes, problems=problems)
 
 
 def plan_recipe(recipe: MergeRecipe, *, device: str = "cpu") -> Plan:

@@ -1,4 +1,4 @@
-"""How models are named: a path, ``base+adapter`` as in mergekit, or a hub id, and how records name them again."""
+"""How models are named: a path, ``base+adapter`` (or several adapters), or a hub id, and how records name them again."""
 
 import os
 import re
@@ -11,7 +11,8 @@ _CACHED = re.compile(r"(?:models|datasets)--(?P<id>[^/]+)/snapshots/(?P<revision
 def split(path: Path | str) -> tuple[str, str | None]:
     """A reference as (base, adapter), split at ``+``; a path that exists as it is has no adapter.
 
-    Of several ``+`` the first is taken that leaves an existing base.
+    Of several ``+`` the last is taken that leaves an existing adapter, or simply the last: the base may be another
+    base with an adapter.
     """
     text = str(path)
     if JOINT not in text or Path(text).exists():
@@ -19,7 +20,7 @@ def split(path: Path | str) -> tuple[str, str | None]:
     places = [found.start() for found in re.finditer(re.escape(JOINT), text) if 0 < found.start() < len(text) - 1]
     if not places:
         return text, None
-    at = next((place for place in places if Path(text[:place]).exists()), places[0])
+    at = next((place for place in reversed(places) if Path(text[place + 1 :]).exists()), places[-1])
     return text[:at], text[at + 1 :]
 
 
@@ -30,7 +31,8 @@ def joined(base: Path | str, adapter: Path | str | None) -> str:
 
 def parts(path: Path | str) -> list[Path]:
     """The files or directories that a reference names."""
-    return [Path(part) for part in split(path) if part is not None]
+    base, adapter = split(path)
+    return [Path(base)] if adapter is None else [*parts(base), Path(adapter)]
 
 
 def name_of(path: Path) -> str:
@@ -51,7 +53,7 @@ def beside(reference: str, folder: Path) -> str:
     for count in range(len(pieces) - 1, 0, -1):
         base, adapter = JOINT.join(pieces[:count]), JOINT.join(pieces[count:])
         if (folder / base).exists() or (folder / adapter).exists():
-            return joined(*(folder / part if (folder / part).exists() else part for part in (base, adapter)))
+            return joined(beside(base, folder), folder / adapter if (folder / adapter).exists() else adapter)
     return reference
 
 

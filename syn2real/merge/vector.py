@@ -58,6 +58,11 @@ class Source(TensorSource, Protocol):
         """What a stored vector was made of, as `TaskVector.provenance`; empty for a checkpoint."""
         ...
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory that reading takes for good, at most: the factors of matrices of low rank."""
+        ...
+
 
 @dataclass(frozen=True)
 class Term:

@@ -61,6 +61,11 @@ class StoredVector:
         self.identity: Hashable = ((stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size),)
 
     @property
+    def held_bytes(self) -> int:
+        """Memory that reading takes for good, at most: the factors of a vector of low rank."""
+        return getattr(self._tensors, "held_bytes", 0)
+
+    @property
     def name(self) -> str:
         """The file's name."""
         return self.path.name

@@ -10,8 +10,9 @@ from safetensors.torch import load_file, save_file
 from syn2real.errors import CheckpointMismatch, UserError
 from syn2real.merge import Checkpoint, apply, write
 from syn2real.merge.adapter import AdaptedSource
+from syn2real.merge.formats.safetensors_file import SafetensorsFile
 from syn2real.merge.merged import Merged
-from syn2real.merge.plan import plan_recipe
+from syn2real.merge.plan import plan_merged, plan_recipe
 from syn2real.merge.recipe import load_recipe
 from syn2real.merge.verification import check
 
@@ -305,6 +306,39 @@ def test_plus_in_a_name_that_exists(adapt, tmp_path):
     shutil.move(base, tmp_path / "a+b")
     assert Checkpoint.open(tmp_path / "a+b").name == "a+b"
     parity(tmp_path / "a+b", adapter, merged)
+
+
+def test_several_adapters_are_added_in_turn(adapt, tmp_path):
+    base, adapter, _ = adapt(target_modules=LINEAR)
+    second = shutil.copytree(adapter, tmp_path / "second+v2")
+    change(second, lora_alpha=3)
+    both = Checkpoint.open(f"{base}+{adapter}+{second}")
+    assert both.name == "base+lora+second+v2"
+    plain, one, two = (Checkpoint.open(f"{base}{rest}") for rest in ("", f"+{adapter}", f"+{second}"))
+    for name in plain:
+        moved = one.read(name).double() + two.read(name).double() - plain.read(name).double()
+        assert torch.allclose(both.read(name).double(), moved, rtol=1e-12, atol=1e-12), name
+    assert both.held_bytes == 2 * one.held_bytes
+    (tmp_path / "recipe.yaml").write_text("expression: A + 0.5 * (T - A)\nmodels: {A: base, T: base+lora+second+v2}\n")
+    out = write(plan_recipe(load_recipe(tmp_path / "recipe.yaml")), tmp_path / "out")
+    record = json.loads((out / "merge.json").read_text())
+    assert record["inputs"][1]["path"] == "../base+../lora+../second+v2"
+    assert [parent["name"] for parent in record["inputs"][1]["parents"]] == [
+        "base", "lora/adapter_model.safetensors", "lora/adapter_config.json",
+        "second+v2/adapter_model.safetensors", "second+v2/adapter_config.json",
+    ]  # fmt: skip
+    assert check(out).confirmed
+    with pytest.raises(UserError, match="an input of the merge"):
+        write(plan_recipe(load_recipe(tmp_path / "recipe.yaml")), adapter, overwrite=True)
+
+
+def test_factors_count_as_memory(adapt):
+    base, adapter, _ = adapt(target_modules=LINEAR, r=2)
+    model, adapted = Checkpoint.open(base), Checkpoint.open(f"{base}+{adapter}")
+    factors = sum(info.numel for info in SafetensorsFile(adapter / "adapter_model.safetensors").infos.values())
+    assert (model.held_bytes, adapted.held_bytes) == (0, 8 * factors)
+    plans = [plan_merged(model + 0.5 * (other - model)) for other in (model, adapted)]
+    assert plans[1].peak_memory(2) - plans[0].peak_memory(2) == 8 * factors
 
 
 def test_any_range_gives_the_same_bits(adapt):

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from syn2real.errors import UserError
 from syn2real.merge import Checkpoint, TaskVector, apply
 from syn2real.merge.compression import compress
+from syn2real.merge.formats.safetensors_file import SafetensorsFile
 
 CHANGE = {
     "conv.weight": torch.zeros(5, 3, 2),
@@ -104,6 +105,9 @@ def test_low_rank_is_exact_at_the_true_rank(tau, tmp_path):
     back = TaskVector.load(tmp_path / "s")
     assert torch.allclose(back.tensor("wide.weight"), tau.tensor("wide.weight"), atol=1e-5)
     assert torch.equal(back.tensor("model.scale"), tau.tensor("model.scale"))
+    stored = SafetensorsFile(tmp_path / "s").infos
+    factors = sum(info.numel for name, info in stored.items() if name.startswith(("left:", "right:")))
+    assert back.terms[0].source.held_bytes == 8 * factors > 0
 
 
 @given(

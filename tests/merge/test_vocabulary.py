@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from syn2real.errors import CheckpointMismatch, UserError
 from syn2real.merge.checkpoint import Checkpoint
 from syn2real.merge.output import write
-from syn2real.merge.plan import Plan, plan_recipe
+from syn2real.merge.plan import Plan, plan_merged, plan_recipe
 from syn2real.merge.recipe import parse_recipe
 from syn2real.merge.tokenizer_files import read_tokens
 from tests.merge.llamas import llama, load, save
@@ -97,12 +97,23 @@ def test_differing_tokenizers_of_one_size_are_refused(tmp_path: Path) -> None:
     )
 
 
+def test_sums_in_python_are_refused_for_the_same_reason(tmp_path: Path) -> None:
+    a = Checkpoint.open(model(tmp_path / "a", bpe(FIRST), 8, 1))
+    b = Checkpoint.open(model(tmp_path / "b", bpe([*FIRST[:5], *FIRST[:4:-1]]), 8, 2))
+    for total in (a + 0.5 * (b - a), (0.5 * a + 0.5 * b).anchored(b), (1.0 * b).anchored(a)):
+        with pytest.raises(CheckpointMismatch, match="different tokenizers: token 5"):
+            write(total, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_renamed_added_token_is_noted(tmp_path: Path) -> None:
     a = model(tmp_path / "a", bpe(FIRST, {"<|reserved|>": {}}), 12, 1)
     b = model(tmp_path / "b", bpe(FIRST, {"<|tool|>": {}}), 12, 2)
     found = plan(method="linear", models=[str(a), str(b)])
     assert not found.problems
     assert "token 8 is '<|reserved|>' in a, '<|tool|>' in b" in found.notes[0]
+    total = (0.5 * Checkpoint.open(a) + 0.5 * Checkpoint.open(b)).anchored(Checkpoint.open(a))
+    assert plan_merged(total).notes == found.notes
 
 
 def test_base_keeps_the_anchors_tokens(pair: tuple[Path, Path], tmp_path: Path) -> None:
