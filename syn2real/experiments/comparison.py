@@ -211,7 +211,7 @@ class _Group:
         """Give tests of one system against another the p-value that flipping the speakers' signs has."""
         if tests:
             gaps = np.stack([self.tally.gap(a, b) for _, a, b in tests], axis=1)
-            for (test, _, _), p in zip(tests, sign_flips(gaps, self.evaluation.draws), strict=True):
+            for (test, _, _), p in zip(tests, sign_flips(gaps), strict=True):
                 test["flip_p"] = float(p)
 
     def _matched_pairs(self, a: str, b: str) -> dict[str, Any]:

@@ -110,22 +110,22 @@ def _section(record: dict[str, Any], windows: list[dict[str, Any]]) -> dict[str,
         "claims": words.claims(first, comparison),
         "tables": [(title, table) for title, table in found if table is not None],
         "matrix": _matrix(first),
-        "least": words.least_p(first, comparison),
     }
 
 
 def _matrix(group: dict[str, Any]) -> dict[str, Any] | None:
-    """Every system against every other, the best first: corrected p above the diagonal, points below."""
-    if len(group["systems"]) < 3:
+    """Every system but oracles against every other, the best first: corrected p above the diagonal, points below."""
+    found = [row for row in group["systems"] if not row["name"].endswith(ORACLE)]
+    if len(found) < 3:
         return None
-    names = [row["name"] for row in sorted(group["systems"], key=lambda row: row["wer"])]
+    names = [row["name"] for row in sorted(found, key=lambda row: row["wer"])]
     rows = []
     for y, name in enumerate(names):
         cells = []
         for x, other in enumerate(names):
             test = words.between(group, name, other) if x != y else None
-            text = "" if test is None else p_value(test["p_holm"]) if x > y else words.points(test["difference"])
-            cells.append({"text": text, "sure": test is not None and test["p_holm"] < 0.05})
+            text = "" if test is None else p_value(test["flip_p_holm"]) if x > y else words.points(test["difference"])
+            cells.append({"text": text, "sure": test is not None and test["flip_p_holm"] < 0.05})
         rows.append({"name": name_of(name), "cells": cells})
     return {"rows": rows}
 

@@ -21,7 +21,7 @@ def conditions_table(record: dict[str, Any]) -> Table | None:
         rows.append(
             Row(
                 (
-                    group["model"],
+                    words.model_name(group["model"]),
                     group["engines"],
                     window(group),
                     percent(micro["rate_b"]),
@@ -230,7 +230,14 @@ def targets_table(record: dict[str, Any]) -> Table:
 def sizes_table(record: dict[str, Any]) -> Table | None:
     """The vectors of several models, against the weights they are added to."""
     rows = [
-        Row((row["model"], f"{row['parameters'] / 1e6:,.1f}", f"{row['norm']:.3g}", f"{100 * row['share']:.2f} %"))
+        Row(
+            (
+                words.model_name(row["model"]),
+                f"{row['parameters'] / 1e6:,.1f}",
+                f"{row['norm']:.3g}",
+                f"{100 * row['share']:.2f} %",
+            )
+        )
         for row in record.get("sizes") or ()
     ]
     columns = ("model", "million weights", "length of the vector", "of the weights' length")
@@ -240,7 +247,15 @@ def sizes_table(record: dict[str, Any]) -> Table | None:
 def failures_table(record: dict[str, Any]) -> Table | None:
     """Cells that failed, and why."""
     rows = [
-        Row((cell["target"], cell["model"], cell["engines"], str(cell["seed"]), cell["error"] or "no reason given"))
+        Row(
+            (
+                cell["target"],
+                words.model_name(cell["model"]),
+                cell["engines"],
+                str(cell["seed"]),
+                cell["error"] or "no reason given",
+            )
+        )
         for cell in words.failures(record)
     ]
     return Table("", ("target", "model", "voices", "seed", "error"), tuple(rows), left=5) if rows else None

@@ -1,9 +1,10 @@
 """How the findings of a grid are put into words and figures, the same on a page, in Markdown and on a terminal."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
-from syn2real.reports.wording import NAMES, ORACLE, WINDOWS, effect, equals, minus, name_of, p_value
+from syn2real.reports.wording import NAMES, ORACLE, WINDOWS, effect, equals, minus, name_of, p_value, signed
 
 # Whom the headline system is set against in a sentence each, where they were heard.
 RIVALS = ("target-synthetic-augmented", "mixed-target-synthetic", "average", "source-real", "target-real")
@@ -27,7 +28,12 @@ def conditions(record: dict[str, Any]) -> list[list[dict[str, Any]]]:
 
 def condition_name(group: dict[str, Any]) -> str:
     """``whisper-base, espeak+piper``."""
-    return f"{group['model']}, {group['engines']}"
+    return f"{model_name(group['model'])}, {group['engines']}"
+
+
+def model_name(model: str) -> str:
+    """A model's name; of one on disk, that of its folder."""
+    return Path(model).name if Path(model).is_absolute() else model
 
 
 def system(group: dict[str, Any], name: str) -> dict[str, Any] | None:
@@ -60,7 +66,7 @@ def span(low: float | None, high: float | None) -> str:
 
 def points(value: float) -> str:
     """A difference of rates in percentage points."""
-    return minus(f"{100 * value:+.1f}")
+    return signed(100 * value)
 
 
 def headlines(record: dict[str, Any]) -> list[str]:
@@ -85,16 +91,19 @@ def heading(record: dict[str, Any]) -> str:
 
 
 def claims(group: dict[str, Any], comparison: dict[str, Any]) -> list[str]:
-    """The headline system against its rivals, pooled over targets and seeds, corrected over all pairs."""
+    """The headline system against its rivals, pooled over targets and seeds; flip p, corrected over all pairs."""
     headline = comparison["headline"]
     lines = []
     for rival in (*RIVALS, headline + ORACLE):
         test = between(group, headline, rival)
         if test is None or test["relative"] is None:
             continue
-        kind, sign = ("fewer", 100) if test["relative"] >= 0 else ("more", -100)
+        if test["relative"] == 0:
+            lines.append(f"As many errors as “{name_of(rival)}”.")
+            continue
+        kind, sign = ("fewer", 100) if test["relative"] > 0 else ("more", -100)
         size = f"{sign * test['relative']:.1f} % {kind} errors than “{name_of(rival)}”"
-        p = f"p {equals(test['p'])}, corrected {p_value(test['p_holm'])}"
+        p = f"p {equals(test['flip_p'])}, corrected {p_value(test['flip_p_holm'])}"
         if test["relative_low"] is not None:
             low, high = sorted((sign * test["relative_low"], sign * test["relative_high"]))
             p = f"{minus(f'{low:.1f} to {high:.1f}')} %, {p}"
@@ -134,13 +143,6 @@ def missing_note(group: dict[str, Any]) -> str:
             lacking.setdefault(cells, []).append(f"“{name_of(row['name'])}”")
     parts = [f"without {cells}: {', '.join(names)}" for cells, names in lacking.items()]
     return f"{MARK} {'; '.join(parts)}. Tests are over the cells both systems have." if parts else ""
-
-
-def least_p(group: dict[str, Any], comparison: dict[str, Any]) -> str:
-    """What the number of draws allows a p-value to be."""
-    least = 2 / (comparison["draws"] + 1)
-    corrected = min(1, least * len(group["pairs"]))
-    return f"{comparison['draws']:,} draws cannot show a p below {least:.2g}, corrected {corrected:.2g}."
 
 
 def sources(record: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ NAMES = {
     "syn2real-engines": "SYN2REAL, mean of engine vectors",
     "syn2real-augmented": "SYN2REAL, augmented",
     "syn2real-groups": "SYN2REAL, λ by group of tensors",
+    "syn2real-lora": "SYN2REAL, low-rank vector",
     "target-real": "target, real (topline)",
 }
 ORACLE = " (oracle)"  # ends the name of a system whose λ was chosen on the test itself
@@ -54,7 +55,13 @@ def relative(system: dict[str, Any]) -> str:
 
 def change(relative: float | None) -> str:
     """A relative improvement as the change of errors, in percent: negative is better."""
-    return "–" if relative is None else minus(f"{-100 * relative:+.1f} %")
+    return "–" if relative is None else f"{signed(-100 * relative)} %"
+
+
+def signed(value: float) -> str:
+    """A change with its sign and one decimal; none where it rounds to nothing."""
+    text = f"{value:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else minus(text)
 
 
 def minus(text: str) -> str:

@@ -163,7 +163,7 @@ def mapsswe(a: Scores, b: Scores) -> MatchedPairs:
     return MatchedPairs(z, math.erfc(abs(z) / math.sqrt(2)), mean, len(gaps))
 
 
-def sign_flips(gaps: np.ndarray, draws: int = 10_000, seed: int = 0) -> np.ndarray:
+def sign_flips(gaps: np.ndarray, draws: int = 100_000, seed: int = 0) -> np.ndarray:
     """Two-sided p-values of paired differences by unit: (units, tests) whole numbers → float64 of shape (tests,).
 
     Were two systems alike, each unit's difference would as likely have the other sign. p is the share of choices of
@@ -174,16 +174,19 @@ def sign_flips(gaps: np.ndarray, draws: int = 10_000, seed: int = 0) -> np.ndarr
     units = len(gaps)
     values = gaps.astype(np.float64)
     seen = np.abs(values.sum(axis=0))
-    if units > _EXACT:
-        generator = np.random.default_rng(seed)
-        signs = generator.integers(0, 2, size=(draws, units), dtype=np.int8) * 2 - 1
-    else:  # all choices but for which side is called plus
-        signs = 1 - 2 * (np.arange(1 << max(0, units - 1))[:, None] >> np.arange(units) & 1)
+    exact = units <= _EXACT
+    generator = np.random.default_rng(seed)
+    choices = 1 << max(0, units - 1) if exact else draws  # of all, those that differ in more than what is called plus
     size = max(1, _CHUNK // max(units, values.shape[1]))
     beyond = np.zeros(values.shape[1])
-    for start in range(0, len(signs), size):
-        beyond += (np.abs(signs[start : start + size].astype(np.float64) @ values) >= seen).sum(axis=0)
-    return (beyond + 1) / (draws + 1) if units > _EXACT else beyond / len(signs)
+    for start in range(0, choices, size):
+        count = min(size, choices - start)
+        if exact:
+            flipped = np.arange(start, start + count)[:, None] >> np.arange(units) & 1
+        else:
+            flipped = generator.integers(0, 2, size=(count, units), dtype=np.int8)
+        beyond += (np.abs((1.0 - 2.0 * flipped) @ values) >= seen).sum(axis=0)
+    return beyond / choices if exact else (beyond + 1) / (choices + 1)
 
 
 def holm(ps: Sequence[float]) -> list[float]:

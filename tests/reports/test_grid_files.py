@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from grid_records import whole_grid
 from rich.console import Console
 
 from syn2real.reports.grid_figures import draw_lambda
@@ -63,6 +64,11 @@ class Page(HTMLParser):
     @property
     def words(self) -> str:
         return " ".join(" ".join(self.text).split())
+
+
+@pytest.fixture(scope="module")
+def grid_record() -> dict[str, Any]:
+    return whole_grid()
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,17 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+from grid_records import whole_grid
 
 from syn2real.reports import grid_tables as tables
 from syn2real.reports import grid_wording as words
 from syn2real.reports.table import Row, Table, markdown_text
+from syn2real.reports.wording import change
+
+
+@pytest.fixture(scope="module")
+def grid_record() -> dict[str, Any]:
+    return whole_grid()
 
 
 @pytest.fixture
@@ -92,6 +99,13 @@ def test_every_table_is_as_wide_as_its_head(grid_record, group):
         assert table is not None and table.rows
         assert {len(row.cells) for row in table.rows} == {len(table.columns)}
     assert tables.conditions_table(grid_record) is None and tables.failures_table(grid_record) is None
+
+
+@pytest.mark.parametrize(
+    ("relative", "shown"), [(0.0, "0.0 %"), (0.0004, "0.0 %"), (0.25, "−25.0 %"), (-1, "+100.0 %")]
+)
+def test_a_change_has_a_sign_unless_it_is_none(relative, shown):
+    assert change(relative) == shown
 
 
 def test_oracles_cost_is_told_of_systems_that_have_one(grid_record, group):

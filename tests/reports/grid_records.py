@@ -2,11 +2,10 @@
 
 import random
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-
-import pytest
 
 from syn2real.experiments.comparison import Heard, compare
 from syn2real.speech.corpus import Corpus, Utterance, read_sentences
@@ -149,9 +148,9 @@ def make_record(
     }
 
 
-@pytest.fixture(scope="session")
-def grid_record() -> dict[str, Any]:
-    """A whole grid: one model, two seeds."""
+@cache
+def whole_grid() -> dict[str, Any]:
+    """A whole grid: one model, two seeds. Shared: copy it before changing anything."""
     return make_record()
 
 
