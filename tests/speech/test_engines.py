@@ -111,7 +111,7 @@ def test_every_voice_says_who_it_is():
         assert voice.licence and isinstance(voice.commercial_ok, bool)
         assert 2 <= len(voice.language) <= 3 and voice.language == voice.language.lower()
         assert voice.sample_rate in (8_000, 16_000, 22_050, 24_000)
-        assert voice.engine in NAMES
+        assert voice.engine in ENGINES.names()
 
 
 def test_gpl_engines_say_so():
@@ -248,7 +248,7 @@ def test_a_users_engine_is_found_by_name(monkeypatch):
 
     monkeypatch.setitem(ENGINES._items, "hum", Hum)
     assert find_voice("hum:low").id == "hum:low"
-    engine.cache_clear()
+    engines._ready.cache_clear()
 
 
 def test_wave_of_a_pipe_and_of_nothing():

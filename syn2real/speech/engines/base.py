@@ -1,14 +1,15 @@
 """What an engine is: something that turns text into samples, the same ones for the same request, always."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from syn2real.errors import NotInstalled, UserError, did_you_mean
 from syn2real.registry import Registry
+from syn2real.speech.engines.options import EngineOptions, Given, parse_options
 
 SPOKEN = 0.01  # peak amplitude (-40 dBFS) that speech exceeds, and the noise engines give for unreadable text does not
 
@@ -26,6 +27,7 @@ class Voice:
     commercial_ok: bool
     gender: Literal["female", "male"] | None = None
     model: str | None = None  # file the voice is read from, where it has one of its own
+    options: Given = ()  # given to its engine, so that a worker process can make the same one
 
     @property
     def id(self) -> str:
@@ -37,14 +39,28 @@ class Engine(ABC):
     """A speech synthesiser. A subclass imports its package no earlier than `require`."""
 
     name: ClassVar[str]
+    options: EngineOptions = EngineOptions()  # a subclass that can be set up has its own class here
+    given: Given = ()  # the options as they were given
+
+    def configure(self, options: Mapping[str, Any]) -> None:
+        """Take options. Raises `UserError` for one that is unknown or of the wrong kind."""
+        self.options, self.given = parse_options(type(self.options), self.name, options)
 
     @abstractmethod
     def require(self) -> None:
-        """Raise `NotInstalled`, saying what to install, when the engine cannot run here."""
+        """Raise `NotInstalled`, saying what to install, when the engine cannot run here, and `UserError` when its
+        options name what is not there. Loads no model and asks no network."""
 
     @abstractmethod
     def all_voices(self) -> list[Voice]:
         """The voices installed here. Raises `NotInstalled`."""
+
+    def prepare(self, voices: Sequence[Voice]) -> None:  # noqa: B027 - most engines need nothing
+        """Bring what these voices need onto this machine, before any of them speaks. Raises `UserError`.
+
+        Called once, and not in every worker process, so that a download happens once and a model that cannot be had
+        is known before hours are spent.
+        """
 
     @abstractmethod
     def say(self, text: str, voice: Voice, rate: float, pitch: float, seed: int) -> tuple[np.ndarray, int]:
@@ -62,14 +78,22 @@ class Engine(ABC):
         be spoken.
         """
         text = require_readable(text, self.name)
-        samples, hertz = self.say(text, voice, rate, pitch, seed)
+        try:
+            samples, hertz = self.say(text, voice, rate, pitch, seed)
+        except UserError:
+            raise
+        except Exception as error:  # whatever a foreign package raises on one sentence of thousands
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(
+                f"{self.name}: voice {voice.name} failed on {text[:60]!r}: {type(error).__name__}: {reason}"
+            ) from error
         return require_spoken(samples, text, self.name, voice), hertz
 
     def available(self) -> str | None:
         """Why the engine cannot run here, or None when it can."""
         try:
             self.require()
-        except NotInstalled as error:
+        except UserError as error:
             return str(error)
         return None
 
@@ -109,6 +133,13 @@ def require_spoken(samples: np.ndarray, text: str, engine: str, voice: Voice) ->
         hint = "is it in another language or script?"
         raise UserError(f"{engine}: voice {voice.name} ({voice.locale}) cannot speak {text[:60]!r}; {hint}")
     return samples
+
+
+def within_range(samples: np.ndarray) -> np.ndarray:
+    """``samples`` (shape (n,)) as float32, scaled down where their peak would exceed 1; NaN is left to be found."""
+    samples = samples.astype(np.float32)
+    peak = float(np.abs(samples).max(initial=0.0))
+    return samples / np.float32(peak) if peak > 1 else samples
 
 
 def from_pcm(samples: np.ndarray) -> np.ndarray:

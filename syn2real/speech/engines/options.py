@@ -1,0 +1,66 @@
+"""What an engine can be set up with: a model's directory, a server's address. Given by name in a recipe or by the
+command line, checked before anything runs, and carried by each voice so that every process makes the same engine."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from syn2real.documents import parse_values
+from syn2real.errors import UserError
+
+Option = str | int | float | bool
+Given = tuple[tuple[str, Option], ...]  # sorted by name
+Options = Mapping[str, Mapping[str, Any]]  # by engine
+
+
+class EngineOptions(BaseModel):
+    """The options of an engine that has none, and the base of all others. A field of type `Path` is a path."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def parse_options(model: type[EngineOptions], engine: str, values: Mapping[str, Any]) -> tuple[Any, Given]:
+    """The options of an engine and, sorted, those that were given. Raises `UserError` naming engine and option."""
+    for name, value in values.items():
+        if not isinstance(value, Option):
+            raise UserError(f"engine {engine!r}: option {name!r} must be a text, a number, or true or false")
+    if values and not model.model_fields:
+        raise UserError(f"engine {engine!r} has no options, and {min(values)!r} was given; remove it")
+    try:
+        return parse_values(model, values), tuple(sorted(values.items()))
+    except UserError as error:
+        raise UserError(f"engine {engine!r}: {error}") from error
+
+
+def read_options(items: list[str]) -> dict[str, dict[str, Any]]:
+    """``["bark.model=./weights"]`` → ``{"bark": {"model": "./weights"}}``; values are YAML.
+
+    Raises `UserError` for an item of another form.
+    """
+    import yaml
+
+    options: dict[str, dict[str, Any]] = {}
+    for item in items:
+        place, equals, value = item.partition("=")
+        engine, dot, name = place.partition(".")
+        if not (equals and dot and engine and name):
+            raise UserError(f"--option {item}: write ENGINE.OPTION=VALUE, for instance speecht5.model=./speecht5_tts")
+        try:
+            options.setdefault(engine, {})[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"--option {item}: the value is not YAML; put it in quotes") from error
+    return options
+
+
+def options_from(options: Options, base: Path) -> dict[str, dict[str, Any]]:
+    """The options with paths relative to ``base``, a recipe's folder. A value is a path when it begins with ``./`` or
+    ``../``; a name such as ``org/model`` is none."""
+    return {
+        engine: {
+            name: str(base / value) if isinstance(value, str) and value.startswith(("./", "../")) else value
+            for name, value in given.items()
+        }
+        for engine, given in options.items()
+    }
