@@ -3,7 +3,7 @@
 from typing import Any
 
 from syn2real.reports.drawing import INK, figure_of, png, style
-from syn2real.reports.wording import minus
+from syn2real.reports.wording import minus, signed
 
 # Orange below 0, blue above it: told apart with any kind of colour vision.
 _DIVERGING = ("#7f3b08", "#d9801a", "#fbdcb0", "#f3f4f6", "#b9d6ee", "#3f8fc9", "#08306b")
@@ -31,7 +31,7 @@ def draw_vectors(record: dict[str, Any]) -> bytes | None:
         image = None
         for index, (axes, (title, cosines)) in enumerate(zip(grid.flat, maps, strict=False)):
             left, bottom = index % across == 0, index + across >= len(maps)
-            texts = [["–" if value is None else f"{value:.2f}" for value in row] for row in cosines]
+            texts = [["–" if value is None else f"{round(value, 2) + 0.0:.2f}" for value in row] for row in cosines]
             image = _heat(axes, cosines, 1.0, texts)
             axes.set_yticks(range(len(names)), norms if left and index == 0 else names if left else [])
             axes.set_xticks(range(len(names)), names if bottom else [], rotation=40, ha="right")
@@ -48,7 +48,7 @@ def draw_transfer(record: dict[str, Any]) -> bytes | None:
     rows, columns = transfer["rows"], transfer["columns"]
     change = [[None if value is None else -100 * value for value in row] for row in transfer["relative"]]
     texts = [
-        ["–" if value is None else minus(f"{value:+.0f} %\n{100 * wer:.1f}") for value, wer in zip(*pair, strict=True)]
+        ["–" if value is None else f"{signed(value, 0)} %\n{100 * wer:.1f}" for value, wer in zip(*pair, strict=True)]
         for pair in zip(change, transfer["wer"], strict=True)
     ]
     most = max((abs(value) for row in change for value in row if value is not None), default=1.0) or 1.0

@@ -152,10 +152,10 @@ def sources(record: dict[str, Any]) -> str:
         return ""
     said = (
         f"Real speech of source domains: {counted(data['source_clips'], 'clip')} "
-        f"({data['source_seconds'] / 60:.1f} min) of {counted(data['source_speakers'], 'speaker')}."
+        f"({data['source_seconds'] / 60:.1f} min) of {counted(data['source_speakers'], 'speaker')}"
     )
     shared = data.get("speakers_in_training_and_test")
-    return f"{said} {counted(shared, 'speaker')} of them are also tested." if shared else said
+    return f"{said}, {shared} of whom {'is' if shared == 1 else 'are'} also tested." if shared else f"{said}."
 
 
 def failures(record: dict[str, Any]) -> list[dict[str, Any]]:

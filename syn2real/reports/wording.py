@@ -58,10 +58,10 @@ def change(relative: float | None) -> str:
     return "–" if relative is None else f"{signed(-100 * relative)} %"
 
 
-def signed(value: float) -> str:
-    """A change with its sign and one decimal; none where it rounds to nothing."""
-    text = f"{value:+.1f}"
-    return "0.0" if text in ("+0.0", "-0.0") else minus(text)
+def signed(value: float, digits: int = 1) -> str:
+    """A change with its sign; without one where it rounds to nothing."""
+    text = f"{value:+.{digits}f}"
+    return minus(text) if float(text) else text[1:]
 
 
 def minus(text: str) -> str:

@@ -173,6 +173,7 @@ def test_a_grid_of_many_conditions_has_an_overview(grid_record):
     assert "Overview" in page.words and page.words.count("whisper-base, espeak+hibari, short windows: WER") == 1
     assert "whisper-base 72.6 3.14 1.23 %" in page.words and page.tags.count("img") == 1
     text = markdown_report(both, {})
+    assert "700 clips (60.0 min) of 40 speakers." in text
     assert "## whisper-base, espeak+hibari" in text and "| whisper-base | 72.6 | 3.14 | 1.23 % |" in text
 
 
