@@ -6,12 +6,15 @@
 Whole-process times include starting Python. The floor reads all inputs, writes as many bytes as one of them, and
 flushes them to the disk. Memory is the peak over the process: resident, and the anonymous part (what is not a view of
 a file). ``misrounded`` is the share of elements of the task-arithmetic merge that are not the float64 result rounded
-once. Peak figures and times are medians over the rounds; ratios are to mergekit in the same run.
+once. The two take turns; times are the fastest of the rounds, which other work on the machine disturbs least, and
+peaks the median. Processor seconds stay comparable on a machine that is never idle. Ratios are to mergekit in the same
+run, and to our own linear merge where that was asked for first.
 """
 
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -56,30 +59,43 @@ def main() -> None:
         models = [make(root / name, seed, size) for seed, name in enumerate(("base", "a", "b"))]
         actual = (models[0] / "model.safetensors").stat().st_size
         floors = [floor(models, root) for _ in range(options.rounds)]
-        show(what="floor", model_mb=round(actual / 1e6), seconds=statistics.median(floors))
+        show(what="floor", model_mb=round(actual / 1e6), seconds=min(floors))
+        linear_s = None
         for method in options.methods:
-            compare(method, root, models, options.rounds, options.mergekit, statistics.median(floors))
+            took = compare(method, root, models, options.rounds, options.mergekit, min(floors), linear_s)
+            linear_s = took if method == "linear" else linear_s
 
 
-def compare(method: str, root: Path, models: list[Path], rounds: int, mergekit: Path | None, floor_s: float) -> None:
+def compare(
+    method: str,
+    root: Path,
+    models: list[Path],
+    rounds: int,
+    mergekit: Path | None,
+    floor_s: float,
+    linear_s: float | None,
+) -> float:
+    """Print one row; seconds that our engine took."""
     recipe = root / f"{method}.yaml"
     recipe.write_text(yaml.safe_dump(mergekit_recipe(method, models)))
     ours = [sys.executable, "-m", "syn2real.cli.main", "merge", str(recipe), "-o", str(root / "ours")]
     ours += ["--overwrite", "--json"]
-    runs = [measure(ours) for _ in range(rounds)]
-    row: dict[str, Any] = {"what": method, **summary(runs, "ours")}
-    row["ours_engine_s"] = round(statistics.median(json.loads(run["stdout"])["seconds"] for run in runs), 2)
+    theirs = [str(mergekit), str(recipe), str(root / "theirs"), "--no-copy-tokenizer", "--no-write-model-card"]
+    runs = [(measure(ours), None if mergekit is None else measure(theirs)) for _ in range(rounds)]
+    row: dict[str, Any] = {"what": method, **summary([our for our, _ in runs], "ours")}
+    row["ours_engine_s"] = min(json.loads(our["stdout"])["seconds"] for our, _ in runs)
     row["engine_over_floor"] = round(row["ours_engine_s"] / floor_s, 2)
+    if linear_s is not None:
+        row["engine_over_linear"] = round(row["ours_engine_s"] / linear_s, 2)
     if mergekit is not None:
-        theirs = [str(mergekit), str(recipe), str(root / "theirs"), "--no-copy-tokenizer", "--no-write-model-card"]
-        runs = [measure(theirs) for _ in range(rounds)]
-        row |= summary(runs, "mergekit")
+        row |= summary([their for _, their in runs if their is not None], "mergekit")
         row["times_faster"] = round(row["mergekit_s"] / row["ours_s"], 2)
     if method == "task_arithmetic":
         row["ours_misrounded"] = misrounded(root / "ours", models)
         if mergekit is not None:
             row["mergekit_misrounded"] = misrounded(root / "theirs", models)
     show(**row)
+    return float(row["ours_engine_s"])
 
 
 def mergekit_recipe(method: str, models: list[Path]) -> dict[str, Any]:
@@ -139,8 +155,8 @@ def floor(models: list[Path], root: Path) -> float:
 
 
 def measure(command: list[str]) -> dict[str, Any]:
-    """Run a command to its end: seconds, peak resident and peak anonymous memory in MB."""
-    start = time.perf_counter()
+    """Run a command to its end: seconds, processor seconds, peak resident and peak anonymous memory in MB."""
+    start, used = time.perf_counter(), processor_seconds()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     peaks = {"VmHWM": 0, "RssAnon": 0}
     watcher = threading.Thread(target=watch, args=(process, peaks))
@@ -150,7 +166,14 @@ def measure(command: list[str]) -> dict[str, Any]:
     watcher.join()
     if process.returncode:
         raise SystemExit(f"{' '.join(command)}\n{stderr[-2000:]}")
-    return {"seconds": seconds, "stdout": stdout, "rss": peaks["VmHWM"] / 1e3, "anonymous": peaks["RssAnon"] / 1e3}
+    memory = {"rss": peaks["VmHWM"] / 1e3, "anonymous": peaks["RssAnon"] / 1e3}
+    return {"seconds": seconds, "cpu": processor_seconds() - used, "stdout": stdout, **memory}
+
+
+def processor_seconds() -> float:
+    """User's and system's, of all commands that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def watch(process: "subprocess.Popen[str]", peaks: dict[str, int]) -> None:
@@ -169,7 +192,8 @@ def watch(process: "subprocess.Popen[str]", peaks: dict[str, int]) -> None:
 def summary(runs: list[dict[str, Any]], who: str) -> dict[str, Any]:
     middle: Callable[[str], float] = lambda key: statistics.median(run[key] for run in runs)  # noqa: E731
     return {
-        f"{who}_s": round(middle("seconds"), 2),
+        f"{who}_s": round(min(run["seconds"] for run in runs), 2),
+        f"{who}_cpu_s": round(min(run["cpu"] for run in runs), 2),
         f"{who}_rss_mb": round(middle("rss")),
         f"{who}_anonymous_mb": round(middle("anonymous")),
     }

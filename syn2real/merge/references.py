@@ -1,4 +1,4 @@
-"""How models are named: a path, ``base+adapter`` (or several adapters), or a hub id, and how records name them again."""
+"""How models are named: a path, ``base+adapter`` (or several adapters), a hub id, and how records name them again."""
 
 import os
 import re
