@@ -13,6 +13,10 @@ Language = Annotated[str | None, typer.Option("--language", "-l", help="Language
 Model = Annotated[
     str, typer.Option("--model", "-m", help="A model directory, a packaged name (whisper-base) or a hub id (org/name).")
 ]
+EngineOption = Annotated[
+    list[str] | None,
+    typer.Option("--option", help="An engine's option, as ENGINE.OPTION=VALUE (docs/voices.md); repeatable."),
+]
 Workers = Annotated[int | None, typer.Option(help="Processes that speak at once; by default one per core.")]
 
 

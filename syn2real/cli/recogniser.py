@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from syn2real.cli.output import (
+    EngineOption,
     Json,
     Language,
     Model,
@@ -41,6 +42,7 @@ def synthesize(
     language: Annotated[str, typer.Option("--language", "-l", help="Language of the text.")] = "en",
     engine: Annotated[list[str] | None, typer.Option("--engine", "-e", help="Engine[=weight]; repeatable.")] = None,
     voice: Annotated[list[str] | None, typer.Option("--voice", help="Only these voices, as engine:name.")] = None,
+    option: EngineOption = None,
     renditions: Annotated[int, typer.Option(min=1, help="How often each sentence is spoken.")] = 1,
     seed: Annotated[int, typer.Option(help="Draws voices, rates and pitches.")] = 0,
     commercial: Annotated[bool, typer.Option("--commercial", help="Only voices free for commercial use.")] = False,
@@ -55,15 +57,18 @@ def synthesize(
 
       syn2real synthesize menu.txt --language es --engine espeak --renditions 3 --output menu-spoken
       syn2real synthesize menu.txt -e hibari=2 -e piper -o menu-spoken
+      syn2real synthesize menu.txt -e speecht5 --option speecht5.model=./speecht5_tts -o menu-spoken
     """
     from syn2real.sealing import sealed_directory
     from syn2real.speech.corpus import MANIFEST, Corpus, read_sentences
+    from syn2real.speech.engines import read_options
     from syn2real.speech.synthesis import SynthesisSettings, synthesize
 
     settings = SynthesisSettings(
         engines=parse_weights(engine or ["espeak"]),
         language=language,
         voices=tuple(voice or ()),
+        options=read_options(option or []),
         renditions=renditions,
         commercial_only=commercial,
         seed=seed,

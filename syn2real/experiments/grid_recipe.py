@@ -188,4 +188,4 @@ def load_grid(path: Path, overrides: dict[str, Any] | None = None) -> GridRecipe
     line."""
     recipe = Document.load(path, overrides).parse(GridRecipe)
     corpus = recipe.corpus.model_copy(update={"manifest": path.parent / recipe.corpus.manifest})
-    return recipe.model_copy(update={"corpus": corpus})
+    return recipe.model_copy(update={"corpus": corpus, "synthesis": recipe.synthesis.placed(path.parent)})

@@ -18,6 +18,7 @@ from syn2real.lines import read_jsonl, write_jsonl
 from syn2real.merge import Checkpoint, TaskVector, write
 from syn2real.merge.groups import groups_of
 from syn2real.speech.corpus import MANIFEST, Corpus, Sentence
+from syn2real.speech.engines import by_content, configured
 from syn2real.speech.synthesis import Cast, SynthesisSettings, synthesize
 from syn2real.speech.training import TrainingSettings
 
@@ -138,8 +139,10 @@ class Pipeline:
     def speak(self, sentences: Sequence[Sentence], recipe: SynthesisRecipe, renditions: int, title: str) -> Clips:
         """Synthetic speech of the sentences, each spoken ``renditions`` times."""
         settings = synthesis_settings(recipe, renditions, self.language)
-        stated = recipe.model_dump() | {"renditions": renditions, "language": self.language}
+        stated = recipe.model_dump(exclude={"options"}) | {"renditions": renditions, "language": self.language}
         stated = {key: value for key, value in stated.items() if not key.endswith("_renditions")}
+        if recipe.options_used:
+            stated["options"] = {name: by_content(given) for name, given in recipe.options_used.items()}
         stated["engines"] = list(recipe.engines.items())  # a list, for their order decides the draws
 
         def make(directory: Path) -> None:
@@ -283,6 +286,7 @@ def synthesis_settings(recipe: SynthesisRecipe, renditions: int, language: str) 
         engines=recipe.engines,
         language=language,
         voices=tuple(recipe.voices),
+        options=recipe.options_used,
         renditions=renditions,
         commercial_only=recipe.commercial_only,
         seed=recipe.seed,
@@ -290,7 +294,10 @@ def synthesis_settings(recipe: SynthesisRecipe, renditions: int, language: str) 
 
 
 def require_voices(recipe: SynthesisRecipe, language: str) -> None:
-    """Raise `UserError` for an engine or voice that is unknown or unfit, before anything is trained."""
+    """Raise `UserError` for an engine, option or voice that is unknown or unfit, before anything is trained. No weights
+    are looked for, so that a study can be planned where it will not run."""
+    for name, given in (recipe.options or {}).items():
+        configured(name, given)
     Cast.choose(synthesis_settings(recipe, 1, language))
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from syn2real.documents import Document, parse_values
+from syn2real.speech.engines.options import options_from
 from syn2real.speech.training import DEFAULTS, LoraSettings, Precision
 
 LORA = LoraSettings()
@@ -32,10 +33,21 @@ class SynthesisRecipe(Strict):
 
     engines: dict[str, Annotated[float, Field(gt=0)]] = {"espeak": 1.0}
     voices: list[str] = []
+    options: dict[str, dict[str, Any]] | None = None  # of engines, by name: {speecht5: {model: ./speecht5_tts}}
     source_renditions: Annotated[int, Field(ge=1)] = 1
     target_renditions: Annotated[int, Field(ge=1)] = 1
     commercial_only: bool = False
     seed: int = 0
+
+    @property
+    def options_used(self) -> dict[str, dict[str, Any]]:
+        """The options of those engines that speak."""
+        speaking = {voice.partition(":")[0] for voice in self.voices} or set(self.engines)
+        return {name: given for name, given in (self.options or {}).items() if name in speaking}
+
+    def placed(self, base: Path) -> "SynthesisRecipe":
+        """The same, with paths in the options relative to ``base``."""
+        return self if self.options is None else self.model_copy(update={"options": options_from(self.options, base)})
 
 
 class LoraRecipe(Strict):
@@ -154,7 +166,8 @@ def load_recipe(path: Path, overrides: dict[str, Any] | None = None) -> Recipe:
     recipe = Document.load(path, overrides).parse(Recipe)
     corpus = recipe.corpus.model_copy(update={"manifest": path.parent / recipe.corpus.manifest})
     text = path.parent / recipe.target_text if recipe.target_text else None
-    return recipe.model_copy(update={"corpus": corpus, "target_text": text})
+    synthesis = recipe.synthesis.placed(path.parent)
+    return recipe.model_copy(update={"corpus": corpus, "target_text": text, "synthesis": synthesis})
 
 
 def parse_recipe(**values: Any) -> Recipe:

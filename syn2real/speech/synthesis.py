@@ -11,11 +11,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from syn2real.progress import track
 from syn2real.sealing import write_text
 from syn2real.speech import audio
 from syn2real.speech.corpus import MANIFEST, Corpus, Sentence, Utterance
-from syn2real.speech.engines import Voice, engine, find_voice
+from syn2real.speech.engines import Options, Voice, engine, engine_of, find_voice
 
 RECORD = "synthesis.json"  # settings, text and versions, beside the manifest
 MARGIN = (0.10, 0.20)  # s of silence before and after the speech
@@ -40,14 +41,16 @@ class SynthesisSettings:
     """Who speaks, and how varied.
 
     ``engines`` are names, or names with weights; an engine is drawn by weight, then one of its voices of the language
-    uniformly. ``voices`` (``engine:voice``) restricts the choice to these. ``rate_range`` and ``pitch_range`` are
-    factors. ``level_range`` is the RMS of a clip in dBFS: engines differ by 15 dB, by which a model could tell them
-    apart, and each is constant, as microphones in rooms are not; so every clip's level is drawn anew.
+    uniformly. ``voices`` (``engine:voice``) restricts the choice to these. ``options`` are the engines' own, by engine
+    (a model's directory, a server's address). ``rate_range`` and ``pitch_range`` are factors. ``level_range`` is the
+    RMS of a clip in dBFS: engines differ by 15 dB, by which a model could tell them apart, and each is constant, as
+    microphones in rooms are not; so every clip's level is drawn anew.
     """
 
     engines: Sequence[str] | Mapping[str, float] = ("espeak",)
     language: str = "en"  # ISO 639-1
     voices: tuple[str, ...] = ()
+    options: Options = field(default_factory=dict)
     renditions: int = 1  # of each sentence
     distinct: bool = True  # renditions of a sentence differ in voice, while there are voices left
     rate_range: tuple[float, float] = (0.85, 1.2)
@@ -88,14 +91,16 @@ class Cast:
     def choose(cls, settings: SynthesisSettings) -> "Cast":
         """The voices that fit the settings. Raises `UserError` for an engine or voice unknown or unfit."""
         if settings.voices:
-            named = [find_voice(name) for name in dict.fromkeys(settings.voices)]
+            named = [find_voice(name, settings.options) for name in dict.fromkeys(settings.voices)]
             for voice in named:
                 if voice.language != settings.language:
                     raise UserError(f"voice {voice.id} speaks {voice.language!r}, not {settings.language!r}")
             engines = dict.fromkeys(voice.engine for voice in named)
             candidates = {name: [voice for voice in named if voice.engine == name] for name in engines}
         else:
-            candidates = {name: engine(name).voices(settings.language) for name in settings.weights}
+            candidates = {
+                name: engine(name, settings.options.get(name)).voices(settings.language) for name in settings.weights
+            }
         for name, voices in candidates.items():
             if not voices:
                 raise UserError(f"engine {name!r} has no voice for {settings.language!r}; see `syn2real voices`")
@@ -175,7 +180,7 @@ def render(rendition: Rendition) -> np.ndarray:
     """The finished clip: float32 at 16 kHz. Raises `UserError` for text the voice cannot speak or that is too long."""
     voice = rendition.voice
     text = rendition.sentence.text
-    samples, rate = engine(voice.engine).speak(text, voice, rendition.rate, rendition.pitch, rendition.seed)
+    samples, rate = engine_of(voice).speak(text, voice, rendition.rate, rendition.pitch, rendition.seed)
     speech = trim(audio.resample(samples, rate))
     seconds = speech.size / audio.SAMPLE_RATE
     if seconds < SHORTEST:
@@ -217,8 +222,9 @@ def synthesize(
 
     ``workers`` are processes (by default one a core); scripts that call this need the usual
     ``if __name__ == "__main__":``. Clips that an earlier, killed run finished are kept. Raises `UserError` for
-    sentences without text, ids given twice, unknown engines or voices, a directory that holds speech of other
-    settings or text, and a sentence that cannot be spoken or lasts over 30 s; then there is no manifest.
+    sentences without text, ids given twice, unknown engines or voices, weights that cannot be had, a directory that
+    holds speech of other settings or text, and a sentence that cannot be spoken or lasts over 30 s; then there is no
+    manifest.
     """
     _require_sentences(sentences)
     cast = Cast.choose(settings)
@@ -227,13 +233,23 @@ def synthesize(
     folder.mkdir(parents=True, exist_ok=True)
     _keep_record(directory / RECORD, settings, sentences, cast)
     waiting = [rendition for rendition in renditions if not _is_complete(folder / rendition.file_name)]
-    count = _worker_count(workers, len(waiting))
+    prepare(rendition.voice for rendition in waiting)
+    count = _worker_count(workers, waiting)
     for problem in track(_results(waiting, folder, count), "Speaking", total=len(waiting)):
         if problem is not None:
             raise UserError(problem)
     corpus = Corpus.of(_utterance(rendition, folder / rendition.file_name) for rendition in renditions)
     corpus.save(directory / MANIFEST)
     return corpus
+
+
+def prepare(voices: Iterable[Voice]) -> None:
+    """Bring what these voices need onto this machine, such as weights. Raises `UserError` when it cannot be had."""
+    groups: dict[tuple[str, tuple[Any, ...]], list[Voice]] = {}
+    for voice in dict.fromkeys(voices):
+        groups.setdefault((voice.engine, voice.options), []).append(voice)
+    for group in groups.values():
+        engine_of(group[0]).prepare(group)
 
 
 def _require_sentences(sentences: Sequence[Sentence]) -> None:
@@ -296,13 +312,17 @@ def _end_with_parent() -> None:
     Thread(target=watch, daemon=True).start()
 
 
-def _worker_count(workers: int | None, waiting: int) -> int:
+def _worker_count(workers: int | None, waiting: Sequence[Rendition]) -> int:
     if workers is not None:
         if workers < 1:
             raise UserError(f"workers must be 1 or more, not {workers}")
-        return min(workers, max(1, waiting))
+        return min(workers, max(1, len(waiting)))
+    if len(waiting) < POOL_FROM:
+        return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, waiting) if waiting >= POOL_FROM else 1
+    engines = {(r.voice.engine, r.voice.options): r.voice for r in waiting}.values()
+    room = [engine_of(voice).most_processes() for voice in engines]
+    return min([cores, len(waiting), *(most for most in room if most is not None)])
 
 
 def _is_complete(path: Path) -> bool:
@@ -317,13 +337,17 @@ def _is_complete(path: Path) -> bool:
 def _keep_record(path: Path, settings: SynthesisSettings, sentences: Sequence[Sentence], cast: Cast) -> None:
     """Write what the clips depend on, or check that an unfinished run in this directory had the same."""
     used = {voice.engine: voice for voices in cast.voices.values() for voice in voices}
+    packages = {package for voice in used.values() for package in engine_of(voice).packages}
+    # A list, for the order of the engines decides the draws.
+    stated = asdict(settings) | {"engines": list(settings.weights.items())}
+    if not settings.options:
+        stated.pop("options")
     record = {
-        # A list, for the order of the engines decides the draws.
-        "settings": asdict(settings) | {"engines": list(settings.weights.items())},
+        "settings": stated,
         "sentences": sha256_json(sorted([s.id, s.text] for s in sentences)),
         "voices": sha256_json(sorted(v.id for voices in cast.voices.values() for v in voices)),
         "licences": sorted({v.licence for voices in cast.voices.values() for v in voices}),
-        "versions": {name: _version(name) for name in sorted({"soxr", "soundfile", *map(_package, used)} - {""})},
+        "versions": {name: _version(name) for name in sorted({"soxr", "soundfile", *packages})},
     }
     text = json.dumps(record, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
     if not path.is_file():
@@ -334,13 +358,6 @@ def _keep_record(path: Path, settings: SynthesisSettings, sentences: Sequence[Se
         raise UserError(
             f"{path.parent}: holds speech made with other {changed}; remove it or choose another output directory"
         )
-
-
-_PACKAGES = {"espeak": "espeakng-loader", "hibari": "hibari-tts", "pico": "py-nanotts", "piper": "piper-tts"}
-
-
-def _package(engine_name: str) -> str:
-    return _PACKAGES.get(engine_name, "")
 
 
 def _version(package: str) -> str | None:

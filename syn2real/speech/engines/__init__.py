@@ -8,7 +8,7 @@ from typing import Any
 from syn2real.errors import UserError
 from syn2real.speech.engines import bark, espeak, flite, hibari, pico, piper, speecht5, vits
 from syn2real.speech.engines.base import ENGINES, Engine, ProgramMissing, Voice
-from syn2real.speech.engines.options import EngineOptions, Given, Options, options_from, read_options
+from syn2real.speech.engines.options import EngineOptions, Given, Options, by_content, options_from, read_options
 
 __all__ = [
     "ENGINES",
@@ -18,6 +18,7 @@ __all__ = [
     "ProgramMissing",
     "Voice",
     "bark",
+    "by_content",
     "configured",
     "engine",
     "engine_of",

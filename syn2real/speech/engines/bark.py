@@ -16,6 +16,7 @@ from syn2real.speech.engines.pretrained import (
     device_of,
     drawing,
     fetch,
+    is_here,
     load,
     load_model,
 )
@@ -40,6 +41,8 @@ class Bark(PretrainedEngine):
     every utterance. Presets are named as Bark names them (``bark:v2/en_speaker_3``). Rate and pitch change nothing."""
 
     name = "bark"
+    licence = "MIT"
+    memory = 8e9
     options: BarkOptions = BarkOptions()
 
     def all_voices(self) -> list[Voice]:
@@ -60,6 +63,10 @@ class Bark(PretrainedEngine):
         fetch(self.name, self._source)
         for voice in voices:
             self._preset(voice.name)
+
+    def to_fetch(self, voices: Sequence[Voice]) -> list[str]:
+        """The model, unless it is here."""
+        return [] if is_here(self._source) else [self._source]
 
     def say(self, text: str, voice: Voice, rate: float, pitch: float, seed: int) -> tuple[np.ndarray, int]:
         """Samples at 24 kHz. Raises `UserError` for a text of more tokens than Bark reads."""

@@ -39,6 +39,8 @@ class Engine(ABC):
     """A speech synthesiser. A subclass imports its package no earlier than `require`."""
 
     name: ClassVar[str]
+    licence: ClassVar[str] = "unknown"  # of the engine's own code; voices have theirs
+    packages: ClassVar[tuple[str, ...]] = ()  # whose versions decide what is said, as PyPI calls them
     options: EngineOptions = EngineOptions()  # a subclass that can be set up has its own class here
     given: Given = ()  # the options as they were given
 
@@ -65,6 +67,14 @@ class Engine(ABC):
     @abstractmethod
     def say(self, text: str, voice: Voice, rate: float, pitch: float, seed: int) -> tuple[np.ndarray, int]:
         """What `speak` returns, for text that is not empty, its white space single, and without control characters."""
+
+    def to_fetch(self, voices: Sequence[Voice]) -> list[str]:
+        """Names of what `prepare` would fetch from elsewhere for these voices."""
+        return []
+
+    def most_processes(self) -> int | None:
+        """How many processes may hold the engine at once, where memory limits them."""
+        return None
 
     def voices(self, language: str | None = None) -> list[Voice]:
         """The voices installed here, of one language (ISO 639-1) or of all. Raises `NotInstalled`."""

@@ -62,6 +62,8 @@ class Espeak(Engine):
     """espeak-ng through its shared library, or else its program. Voices are named ``es-419+f2``."""
 
     name = "espeak"
+    licence = LICENCE
+    packages = ("espeakng-loader",)
 
     def require(self) -> None:
         """Raise `NotInstalled` when neither the library nor the program is here."""

@@ -27,6 +27,7 @@ class Flite(Engine):
     """flite. The seed changes nothing; ``rms`` has one pitch."""
 
     name = "flite"
+    licence = LICENCE
 
     def require(self) -> None:
         """Raise `NotInstalled` when the program is absent."""

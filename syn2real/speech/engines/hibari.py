@@ -19,6 +19,8 @@ class Hibari(Engine):
     """hibari-tts. The voice in the package is always there; others once the user has downloaded them with hibari."""
 
     name = "hibari"
+    licence = "Apache-2.0"
+    packages = ("hibari-tts",)
 
     def require(self) -> None:
         """Raise `NotInstalled` when hibari-tts is absent."""

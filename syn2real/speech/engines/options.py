@@ -2,6 +2,7 @@
 command line, checked before anything runs, and carried by each voice so that every process makes the same engine."""
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from syn2real.documents import parse_values
 from syn2real.errors import UserError
+from syn2real.hashing import sha256_file, sha256_json
 
 Option = str | int | float | bool
 Given = tuple[tuple[str, Option], ...]  # sorted by name
@@ -64,3 +66,19 @@ def options_from(options: Options, base: Path) -> dict[str, dict[str, Any]]:
         }
         for engine, given in options.items()
     }
+
+
+def by_content(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of one engine with every file and folder they name replaced by a hash of what it holds: what a result
+    is keyed by, wherever the files lie."""
+    return {
+        name: _hash(value) if isinstance(value, str) and Path(value).exists() else value
+        for name, value in given.items()
+    }
+
+
+@cache
+def _hash(path: str) -> str:
+    place = Path(path)
+    files = [place] if place.is_file() else sorted(file for file in place.rglob("*") if file.is_file())
+    return sha256_json([[str(file.relative_to(place)), sha256_file(file)] for file in files])

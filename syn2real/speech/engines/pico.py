@@ -26,6 +26,8 @@ class Pico(Engine):
     """SVOX Pico. Voices are named by locale; the seed changes nothing, for Pico draws nothing."""
 
     name = "pico"
+    licence = "Apache-2.0"
+    packages = ("py-nanotts",)
 
     def require(self) -> None:
         """Raise `NotInstalled` when py-nanotts is absent."""

@@ -26,6 +26,8 @@ class Piper(Engine):
     """
 
     name = "piper"
+    licence = "GPL-3.0-or-later"
+    packages = ("piper-tts",)
 
     def require(self) -> None:
         """Raise `NotInstalled` when piper-tts is absent."""

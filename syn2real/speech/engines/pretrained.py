@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from syn2real.errors import NotInstalled, UserError
 from syn2real.speech.engines.base import Engine
@@ -46,6 +46,13 @@ class PretrainedEngine(Engine):
     """An engine whose model transformers loads. A model is loaded once a process, when it first speaks."""
 
     options: ModelOptions = ModelOptions()
+    packages = ("torch", "transformers")
+    memory: ClassVar[float]  # bytes that a process needs for the model and what passes through it, in float32
+
+    def most_processes(self) -> int | None:
+        """As many as fit into free memory, of the GPU where that speaks."""
+        free = _free_memory(device_of(self.options))
+        return None if free is None else max(1, int(free // self.memory))
 
     def require(self) -> None:
         """Raise `NotInstalled` without transformers, and `UserError` for a model directory that is none."""
@@ -73,6 +80,15 @@ def fetch(engine: str, source: str) -> Path:
         return local_path(source)
     except UserError as error:
         raise UserError(f"engine {engine!r}: {error}; or give a directory: option {engine}.model") from error
+
+
+def is_here(source: str, file: str = "config.json", kind: str = "model") -> bool:
+    """Whether a directory or file is here, or a hub id (of a ``kind``, model or dataset) was fetched before."""
+    if Path(source).exists():
+        return True
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(source, file, repo_type=kind), str)
 
 
 def load(kind: Callable[..., Loaded], directory: Path, **options: Any) -> Loaded:
@@ -114,6 +130,20 @@ def device_of(options: ModelOptions) -> str:
         reason = " ".join(str(error).split())[:100]
         raise UserError(f"device {options.device!r} cannot be used here ({reason}); leave it out or say cpu") from error
     return options.device
+
+
+def _free_memory(device: str) -> float | None:
+    """Bytes; None where the system does not say."""
+    import os
+
+    import torch
+
+    if device.startswith("cuda"):
+        return float(torch.cuda.mem_get_info(device)[0])
+    try:
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):
+        return None
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from syn2real.speech.engines.pretrained import (
     device_of,
     drawing,
     fetch,
+    is_here,
     load,
     load_model,
     require_source,
@@ -45,6 +46,8 @@ class SpeechT5(PretrainedEngine):
     nothing: the model has neither, and the x-vectors vary both."""
 
     name = "speecht5"
+    licence = "MIT"
+    memory = 2e9
     options: SpeechT5Options = SpeechT5Options()
 
     def require(self) -> None:
@@ -77,6 +80,12 @@ class SpeechT5(PretrainedEngine):
         for voice in voices:
             if not self._vectors.matching(voice.name):
                 raise UserError(f"{self._vectors.path}: has no speaker {voice.name!r}")
+
+    def to_fetch(self, voices: Sequence[Voice]) -> list[str]:
+        """Model, vocoder and x-vectors, unless they are here."""
+        absent = [source for source in (self._model_source, self._vocoder_source) if not is_here(source)]
+        vectors = self.options.xvectors is not None or is_here(XVECTORS, ARCHIVE, "dataset")
+        return absent if vectors else [*absent, XVECTORS]
 
     def say(self, text: str, voice: Voice, rate: float, pitch: float, seed: int) -> tuple[np.ndarray, int]:
         """Samples at 16 kHz. Raises `UserError` for characters the model cannot spell, and for too long a text."""

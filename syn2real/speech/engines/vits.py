@@ -20,6 +20,7 @@ from syn2real.speech.engines.pretrained import (
     device_of,
     drawing,
     fetch,
+    is_here,
     load,
     load_model,
 )
@@ -67,6 +68,8 @@ class Vits(PretrainedEngine):
     and phonemes last whole frames; pitch shifts the formants a little too."""
 
     name = "vits"
+    licence = "Apache-2.0"
+    memory = 1.5e9
 
     def all_voices(self) -> list[Voice]:
         """Every speaker of every model."""
@@ -84,6 +87,11 @@ class Vits(PretrainedEngine):
         """Fetch the models of these voices and what spells for them. Raises `UserError`."""
         for source in dict.fromkeys(str(voice.model) for voice in voices):
             _require_spelling(fetch(self.name, source))
+
+    def to_fetch(self, voices: Sequence[Voice]) -> list[str]:
+        """The models that are not here."""
+        sources = dict.fromkeys(str(voice.model) for voice in voices)
+        return [source for source in sources if not is_here(source)]
 
     def say(self, text: str, voice: Voice, rate: float, pitch: float, seed: int) -> tuple[np.ndarray, int]:
         """Samples at the model's rate. Raises `UserError` for text of which nothing is left in the model's alphabet."""

@@ -104,6 +104,13 @@ def test_voices_are_listed_without_weights(model):
     assert not any("_parts" in vars(configured(model)) for voice in found)
 
 
+def test_what_would_be_fetched(name, voices, options, monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert engine(name, options[name]).to_fetch(voices) == []
+    default = engine(name)
+    assert default.to_fetch(default.voices("en"))[0].count("/") == 1
+
+
 def test_known_licences():
     said = {voice.id: (voice.licence, voice.commercial_ok) for voice in list_voices(["speecht5", "bark", "vits"])}
     assert said["speecht5:random"] == said["bark:en"] == said["vits:vctk-7"] == ("MIT", True)
