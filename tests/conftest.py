@@ -43,6 +43,12 @@ def english() -> list[Utterance]:
 
 
 @pytest.fixture(scope="session")
+def spoken_english() -> list[Utterance]:
+    """What `english` finds."""
+    return english()
+
+
+@pytest.fixture(scope="session")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A manifest of 24 short real English recordings in two domains, in a folder of its own."""
     folder = tmp_path_factory.mktemp("recordings")

@@ -1,7 +1,7 @@
 """Word and character error rates as counts that add. A rate is taken once, from the sum, and never averaged."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, cast
 
 from syn2real.errors import UserError
@@ -50,7 +50,7 @@ class ErrorCounts:
     utterances: int = 0
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
+        for name, value in vars(self).items():  # not `asdict`, which copies and would be most of the time of a sum
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:
                 raise ValueError(f"{name} must be a whole number of at least 0, not {value!r}")
         if self.insertions and not self.words:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import english
 
 from syn2real.documents import parse_values
 from syn2real.errors import UserError
@@ -40,12 +39,12 @@ SYSTEMS = (
 
 
 @pytest.fixture(scope="module")
-def manifest(tmp_path_factory) -> Path:
+def manifest(spoken_english, tmp_path_factory) -> Path:
     """Real recordings in four domains, with two clips for training, development and test in each."""
     folder = tmp_path_factory.mktemp("domains")
     (folder / "audio").mkdir()
     found, said = [], set()
-    for utterance in sorted(english(), key=lambda u: u.duration):
+    for utterance in sorted(spoken_english, key=lambda u: u.duration):
         if utterance.text not in said and len(found) < 24:
             said.add(utterance.text)
             found.append(utterance)
