@@ -21,7 +21,7 @@ EXTRAS = {
     "matplotlib": "speech",
     "jinja2": "speech",
     "whisper_normalizer": "speech",
-    "peft": "llm",
+    "peft": "lora",
     "gguf": "gguf",
 }
 DISK = 10e9  # bytes: a study of Whisper base with its checkpoints

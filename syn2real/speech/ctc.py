@@ -29,6 +29,8 @@ from syn2real.speech.recogniser import Clip, Recogniser, label_matrix, load_whol
 if TYPE_CHECKING:
     from transformers import Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor
 
+SHORTEST = 4000  # samples: 12 frames, for the convolutions need one and a mask covers 10
+
 # Weight normalisation in files that older versions of torch and transformers wrote; written again as they were read.
 _OLD_NAMES = ((".parametrizations.weight.original0", ".weight_g"), (".parametrizations.weight.original1", ".weight_v"))
 
@@ -52,6 +54,8 @@ class CtcRecogniser(Recogniser):
         import transformers
 
         kind = require_recogniser(directory)
+        if not (directory / "vocab.json").is_file():
+            raise UserError(f"{directory}: no vocab.json; a CTC model needs the characters that its outputs stand for")
         parts = (transformers.Wav2Vec2CTCTokenizer, transformers.Wav2Vec2FeatureExtractor)
         model, tokenizer, features = load_whole(directory, kind, getattr(transformers, CTC[kind]), *parts)
         if getattr(model.config, "adapter_attn_dim", None) is not None:
@@ -149,6 +153,7 @@ class CtcRecogniser(Recogniser):
         return name
 
     def _inputs(self, clips: Sequence[np.ndarray]) -> dict[str, torch.Tensor]:
+        clips = [np.pad(clip, (0, max(0, SHORTEST - len(clip)))) for clip in clips]
         # Clip by clip, so that one is levelled by its own samples and not by the padding behind it.
         values = [self.features(clip, sampling_rate=SAMPLE_RATE).input_values[0] for clip in clips]
         return dict(self.features.pad({"input_values": values}, padding=True, return_tensors="pt"))

@@ -64,7 +64,11 @@ class SpeechTrainer(Trainer):
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:
         """The recogniser's loss of one batch."""
-        return self._recogniser.loss(model, inputs)
+        loss = self._recogniser.loss(model, inputs)
+        # Layers may be dropped at random; now and then all that are trained are.
+        if model.training and not loss.requires_grad:
+            loss = loss + 0 * sum(weight.sum() for weight in model.parameters() if weight.requires_grad)
+        return loss
 
     def prediction_step(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:
         """Loss of one dev batch, likewise."""

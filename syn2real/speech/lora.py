@@ -6,6 +6,7 @@ themselves lie beside it, small enough to be sent.
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,8 @@ def add_adapters(model: Any, settings: LoraSettings, seed: int) -> "PeftModel":
         target_modules=_targets(model, settings.targets),
         use_rslora=settings.stabilised,
     )
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of a name that PEFT still reads and transformers has renamed
         torch.manual_seed(seed)
         return get_peft_model(model, config)
 

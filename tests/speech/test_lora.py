@@ -119,6 +119,14 @@ def test_ctc_with_rank_stabilisation(small_ctc, corpus, tmp_path):
         torch.testing.assert_close(read.read(name).to(weight.dtype), weight, rtol=1e-6, atol=1e-6)
 
 
+def test_a_step_in_which_every_adapted_layer_is_dropped(small_ctc, corpus, tmp_path):
+    settings = TrainingSettings(**FEW.record() | {"epochs": 1, "lora": LORA})
+    base = small_ctc("wav2vec2", layerdrop=1.0)
+    finetune(base, corpus, tmp_path, settings)
+    before, after = load_file(base / "model.safetensors"), load_file(tmp_path / "model.safetensors")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
 class TestTargets:
     def adapted(self, directory, freeze=(), **settings) -> set[str]:
         model = load_recogniser(directory).model
