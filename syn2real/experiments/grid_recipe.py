@@ -18,6 +18,7 @@ from syn2real.experiments.recipe import (
     TrainingRecipe,
     load_recipe,
 )
+from syn2real.experiments.vector_recipe import VectorRecipe, load_vector_recipe
 from syn2real.merge.groups import GROUPS
 
 System = Literal[
@@ -37,6 +38,7 @@ System = Literal[
     "syn2real-augmented",
     "syn2real-groups",
     "syn2real-lora",
+    "text-on-real",
 ]
 # The paper's baselines and its method from the pre-trained model; what a recipe measures unless it says otherwise.
 STANDARD: tuple[System, ...] = (
@@ -177,10 +179,15 @@ class GridRecipe(Strict):
         return self.sources.count or [None]
 
 
-def load_study(path: Path, overrides: dict[str, Any] | None = None) -> Recipe | GridRecipe:
-    """Read a recipe of either kind, by its ``study``. Raises `UserError` with file and line."""
-    content = Document.load(path, overrides).content
-    return load_grid(path, overrides) if content.get("study") == "grid" else load_recipe(path, overrides)
+def load_study(path: Path, overrides: dict[str, Any] | None = None) -> Recipe | GridRecipe | VectorRecipe:
+    """Read a recipe of any kind, by its ``study``. Raises `UserError` with file and line."""
+    match Document.load(path, overrides).content.get("study"):
+        case "grid":
+            return load_grid(path, overrides)
+        case "vector":
+            return load_vector_recipe(path, overrides)
+        case _:
+            return load_recipe(path, overrides)
 
 
 def load_grid(path: Path, overrides: dict[str, Any] | None = None) -> GridRecipe:

@@ -66,6 +66,11 @@ class Workshop:
             case "syn2real-domains":
                 parts = [self.vector([domain]) for domain in sources]
                 return Blend(self.target(target, sources), Difference.mean(parts))
+            case "text-on-real":
+                # The same three models from the other side: what the text teaches, added to real speech. At λ = 1 it
+                # is SYN2REAL at λ = 1; below, it trusts real speech of other domains more than the target's text.
+                taught = Difference.between(self.target(target, sources), self.source_synthetic(sources))
+                return Blend(self.source_real(sources), taught)
             case "syn2real-lora":
                 return Blend(self.target(target, sources), self.by_adapters().vector(sources))
             case "syn2real-engines":

@@ -35,6 +35,7 @@ SYSTEMS = (
     "syn2real-augmented",
     "syn2real-groups",
     "syn2real-lora",
+    "text-on-real",
 )
 
 
