@@ -19,6 +19,7 @@ NAMES = {
     "syn2real-augmented": "SYN2REAL, augmented",
     "syn2real-groups": "SYN2REAL, λ by group of tensors",
     "syn2real-lora": "SYN2REAL, low-rank vector",
+    "text-on-real": "source, real, with what the text teaches",
     "target-real": "target, real (topline)",
 }
 ORACLE = " (oracle)"  # ends the name of a system whose λ was chosen on the test itself
