@@ -11,6 +11,17 @@ from syn2real.speech.training import DEFAULTS
 
 if TYPE_CHECKING:
     from syn2real.experiments.grid_recipe import GridRecipe
+    from syn2real.experiments.vector_recipe import VectorRecipe
+
+
+OptionalModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="A model directory, packaged name or hub id (org/name); default whisper-base, or the vector's own.",
+    ),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -56,16 +67,19 @@ def run(
     """Run a study from a recipe. What is finished is reused; the same command goes on after an interruption.
 
     A recipe with `study: syn2real` adapts a model to one target and delivers it; one with `study: grid` compares
-    systems over many targets, models, voices and seeds.
+    systems over many targets, models, voices and seeds; one with `study: vector` makes a task vector to be published,
+    with which others adapt without real speech.
 
     [bold]Examples[/bold]
 
       syn2real run recipes/speechocean762.yaml --set corpus.manifest=/data/speechocean762/manifest.jsonl
       syn2real run recipes/speechocean762_full.yaml --dry-run
+      syn2real run recipes/vector_tuxpaint_es.yaml --output runs/spanish
       syn2real run my.yaml --output runs/mine --set training.epochs=1 --json
     """
     from syn2real.documents import parse_overrides
     from syn2real.experiments.grid_recipe import GridRecipe, load_study
+    from syn2real.experiments.vector_recipe import VectorRecipe
 
     loaded = load_study(recipe, parse_overrides(settings or []))
     if check:
@@ -76,15 +90,22 @@ def run(
         _grid(loaded, output, dry_run, as_json)
     elif dry_run:
         raise UserError(f"{recipe}: only a grid has a dry run; --check validates this recipe")
+    elif isinstance(loaded, VectorRecipe):
+        _vector(loaded, output, as_json)
     else:
         _study(loaded, output, as_json)
 
 
 def adapt(
     text: Annotated[Path, typer.Option("--text", "-t", help="Domain text: one sentence a line, or a JSONL manifest.")],
-    source: Annotated[Path, typer.Option("--source", "-s", help="Manifest of labelled real speech of other domains.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the adapted model goes.")],
-    model: Model = "whisper-base",
+    source: Annotated[
+        Path | None, typer.Option("--source", "-s", help="Manifest of labelled real speech of other domains.")
+    ] = None,
+    vector: Annotated[
+        str | None, typer.Option("--vector", "-v", help="Instead: a published vector, its folder or hub id (org/name).")
+    ] = None,
+    model: OptionalModel = None,
     language: Language = None,
     test: Annotated[
         Path | None, typer.Option("--test", help="Manifest of real target recordings, only to report the gain.")
@@ -94,27 +115,61 @@ def adapt(
         list[str] | None, typer.Option("--held-out", help="Source domain kept out of the vector to choose λ.")
     ] = None,
     scale: Annotated[float | None, typer.Option("--lambda", help="Use this λ instead of choosing one.")] = None,
-    renditions: Annotated[int, typer.Option(help="How often each domain sentence is spoken.")] = 2,
-    epochs: Annotated[float, typer.Option(help="Passes over the clips, for every model tuned.")] = DEFAULTS.epochs,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = DEFAULTS.learning_rate,
+    renditions: Annotated[
+        int | None, typer.Option(help="How often each domain sentence is spoken; default 2, or the vector's.")
+    ] = None,
+    epochs: Annotated[
+        float | None,
+        typer.Option(help=f"Passes over the clips of every model; default {DEFAULTS.epochs:g}, or the vector's."),
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help=f"Peak learning rate; default {DEFAULTS.learning_rate:g}, or the vector's.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Add a published vector to another model than it was made for.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Adapt a recogniser to a domain of which you have only text, with labelled real speech of other domains.
+    """Adapt a recogniser to a domain of which you have only text, with labelled real speech of other domains, or with
+    a vector that somebody made of such speech and published.
 
     The text is spoken by synthesisers and the model tuned on it; the SYN2REAL vector, made from the source speech and
     the same sentences synthesised, is added. λ is chosen on source speech: the held-out domains, else the largest
-    domains in turn (at most 3), else, with a single domain, a half of its sentences.
+    domains in turn (at most 3), else, with a single domain, a half of its sentences. A published vector brings its λ,
+    and its voices and training settings are taken unless others are given.
 
     [bold]Examples[/bold]
 
       syn2real adapt --model whisper-base --language es --text menu.txt --source calls/manifest.jsonl --output adapted
       syn2real adapt -m whisper-tiny.en -t data/domains/music_en.txt -s calls/manifest.jsonl -o adapted
       syn2real adapt -m ./my-whisper -t menu.txt -s calls/manifest.jsonl -o adapted --test menu-test/manifest.jsonl
+      syn2real adapt -m whisper-base -t menu.txt --vector spanish/vector -o adapted
+      syn2real adapt -t menu.txt --vector my-org/whisper-base-es-vector --lambda 0.7 -o adapted
     """
+    engines = parse_weights(engine) if engine else None
+    training = {"epochs": epochs, "learning_rate": learning_rate}
+    if (source is None) == (vector is None):
+        raise UserError(
+            f"give {'one of' if source else 'either'} --source (real speech, of which a vector is made) "
+            "or --vector (one that was published, where there is no real speech at hand)"
+        )
+    if vector is not None:
+        if held_out:
+            raise UserError("--held-out: chooses λ on --source; a published vector has its λ, or give --lambda")
+        _ready(
+            vector, text, test, output, as_json,
+            model=model, language=language, engines=engines, renditions=renditions, training=training, scale=scale,
+            force=force,
+        )  # fmt: skip
+        return
+    if force:
+        raise UserError("--force: is for --vector; a vector of --source is always the model's own")
+    assert source is not None
     from syn2real.experiments.material import adaptation_material
     from syn2real.experiments.recipe import parse_recipe
     from syn2real.speech.pretrained import only_language, resolve_model
 
+    model = model or "whisper-base"
     material = adaptation_material(source, text, held_out or [], test)
     recipe = parse_recipe(
         title=f"{Path(model).name} adapted to {text.stem}",
@@ -125,8 +180,8 @@ def adapt(
         held_out=held_out or [],
         target_text=text,
         scale=scale,
-        synthesis={"engines": parse_weights(engine or ["espeak"]), "target_renditions": renditions},
-        training={"epochs": epochs, "learning_rate": learning_rate},
+        synthesis={"engines": engines or {"espeak": 1.0}, "target_renditions": 2 if renditions is None else renditions},
+        training={name: value for name, value in training.items() if value is not None},
     )
     _study(recipe, output, as_json, material)
 
@@ -157,9 +212,36 @@ def _grid(recipe: "GridRecipe", output: Path, dry_run: bool, as_json: bool) -> N
 
 
 def _study(recipe: Any, output: Path, as_json: bool, material: Any = None) -> None:
-    from syn2real.cli.study import MODEL, run_study
+    from syn2real.cli.study import run_study
 
-    record = run_study(recipe, output, material)
+    _show(run_study(recipe, output, material), output, as_json)
+
+
+def _ready(vector: str, text: Path, test: Path | None, output: Path, as_json: bool, **given: Any) -> None:
+    from syn2real.cli.study import run_ready
+    from syn2real.experiments.ready import ready_recipe
+    from syn2real.experiments.ready_vector import ReadyVector
+
+    ready = ReadyVector.open(vector)
+    _show(run_ready(ready_recipe(ready, text, **given), ready, text, test, output), output, as_json)
+
+
+def _vector(recipe: "VectorRecipe", output: Path, as_json: bool) -> None:
+    from syn2real.cli.study import READY, run_vector
+
+    record = run_vector(recipe, output)
+    typer.echo(f"vector: {output / READY}", err=True)
+    if as_json:
+        print_json(record)
+    else:
+        from syn2real.reports.vector_card import print_vector
+
+        print_vector(record, console())
+
+
+def _show(record: dict[str, Any], output: Path, as_json: bool) -> None:
+    from syn2real.cli.study import MODEL
+
     typer.echo(f"model: {output / MODEL}", err=True)
     if as_json:
         print_json(record)

@@ -13,16 +13,21 @@ from syn2real.experiments.grid import Grid
 from syn2real.experiments.grid_recipe import GridRecipe
 from syn2real.experiments.grid_record import grid_record
 from syn2real.experiments.material import Material, load_material
+from syn2real.experiments.ready import ReadyRecipe, ready_study
+from syn2real.experiments.ready_vector import CARD, README, VECTOR, ReadyVector
 from syn2real.experiments.recipe import Recipe
 from syn2real.experiments.stages import Workspace
+from syn2real.experiments.vector_recipe import VectorRecipe
+from syn2real.experiments.vector_study import VectorStudy
 from syn2real.experiments.vectors import transfer_record, vectors_record
 from syn2real.reports.card import model_card
 from syn2real.reports.files import remove_report, write_report
+from syn2real.reports.vector_card import vector_readme
 from syn2real.sealing import sealed_directory, write_text
 
 STAGES = "stages"
 MODEL = "model"
-VECTOR = "vector.safetensors"
+READY = "vector"
 RESULTS = "results.json"
 
 
@@ -35,6 +40,33 @@ def run_study(recipe: Recipe, output: Path, material: Material | None = None) ->
     _require_own(output)
     workspace = Workspace(output / STAGES)
     study = Study.of(recipe, material or load_material(recipe), workspace)
+    return _run(study, workspace, output)
+
+
+def run_ready(recipe: ReadyRecipe, ready: ReadyVector, text: Path, test: Path | None, output: Path) -> dict[str, Any]:
+    """Adapt with a published vector into ``output``, as `run_study` does with one of its own."""
+    _require_own(output)
+    workspace = Workspace(output / STAGES)
+    return _run(ready_study(recipe, ready, text, test, workspace), workspace, output)
+
+
+def run_vector(recipe: VectorRecipe, output: Path) -> dict[str, Any]:
+    """Make a vector to be published, in the folder `READY` of ``output``, and return what its card holds."""
+    _require_own(output)
+    workspace = Workspace(output / STAGES)
+    study = VectorStudy(recipe, load_material(recipe), workspace)
+    with workspace.lock():
+        made = study.make()
+        record = made.card.record()
+        with sealed_directory(output / READY, overwrite=True) as partial:
+            shutil.copyfile(made.file, partial / VECTOR)
+            write_text(partial / CARD, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+            write_text(partial / README, vector_readme(record))
+        workspace.forget_unfinished()
+    return record
+
+
+def _run(study: Study, workspace: Workspace, output: Path) -> dict[str, Any]:
     with workspace.lock():
         adapted = study.adapt()
         # No older report stays beside the new model.
@@ -45,7 +77,7 @@ def run_study(recipe: Recipe, output: Path, material: Material | None = None) ->
         if len(study.test):
             record = study.evaluate(adapted).record()
             write_report(record, output)
-            write_text(output / MODEL / "README.md", model_card(record))
+            write_text(output / MODEL / README, model_card(record))
         write_text(output / RESULTS, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
         workspace.forget_unfinished()
     return record
@@ -101,5 +133,8 @@ def _require_own(output: Path) -> None:
 def _deliver(adapted: Adapted, card: str, output: Path) -> None:
     with sealed_directory(output / MODEL, overwrite=True) as partial:
         shutil.copytree(adapted.model, partial, dirs_exist_ok=True)
-        (partial / "README.md").write_text(card, encoding="utf-8")
-    adapted.vector.save(output / VECTOR)
+        (partial / README).write_text(card, encoding="utf-8")
+    if not adapted.chosen.models:  # published elsewhere: the card says which it is
+        (output / VECTOR).unlink(missing_ok=True)
+    else:
+        adapted.vector.save(output / VECTOR)

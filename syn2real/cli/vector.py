@@ -115,13 +115,17 @@ def apply(
 
 @app.command()
 def info(vector: Stored, as_json: Json = False) -> None:
-    """What a task vector is made of, where it is large, and what compression has cost it.
+    """What a task vector is made of, where it is large, and what compression has cost it; of a published vector's
+    folder, its card.
 
     [bold]Example[/bold]
 
       syn2real vector info syn2real.safetensors --json
     """
-    _show(vector, as_json)
+    if vector.is_dir():
+        _show_card(vector, as_json)
+    else:
+        _show(vector, as_json)
 
 
 @app.command()
@@ -301,14 +305,17 @@ def push(
     message: Annotated[str | None, typer.Option("--message", "-m", help="Of the commit.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Send a task vector to the hub, with a card that says what it is, of what it was made and how to apply it.
+    """Send a task vector to the hub, with a card that says what it is, of what it was made and how to apply it; a
+    published vector's folder as it is.
 
     [bold]Example[/bold]
 
       syn2real vector push syn2real.safetensors my-org/whisper-menu-vector --private
     """
-    from syn2real.merge.hub import push as send
+    from syn2real.experiments import ready_vector
+    from syn2real.merge import hub
 
+    send = ready_vector.push if vector.is_dir() else hub.push
     address = send(vector, repository, private=private, message=message)
     if as_json:
         print_json({"url": address})
@@ -323,15 +330,19 @@ def pull(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Fetch a task vector from the hub.
+    """Fetch a task vector from the hub, checked: a file, or the folder of a published vector.
 
     [bold]Example[/bold]
 
       syn2real vector pull my-org/whisper-menu-vector --output syn2real.safetensors
     """
-    from syn2real.merge.hub import pull as fetch
+    from syn2real.experiments import ready_vector
+    from syn2real.merge import hub
 
-    fetch(repository, output, overwrite=overwrite)
+    if ready_vector.pull(repository, output, overwrite=overwrite) is not None:
+        _show_card(output, as_json)
+        return
+    hub.pull(repository, output, overwrite=overwrite)
     _show(output, as_json)
 
 
@@ -414,6 +425,17 @@ class _Progress:
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
+
+
+def _show_card(folder: Path, as_json: bool) -> None:
+    from syn2real.experiments.ready_vector import ReadyVector
+    from syn2real.reports.vector_card import print_vector
+
+    record = ReadyVector.open(folder).card.record()
+    if as_json:
+        print_json(record)
+    else:
+        print_vector(record, console())
 
 
 def _show(path: Path, as_json: bool) -> None:

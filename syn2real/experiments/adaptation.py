@@ -9,7 +9,7 @@ The vector is made here from real source speech (`making`), or was made elsewher
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from syn2real.experiments.bench import Bench, Heard
 from syn2real.experiments.making import Chosen, Maker
@@ -34,6 +34,9 @@ class Origin(Protocol):
 
     def data(self) -> SourceData:
         """How much real speech made it."""
+
+    def record(self) -> dict[str, Any] | None:
+        """Which published vector it is; None for one made here."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ class Study:
             proxies=adapted.chosen.proxies,
             proxy_curve=adapted.chosen.proxy_curve,
             data=self._data(),
+            vector=self.origin.record(),
         )
 
     def evaluate(self, adapted: Adapted) -> Results:
@@ -135,6 +139,6 @@ class Study:
             test_speakers=len({u.speaker for u in self.test if u.speaker}),
             test_sentences_in_text=sum(sentence_key(s.text) in tested for s in self.text),
             voices=sorted({f"{u.engine}:{u.voice}" for u in spoken}),
-            licences=sorted({f"{u.engine}: {u.licence}" for u in spoken}),
+            licences=sorted({*source.source_voice_licences, *(f"{u.engine}: {u.licence}" for u in spoken)}),
             recordings_licences=sorted({*source.source_licences, *(u.licence for u in self.test if u.licence)}),
         )

@@ -66,6 +66,9 @@ class Maker:
             source_licences=sorted({u.licence for u in source if u.licence}),
         )
 
+    def record(self) -> None:
+        """Nothing: this vector was not published."""
+
     def _models(self, name: str, source: Corpus) -> tuple[Stage, Stage]:
         """θ_real^S and θ_syn^S, from real and synthetic speech of the same sentences."""
         pipeline = self.bench.pipeline

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from syn2real.errors import UserError, did_you_mean
-from syn2real.experiments.recipe import SourceRecipe
+from syn2real.experiments.recipe import SourceRecipe, StudyRecipe
 from syn2real.speech.corpus import Corpus, Fields, Manifest, Sentence, distinct, read_sentences, sentence_key
 
 
@@ -79,8 +79,13 @@ def require_material(recipe: SourceRecipe, material: Material) -> None:
             raise UserError(f"rotate: domain {domain!r} and the others must both have source clips")
     if len({sentence_key(u.text) for u in material.source}) < 2:
         raise UserError("the source speech must hold at least 2 different sentences")
-    strict = recipe.evaluation.strict
-    if (len(material.test) and len(material.test) < 2) or (strict and len(material.target_text) < 4):
+    require_intervals(recipe, material.test, material.target_text)
+
+
+def require_intervals(recipe: StudyRecipe, test: Corpus, text: Sequence[Sentence]) -> None:
+    """Raise `UserError` for too few test recordings or sentences to say how sure a figure is; none at all is no
+    harm."""
+    if (len(test) and len(test) < 2) or (recipe.evaluation.strict and len(text) < 4):
         raise UserError("an interval needs at least 2 test recordings, the strict table at least 4 target sentences")
 
 

@@ -1,7 +1,7 @@
 """Recipes: a study in YAML, validated whole before anything runs. Every complaint names file and line."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -146,6 +146,9 @@ class SourceRecipe(StudyRecipe):
         return self
 
 
+Source = TypeVar("Source", bound=SourceRecipe)
+
+
 class Recipe(SourceRecipe):
     """A SYN2REAL study: arXiv 2406.02925, with λ chosen without any real speech of the target."""
 
@@ -163,7 +166,12 @@ def load_recipe(path: Path, overrides: dict[str, Any] | None = None) -> Recipe:
 
     ``overrides`` maps dotted keys to YAML text (``{"training.epochs": "1"}``). Raises `UserError` with file and line.
     """
-    recipe = Document.load(path, overrides).parse(Recipe)
+    return load_source(path, Recipe, overrides)
+
+
+def load_source(path: Path, kind: type[Source], overrides: dict[str, Any] | None = None) -> Source:
+    """Read a recipe of a kind that makes a vector, as `load_recipe` does."""
+    recipe = Document.load(path, overrides).parse(kind)
     corpus = recipe.corpus.model_copy(update={"manifest": path.parent / recipe.corpus.manifest})
     text = path.parent / recipe.target_text if recipe.target_text else None
     synthesis = recipe.synthesis.placed(path.parent)

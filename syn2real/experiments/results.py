@@ -72,6 +72,7 @@ class SourceData:
     source_domains: list[str]
     source_speakers: int
     source_licences: list[str]
+    source_voice_licences: list[str] = field(default_factory=list)  # where it was made elsewhere
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class Results:
     curve: list[CurvePoint] = field(default_factory=list)  # on the test
     strict: list[SystemResult] | None = None
     utterances: list[dict[str, Any]] = field(default_factory=list)
+    vector: dict[str, Any] | None = None  # the published vector that was added, where it was not made here
 
     @property
     def oracle(self) -> float | None:
@@ -127,6 +129,7 @@ class Results:
                 "curve": [asdict(point) | {"wer": point.wer} for point in self.curve],
             },
             "data": asdict(self.data),
+            "vector": self.vector,
             "utterances": self.utterances,
             "recipe": self.recipe.model_dump(mode="json"),
             "versions": versions(),

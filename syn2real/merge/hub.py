@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -58,19 +58,27 @@ def push(path: Path, repository: str, *, private: bool = False, message: str | N
 
     Raises `UserError` for another file than a task vector, and when the hub refuses.
     """
+    text = card(TaskVector.load(path).info(), repository)
+    return send({VECTOR: path, CARD: text.encode()}, repository, private=private, message=message)
+
+
+def send(
+    files: Mapping[str, Path | bytes], repository: str, *, private: bool = False, message: str | None = None
+) -> str:
+    """Send files, each by its name there, to ``org/name`` in one commit. Returns its address.
+
+    Raises `UserError` for what is no hub id, and when the hub refuses.
+    """
     found = _ID.fullmatch(repository)
     if found is None or found["revision"]:
         raise UserError(f"{repository}: not a hub id; write org/name")
-    text = card(TaskVector.load(path).info(), repository)
     with _one_line(repository, None, ""):
         from huggingface_hub import CommitOperationAdd, HfApi
 
         api = HfApi()
         api.create_repo(repository, private=private, exist_ok=True)
-        operations = [
-            CommitOperationAdd(VECTOR, str(path)),
-            CommitOperationAdd(CARD, text.encode()),
-        ]
+        contents = {name: str(file) if isinstance(file, Path) else file for name, file in files.items()}
+        operations = [CommitOperationAdd(name, content) for name, content in contents.items()]
         api.create_commit(repository, operations, commit_message=message or "Task vector")
         return f"{api.endpoint}/{repository}"
 
@@ -83,23 +91,33 @@ def pull(reference: str, output: Path, *, overwrite: bool = False) -> Path:
     import shutil
 
     require_absent(output, overwrite=overwrite)
+    fetched = fetch(reference, VECTOR)
+    if fetched is None:
+        raise UserError(f"{reference}: holds no {VECTOR}, so it is no task vector's repository")
+    TaskVector.load(fetched)
+    with sealed_file(output) as partial:
+        shutil.copyfile(fetched, partial)
+    return output
+
+
+def fetch(reference: str, name: str) -> Path | None:
+    """Where a file of ``org/name[@revision]`` lies once it is fetched, into the hub's cache; None if it has no such.
+
+    Raises `UserError` for what is no hub id, and for what the hub has not, keeps private or cannot be asked for.
+    """
     found = _ID.fullmatch(reference)
     if found is None:
         raise UserError(f"{reference}: not a hub id; write org/name or org/name@revision")
     with _one_line(found["id"], found["revision"], ""):
         from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import EntryNotFoundError
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
         try:
-            fetched = Path(hf_hub_download(found["id"], VECTOR, revision=found["revision"]))
-        except EntryNotFoundError as error:
-            if "offline" in str(error).lower() or "cannot find the requested files" in str(error).lower():
-                raise
-            raise UserError(f"{reference}: holds no {VECTOR}, so it is no task vector's repository") from error
-    TaskVector.load(fetched)
-    with sealed_file(output) as partial:
-        shutil.copyfile(fetched, partial)
-    return output
+            return Path(hf_hub_download(found["id"], name, revision=found["revision"]))
+        except LocalEntryNotFoundError:
+            raise
+        except EntryNotFoundError:
+            return None
 
 
 def card(info: dict[str, Any], repository: str) -> str:

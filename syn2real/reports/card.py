@@ -3,6 +3,7 @@
 from typing import Any
 
 from syn2real.reports import wording
+from syn2real.reports.table import markdown_text
 
 NOT_EVALUATED = (
     "**Not evaluated**: no real recordings of the target were given. Before relying on it, compare it with the base "
@@ -34,8 +35,9 @@ def model_card(record: dict[str, Any]) -> str:
         "## How it was made",
         "",
         f"- base model: {recipe['model']}",
-        f"- vector: {data['source_clips']} real clips ({data['source_seconds'] / 60:.1f} min; "
-        f"{', '.join(data['source_domains']) or 'one domain'}), minus the same sentences synthesised",
+        f"- vector: {_published(record['vector'])}{data['source_clips']} real clips "
+        f"({data['source_seconds'] / 60:.1f} min; {', '.join(data['source_domains']) or 'one domain'}), minus the same "
+        "sentences synthesised",
         f"- synthetic speech: {len(data['voices'])} voices of {', '.join(recipe['synthesis']['engines'])}",
         f"- {wording.choice(scale)}",
         f"- training of each model: {recipe['training']['epochs']:g} epochs, peak learning rate "
@@ -43,10 +45,11 @@ def model_card(record: dict[str, Any]) -> str:
         f"{recipe['training']['seed']}",
         f"- made with {', '.join(f'{name} {number}' for name, number in record['versions'].items())}",
         "",
-        *_curve(scale),
+        *curve_table(scale["proxy_curve"]),
         "## Licences of what went in",
         "",
         *(f"- {name}" for name in licences),
+        *_inherited(record["vector"]),
         "",
     ]
     return "\n".join(lines)
@@ -62,6 +65,27 @@ def markdown_table(systems: list[dict[str, Any]]) -> list[str]:
     return ["| system | window | WER | interval | errors vs target-synthetic | p |", "|---|---|---|---|---|---|", *rows]
 
 
+def _published(vector: dict[str, Any] | None) -> str:
+    """Which published vector it is, where it was not made with the model."""
+    if vector is None:
+        return ""
+    base = vector["base"]
+    return (
+        f"{markdown_text(vector['name'])} (SHA-256 {vector['sha256']}, for {markdown_text(base['name'])} "
+        f"{base['sha256'][:12]}, voices of {markdown_text(', '.join(vector['engines']))}), made of "
+    )
+
+
+def _inherited(vector: dict[str, Any] | None) -> list[str]:
+    """What the licences of a published vector, which the model inherits, say of commercial use."""
+    if vector is None:
+        return []
+    rows = [f"- in the vector, {one['what']}: {one['licence'] or 'not stated'}" for one in vector["licences"]]
+    barred = vector["commercial_obstacles"]
+    allowed = "every licence stated allows it" if vector["commercial_ok"] else f"not cleared ({'; '.join(barred)})"
+    return [*rows, "", f"Commercial use of the vector: {markdown_text(allowed)}."]
+
+
 def _evaluation(record: dict[str, Any]) -> list[str]:
     systems = record["systems"]
     if not systems:
@@ -70,9 +94,8 @@ def _evaluation(record: dict[str, Any]) -> list[str]:
     return [headlines, "", *markdown_table(systems), "", f"{wording.intervals_by(systems)}."]
 
 
-def _curve(scale: dict[str, Any]) -> list[str]:
-    """What chose λ: the error rate on the proxies at each."""
-    points = scale["proxy_curve"]
+def curve_table(points: list[dict[str, Any]]) -> list[str]:
+    """What chose λ: the error rate on the proxies at each, as lines of Markdown; none without a choice."""
     if not points:
         return []
     row = " | ".join(f"{point['scale']:g}" for point in points)

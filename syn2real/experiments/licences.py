@@ -1,0 +1,47 @@
+"""Whether what went into a model or a vector may be used commercially, licence by licence, with the reason."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+# How licences begin that allow commercial use, as words; some of them ask for something in return.
+_FREE = (
+    *("cc0", "cc by", "apache", "mit", "bsd", "isc", "gpl", "lgpl", "agpl", "mpl", "openrail"),
+    *("public domain", "unlicense", "odc by", "pddl", "cdla permissive", "ofl"),
+)
+_BARRED = re.compile(r"\b(nc|non ?commercial|research only|academic only|cpml)\b")
+
+
+@dataclass(frozen=True)
+class Licence:
+    """The licence of one part, and whether it allows commercial use."""
+
+    what: str
+    licence: str | None
+    commercial_ok: bool
+    why: str
+
+
+def judge(what: str, licence: str | None, declared: bool | None = None) -> Licence:
+    """A part's licence. ``declared`` is what is known otherwise, as an engine knows it of its voices.
+
+    A licence that is missing or unknown does not count as free: nobody has said that it is.
+    """
+    if licence is None:
+        return Licence(what, None, False, "no licence is stated")
+    if declared is not None:
+        return Licence(what, licence, declared, "is declared free for it" if declared else "is declared not to be")
+    words = " ".join(re.findall(r"[a-z0-9]+", licence.lower()))
+    if _BARRED.search(words):
+        return Licence(what, licence, False, "forbids commercial use")
+    if words.startswith(_FREE):
+        return Licence(what, licence, True, "allows commercial use")
+    return Licence(what, licence, False, "is not known to allow commercial use")
+
+
+def obstacles(licences: Iterable[Licence]) -> list[str]:
+    """What stands against commercial use; nothing when all parts allow it."""
+    barred = [one for one in licences if not one.commercial_ok]
+    return [
+        f"{one.what}: {one.licence}, which {one.why}" if one.licence else f"{one.what}: {one.why}" for one in barred
+    ]

@@ -1,0 +1,136 @@
+"""`adapt --vector`, and published vectors by `vector info`, `push` and `pull`, the hub being a stand-in."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("transformers")
+pytest.importorskip("espeakng_loader")
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from hub_standin import REVISION, HubStandin
+
+from syn2real.cli.main import app
+from syn2real.cli.study import READY
+from syn2real.errors import UserError
+from syn2real.experiments.ready_vector import CARD, README, VECTOR
+
+QUICK = "{epochs: 1, batch_size: 8, learning_rate: 0.01, warmup: 0, full_windows: 0}"
+
+
+def refused(*arguments: object) -> str:
+    """The one line with which a command is refused."""
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert isinstance(done.exception, UserError), done.output
+    assert "\n" not in str(done.exception)
+    return str(done.exception)
+
+
+@pytest.fixture(scope="module")
+def run(small_whisper, recordings, tmp_path_factory) -> Path:
+    """`syn2real run` of a recipe that makes a vector with a λ that is given: no proxies, so two small trainings."""
+    place = tmp_path_factory.mktemp("vector")
+    recipe = place / "mine.yaml"
+    recipe.write_text(
+        f"study: vector\nname: mine\nmodel: {small_whisper}\nmodel_licence: MIT\n"
+        f"corpus: {{manifest: {recordings}, name: ours, licence: CC BY 4.0}}\nscale: 0.5\ntraining: {QUICK}\n"
+    )
+    done = CliRunner().invoke(app, ["run", str(recipe), "-o", str(place / "run"), "--json"])
+    assert done.exit_code == 0, done.output
+    return place / "run"
+
+
+@pytest.fixture
+def folder(run, tmp_path) -> Path:
+    """The published folder, copied."""
+    return Path(shutil.copytree(run / READY, tmp_path / "mine"))
+
+
+@pytest.fixture
+def text(tmp_path) -> Path:
+    path = tmp_path / "menu.txt"
+    path.write_text("two coffees please\nthe soup of the day\n")
+    return path
+
+
+def test_info_shows_the_card(folder):
+    shown = CliRunner().invoke(app, ["vector", "info", str(folder)]).stdout
+    assert "real speech: ours, 24 clips" in shown and "λ = 0.5, as given" in shown and "espeak" in shown
+    assert "Commercial use: every licence stated allows it" in shown
+    record = json.loads(CliRunner().invoke(app, ["vector", "info", str(folder), "--json"]).stdout)
+    assert record == json.loads((folder / CARD).read_text())
+    assert record["commercial_ok"] is True and record["gain"] is None
+
+
+def test_source_and_vector_exclude_each_other(folder, text, recordings, tmp_path):
+    command = ["adapt", "-t", text, "-o", tmp_path / "out"]
+    for message in (refused(*command), refused(*command, "--source", recordings, "--vector", folder)):
+        assert "--source (real speech" in message and "--vector (one that was published" in message
+    assert "--held-out" in refused(*command, "--vector", folder, "--held-out", "food")
+    assert "--force" in refused(*command, "--source", recordings, "--force")
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_model_is_refused_before_anything_is_made(folder, text, tiny_en, tmp_path):
+    command = ["adapt", "-t", text, "-o", tmp_path / "out", "--vector", folder, "-m", tiny_en]
+    assert "--force" in refused(*command)
+    assert "cannot be combined" in refused(*command, "--force")
+    assert not (tmp_path / "out" / "stages").exists()
+
+
+def test_a_file_or_a_folder_without_a_card(folder, text, tmp_path):
+    command = ["adapt", "-t", text, "-o", tmp_path / "out", "--vector"]
+    assert "give the folder" in refused(*command, folder / VECTOR)
+    (folder / CARD).unlink()
+    assert f"{folder / CARD}: No such file" in refused(*command, folder)
+
+
+class TestHub:
+    @pytest.fixture
+    def hub(self, tmp_path):
+        """An empty repository to send to."""
+        (tmp_path / "remote").mkdir()
+        with HubStandin({"org/mine": tmp_path / "remote"}) as standin:
+            yield standin
+
+    @pytest.fixture
+    def command(self, hub, tmp_path):
+        """Run the command line in a process for which the stand-in is the hub."""
+
+        def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+            variables = hub.environment(tmp_path / "home") | {"HF_TOKEN": "x", "COLUMNS": "200"}
+            line = [sys.executable, "-m", "syn2real.cli.main", *map(str, arguments)]
+            return subprocess.run(line, capture_output=True, text=True, env=os.environ | variables, check=False)
+
+        return command
+
+    def test_there_and_back_and_used(self, command, folder, text, small_whisper, tmp_path):
+        sent = command("vector", "push", folder, "org/mine", "--json")
+        assert sent.returncode == 0 and json.loads(sent.stdout)["url"].endswith("/org/mine"), sent.stderr
+        fetched = command("vector", "pull", f"org/mine@{REVISION}", "-o", tmp_path / "back")
+        assert fetched.returncode == 0 and "ours, 24 clips" in fetched.stdout, fetched.stderr
+        for name in (VECTOR, CARD, README):
+            assert (tmp_path / "back" / name).read_bytes() == (folder / name).read_bytes()
+        adapted = command(
+            "adapt", "-m", small_whisper, "-t", text, "--vector", "org/mine", "--renditions", 1, "-o", tmp_path / "out"
+        )
+        assert adapted.returncode == 0, adapted.stderr
+        assert "λ = 0.5, as the vector's card recommends" in adapted.stderr
+        assert (tmp_path / "out" / "model" / "model.safetensors").is_file()
+        assert "ours" in (tmp_path / "out" / "results.json").read_text()
+
+    def test_what_was_changed_on_the_way_is_refused(self, command, folder, tmp_path):
+        for name in (VECTOR, CARD):
+            shutil.copyfile(folder / name, tmp_path / "remote" / name)
+        with (tmp_path / "remote" / VECTOR).open("r+b") as file:
+            file.seek(-1, 2)
+            file.write(b"\x55")
+        done = command("vector", "pull", "org/mine", "-o", tmp_path / "back")
+        assert done.returncode == 1 and "damaged or replaced" in done.stderr
+        assert not (tmp_path / "back").exists()
