@@ -6,7 +6,19 @@ from functools import cache
 from typing import Any
 
 from syn2real.errors import UserError
-from syn2real.speech.engines import bark, espeak, flite, hibari, pico, piper, speecht5, vits
+from syn2real.speech.engines import (
+    bark,
+    command,
+    espeak,
+    flite,
+    hibari,
+    kokoro,
+    pico,
+    piper,
+    server,
+    speecht5,
+    vits,
+)
 from syn2real.speech.engines.base import ENGINES, Engine, ProgramMissing, Voice
 from syn2real.speech.engines.options import EngineOptions, Given, Options, by_content, options_from, read_options
 
@@ -19,6 +31,7 @@ __all__ = [
     "Voice",
     "bark",
     "by_content",
+    "command",
     "configured",
     "engine",
     "engine_of",
@@ -26,12 +39,14 @@ __all__ = [
     "find_voice",
     "flite",
     "hibari",
+    "kokoro",
     "list_voices",
     "missing_engines",
     "options_from",
     "pico",
     "piper",
     "read_options",
+    "server",
     "speecht5",
     "vits",
 ]
