@@ -9,6 +9,7 @@ from syn2real.errors import UserError
 from syn2real.speech.engines import (
     bark,
     command,
+    coqui,
     espeak,
     flite,
     hibari,
@@ -33,6 +34,7 @@ __all__ = [
     "by_content",
     "command",
     "configured",
+    "coqui",
     "engine",
     "engine_of",
     "espeak",
