@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syn2real.cli.output import Json, Language, Model, console, parse_weights, print_json
+from syn2real.cli.output import EngineOption, Json, Language, Model, console, parse_weights, print_json
 from syn2real.errors import UserError
 from syn2real.speech.training import DEFAULTS
 
@@ -111,6 +111,7 @@ def adapt(
         Path | None, typer.Option("--test", help="Manifest of real target recordings, only to report the gain.")
     ] = None,
     engine: Annotated[list[str] | None, typer.Option("--engine", "-e", help="Engine[=weight]; repeatable.")] = None,
+    option: EngineOption = None,
     held_out: Annotated[
         list[str] | None, typer.Option("--held-out", help="Source domain kept out of the vector to choose λ.")
     ] = None,
@@ -146,7 +147,10 @@ def adapt(
       syn2real adapt -m whisper-base -t menu.txt --vector spanish/vector -o adapted
       syn2real adapt -t menu.txt --vector my-org/whisper-base-es-vector --lambda 0.7 -o adapted
     """
+    from syn2real.speech.engines import read_options
+
     engines = parse_weights(engine) if engine else None
+    options = read_options(option or [])
     training = {"epochs": epochs, "learning_rate": learning_rate}
     if (source is None) == (vector is None):
         raise UserError(
@@ -158,8 +162,8 @@ def adapt(
             raise UserError("--held-out: chooses λ on --source; a published vector has its λ, or give --lambda")
         _ready(
             vector, text, test, output, as_json,
-            model=model, language=language, engines=engines, renditions=renditions, training=training, scale=scale,
-            force=force,
+            model=model, language=language, engines=engines, options=options, renditions=renditions,
+            training=training, scale=scale, force=force,
         )  # fmt: skip
         return
     if force:
@@ -180,7 +184,11 @@ def adapt(
         held_out=held_out or [],
         target_text=text,
         scale=scale,
-        synthesis={"engines": engines or {"espeak": 1.0}, "target_renditions": 2 if renditions is None else renditions},
+        synthesis={
+            "engines": engines or {"espeak": 1.0},
+            "options": options or None,
+            "target_renditions": 2 if renditions is None else renditions,
+        },
         training={name: value for name, value in training.items() if value is not None},
     )
     _study(recipe, output, as_json, material)

@@ -18,6 +18,7 @@ from syn2real.experiments.stages import Workspace
 from syn2real.progress import say
 from syn2real.speech.corpus import Corpus, distinct, read_sentences
 from syn2real.speech.engines import ENGINES, missing_engines
+from syn2real.speech.engines.options import Options
 
 
 class ReadyRecipe(StudyRecipe):
@@ -90,6 +91,7 @@ def ready_recipe(
     model: str | None = None,
     language: str | None = None,
     engines: Mapping[str, float] | None = None,
+    options: Options | None = None,
     renditions: int | None = None,
     training: Mapping[str, Any] | None = None,
     scale: float | None = None,
@@ -100,7 +102,7 @@ def ready_recipe(
     card = ready.card
     if language is not None and language != card.language and not force:
         raise UserError(f"--language {language}: the vector was made for {card.language!r}; drop it, or pass --force")
-    synthesis = voices_of(card, engines)
+    synthesis = voices_of(card, engines, options)
     if renditions is not None:
         synthesis = synthesis.model_copy(update={"target_renditions": renditions})
     given = {name: value for name, value in (training or {}).items() if value is not None}
@@ -124,20 +126,24 @@ def ready_recipe(
     )
 
 
-def voices_of(card: VectorCard, engines: Mapping[str, float] | None = None) -> SynthesisRecipe:
+def voices_of(
+    card: VectorCard, engines: Mapping[str, float] | None = None, options: Options | None = None
+) -> SynthesisRecipe:
     """Who is to speak: ``engines`` where given, else those of the card that are installed here.
 
     A vector carries the gap between its own voices and real ones; other engines have another, so their use is told.
-    Raises `UserError` where none of the card's engines is installed.
+    ``options`` of engines are the user's alone: a card comes from a stranger, and an option may name a program to run.
+    Raises `UserError` where none of the card's engines can run here.
     """
-    made = card.synthesis.recipe
+    given = {name: dict(values) for name, values in (options or {}).items()}
+    made = card.synthesis.recipe.model_copy(update={"options": given or None})
     advice = f"the vector was made with {', '.join(card.engines)}, and carries the gap of those voices"
     if engines is not None:
         if set(engines) != set(card.engines):
             say(f"speaking with {', '.join(engines)}; {advice}; recommended: {_options(made, card.engines)}")
         return made.model_copy(update={"engines": dict(engines), "voices": []})
     missing = {name: f"unknown engine {name!r}" for name in card.engines if name not in ENGINES.names()}
-    missing |= missing_engines(name for name in card.engines if name not in missing)
+    missing |= missing_engines([name for name in card.engines if name not in missing], given)
     # In the recipe's order, which decides the draws.
     here = [
         name for name in dict.fromkeys([*made.engines, *card.engines]) if name in card.engines and name not in missing
@@ -147,6 +153,9 @@ def voices_of(card: VectorCard, engines: Mapping[str, float] | None = None) -> S
         raise UserError(f"none of the vector's engines can run here: {reasons}; or choose another with --engine")
     if missing:
         say(f"speaking with {', '.join(here)} only; {advice}; recommended: install the others ({reasons})")
+    for name, values in (card.synthesis.recipe.options or {}).items():
+        if name in here and name not in given:
+            say(f"the vector's {name} was set up with {values}, which a card cannot do here; give --option if it fits")
     voices = [voice for voice in made.voices if voice.partition(":")[0] in here]
     weights = {name: made.engines.get(name, 1.0) for name in here}
     return made.model_copy(update={"engines": weights, "voices": voices})

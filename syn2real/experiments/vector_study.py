@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from syn2real.experiments.bench import Bench
 from syn2real.experiments.licences import Licence, judge
@@ -179,7 +180,12 @@ class VectorStudy:
     def _synthesis(self, spoken: list[Spoken]) -> Synthesis:
         settings = asdict(synthesis_settings(self.recipe.synthesis, 1, self.recipe.language))
         ranges = {name: settings[name] for name in ("rate_range", "pitch_range", "level_range")}
-        return Synthesis(recipe=self.recipe.synthesis, spoken=spoken, **ranges)
+        options = self.recipe.synthesis.options
+        shown = {
+            name: {key: _name_of(value) for key, value in given.items()} for name, given in (options or {}).items()
+        }
+        recipe = self.recipe.synthesis.model_copy(update={"options": shown or None})
+        return Synthesis(recipe=recipe, spoken=spoken, **ranges)
 
     def _licences(self, base: Base, corpora: list[Speech], spoken: list[Spoken]) -> list[Licence]:
         """Every licence that went in, once."""
@@ -206,6 +212,11 @@ def store(vector: TaskVector, path: Path, settings: StorageRecipe) -> None:
         vector.save(path, dtype=dtype)
     else:
         compress(vector, path, settings.method, density=settings.density, rank=settings.rank, dtype=dtype)
+
+
+def _name_of(value: Any) -> Any:
+    """An option as others may see it: of a file or folder its name alone."""
+    return Path(value).name if isinstance(value, str) and Path(value).exists() else value
 
 
 def _speakers(corpus: Corpus) -> int:

@@ -206,6 +206,23 @@ class TestAdapting:
         with pytest.raises(UserError, match="--engine"):
             voices_of(card.model_copy(update={"synthesis": alone}))
 
+    def test_no_option_of_a_card_is_obeyed(self, folder, capsys):
+        """A card could otherwise have the engine `command` run a program."""
+        card = ReadyVector.open(folder).card
+        (spoken,) = card.synthesis.spoken
+        options = {"command": {"run": "touch {output}"}, "espeak": {"x": 1}}
+        recipe = card.synthesis.recipe.model_copy(
+            update={"engines": {"command": 1.0, "espeak": 1.0}, "options": options}
+        )
+        both = [spoken, spoken.model_copy(update={"engine": "command"})]
+        harmful = card.model_copy(
+            update={"synthesis": card.synthesis.model_copy(update={"recipe": recipe, "spoken": both})}
+        )
+        found = voices_of(harmful)
+        assert found.options is None and list(found.engines) == ["espeak"]
+        said = " ".join(capsys.readouterr().err.split())
+        assert "'command' needs a program" in said and "espeak was set up with {'x': 1}" in said
+
     def test_another_language_is_refused(self, folder, text):
         with pytest.raises(UserError, match="made for 'en'"):
             ready_recipe(ReadyVector.open(folder), text, language="es")
