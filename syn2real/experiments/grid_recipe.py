@@ -141,6 +141,9 @@ class GridRecipe(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "GridRecipe":
+        for name, values in self._lists.items():
+            if twice := [value for place, value in enumerate(values) if value in values[:place]]:
+                raise ValueError(f"{name}: {twice[0]!r} is named twice")
         if self.leaks and not self.allow_leak:
             raise ValueError(f"{self.leaks[0]}; say `allow_leak: true` if that is meant, and the report will be marked")
         flat = [name for fold in self.folds for name in fold]
@@ -150,9 +153,41 @@ class GridRecipe(Strict):
             raise ValueError("targets: each must be in a fold")
         if self.folds and self.sources.count:
             raise ValueError("sources.count: with folds, the sources are all other folds; drop one of the two")
+        if self.corpus.dev is None:
+            # On clips that trained a model, that model looks better than it is.
+            if self.selection != "none":
+                raise ValueError(
+                    f"selection: {self.selection} needs recordings that train nothing; say which: corpus.dev"
+                )
+            if self.scale.by == "source-dev":
+                raise ValueError("lambda: source-dev needs recordings that train nothing; say which: corpus.dev")
+        if self.evaluation.elsewhere == 1:
+            raise ValueError("evaluation.elsewhere: an interval needs at least 2 clips")
+        if self.scale.by == "fixed" and "syn2real-groups" in self.systems:
+            raise ValueError("systems: syn2real-groups searches its λ, which `lambda.by: fixed` rules out; drop one")
         for name in self.training_of:
             self.training_for(name)
         return self
+
+    @property
+    def _lists(self) -> dict[str, Sequence[Any]]:
+        """What would be counted twice if it were named twice."""
+        return {
+            "models": self.models,
+            "targets": self.targets,
+            "sources.domains": self.sources.domains,
+            "sources.count": self.sources.count,
+            "lambda.grid": self.scale.grid,
+            "lambda.domains_grid": self.scale.domains_grid,
+            "systems": self.systems,
+            "seeds": self.seeds,
+        }
+
+    @property
+    def chooses(self) -> bool:
+        """Whether a system has a λ that is to be chosen."""
+        moved = [name for name in self.systems if name.startswith("syn2real") or name in ("average", "text-on-real")]
+        return bool(moved) and self.scale.by != "fixed"
 
     @property
     def leaks(self) -> list[str]:

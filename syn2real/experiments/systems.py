@@ -165,7 +165,7 @@ class Workshop:
             case "target-dev" if target is not None:
                 return Clips.of(self.roles.dev(target))
             case _:
-                return Clips.of(Corpus.of(u for domain in sources for u in self.roles.dev(domain)))
+                return Clips.of(self.roles.source_dev(sources))
 
     @cached_property
     def _augmentation(self) -> "Augmentation":
