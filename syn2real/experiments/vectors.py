@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from syn2real.experiments.grid import Condition, Grid
+from syn2real.experiments.grid import BlendOf, Condition, Grid
 from syn2real.experiments.pipeline import Blend, Difference, Pipeline
-from syn2real.experiments.protocol import Fold
+from syn2real.experiments.protocol import Fold, Roles
 from syn2real.experiments.systems import Workshop, only
 from syn2real.merge import similarity
 from syn2real.speech.corpus import Corpus
@@ -75,7 +75,7 @@ def _family(workshop: Workshop, kind: str) -> dict[str, Difference]:
     """The vectors of one kind: one for each ``domain``, for each ``engine`` over all domains, tuned in full and by
     ``lora``, or one for each value of a field of the manifest, such as a group of speakers."""
     roles = workshop.roles
-    domains = roles.recipe.sources.domains or roles.domains
+    domains = _domains(roles)
     if kind == "domain":
         return {f"domain {name}": workshop.vector([name]) for name in domains}
     if kind == "engine":
@@ -85,6 +85,11 @@ def _family(workshop: Workshop, kind: str) -> dict[str, Difference]:
         return {"full": workshop.vector(domains), "lora": workshop.by_adapters().vector(domains)}
     parts = split_by(roles.source(domains), kind)
     return {f"{kind} {name}": workshop.vector_on(part, f"{kind} {name}") for name, part in parts.items()}
+
+
+def _domains(roles: Roles) -> list[str]:
+    """Every domain that a vector can be made of."""
+    return roles.trained(roles.recipe.sources.domains or roles.domains)
 
 
 def split_by(corpus: Corpus, name: str) -> dict[str, Corpus]:
@@ -100,16 +105,17 @@ def split_by(corpus: Corpus, name: str) -> dict[str, Corpus]:
 def _between_domains(grid: Grid) -> dict[str, Any]:
     """One domain's vector on every other target."""
     workshop = grid.workshop(next(grid.conditions()))
-    domains = list(grid.recipe.sources.domains or grid.roles.domains)
+    domains = _domains(grid.roles)
 
     def cell(row: str, column: str) -> list[Transferred]:
         if row == column:  # the vector would hold the target's own real speech
             return []
         difference = workshop.vector([row])
         # Any other domain may choose λ, for none of them is in this vector.
-        others = [name for name in domains if name not in (row, column)]
+        others = [name for name in domains if name not in (row, column) and grid.roles.can_stand_in(name)]
         fold = Fold(column, (row,), tuple(others[: grid.recipe.scale.proxies or PROXIES]))
-        return [_transfer(grid, workshop.pipeline, fold, lambda target, _: _blend(workshop, target, difference))]
+        blend_of: BlendOf = lambda target, sources: Blend(workshop.target(target, sources), difference)  # noqa: E731
+        return [_transfer(grid, workshop.pipeline, fold, blend_of)]
 
     return _matrix(domains, list(grid.roles.targets), cell)
 
@@ -122,19 +128,15 @@ def _between_voices(grid: Grid) -> dict[str, Any]:
     def cell(row: str, column: str) -> list[Transferred]:
         made, used = workshops[row], workshops[column]
         folds = [grid.roles.fold(target, conditions[column].sources) for target in grid.roles.targets]
-        blend_of = lambda target, sources: _blend(used, target, made.vector(sources))  # noqa: E731
+        blend_of: BlendOf = lambda target, sources: Blend(  # noqa: E731
+            used.target(target, sources), made.vector(sources)
+        )
         return [_transfer(grid, used.pipeline, fold, blend_of) for fold in folds]
 
     return _matrix(list(workshops), list(workshops), cell)
 
 
-def _blend(workshop: Workshop, target: str, difference: Difference) -> Blend:
-    return Blend(workshop.target(target, ()), difference)
-
-
-def _transfer(
-    grid: Grid, pipeline: Pipeline, fold: Fold, blend_of: Callable[[str, Sequence[str]], Blend]
-) -> Transferred:
+def _transfer(grid: Grid, pipeline: Pipeline, fold: Fold, blend_of: BlendOf) -> Transferred:
     choice = grid.choose(pipeline, fold, blend_of, grid.recipe.scale.grid, f"transfer from {', '.join(fold.sources)}")
     blend, test = blend_of(fold.target, fold.sources), grid.roles.test(fold.target)
     title = f"transfer to {fold.target}"
