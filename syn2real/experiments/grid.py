@@ -4,9 +4,9 @@ A cell is a target under one condition (base model, voices, number of sources, s
 the others go on. Whatever is finished is found again by its hash, so the same command goes on after an interruption.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from syn2real.errors import UserError
@@ -15,8 +15,8 @@ from syn2real.experiments.grid_recipe import GridRecipe, System
 from syn2real.experiments.pipeline import Blend, Pipeline, Scale, require_voices
 from syn2real.experiments.protocol import Fold, Roles
 from syn2real.experiments.recipe import SynthesisRecipe
-from syn2real.experiments.results import CurvePoint
-from syn2real.experiments.scales import Choice, choose, choose_groups
+from syn2real.experiments.results import CurvePoint, best_scale
+from syn2real.experiments.scales import Choice, Errors, choose, choose_groups
 from syn2real.experiments.stages import Workspace
 from syn2real.experiments.systems import Workshop
 from syn2real.progress import say
@@ -58,7 +58,11 @@ class CellReport:
     seed: int
     status: str = "done"
     error: str | None = None
-    seconds: float = 0.0
+    sources: tuple[str, ...] = ()  # the domains that the vector was made of
+
+    def fail(self, error: Exception) -> None:
+        """Note why it did not come to an end."""
+        self.status, self.error = "failed", _words(error)
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,6 @@ class Chosen:
     @property
     def oracle(self) -> float:
         """The best λ on the test itself."""
-        from syn2real.experiments.results import best_scale
-
         return best_scale(self.target_curve)
 
 
@@ -112,19 +114,19 @@ class Grid:
             for target in self.roles.targets:
                 cell = CellReport(target, condition.model, condition.label, condition.repetition)
                 outcome.cells.append(cell)
-                begun = time.monotonic()
                 say(f"{condition.model}, {condition.label}, seed {condition.repetition}: target {target}")
                 try:
-                    heard, chosen = self._cell(condition, target)
+                    fold = self.roles.fold(target, condition.sources, condition.draw)
+                    cell.sources = fold.sources
+                    heard, chosen = self._cell(condition, fold)
                 except Exception as error:  # one cell's trouble is not the others'
                     if self.workspace.dry:
                         raise
-                    cell.status, cell.error = "failed", _words(error)
+                    cell.fail(error)
                     say(f"failed: {cell.error}")
                 else:
                     outcome.heard += heard
                     outcome.chosen += chosen
-                cell.seconds = round(time.monotonic() - begun, 1)
         return outcome
 
     def conditions(self) -> Iterator[Condition]:
@@ -149,18 +151,19 @@ class Grid:
 
     # ---- one cell ------------------------------------------------------------------------------------------------
 
-    def _cell(self, condition: Condition, target: str) -> tuple[list[Heard], list[Chosen]]:
-        workshop = self.workshop(condition)
-        fold = self.roles.fold(target, condition.sources, condition.draw)
+    def _cell(self, condition: Condition, fold: Fold) -> tuple[list[Heard], list[Chosen]]:
+        workshop, target = self.workshop(condition), fold.target
         heard, chosen = [], []
         for system in self.recipe.systems:
-            blend_of = _maker(workshop, system)
+            blend_of: BlendOf = partial(workshop.blend, system)
             blend = blend_of(target, fold.sources)
             scales: dict[str, Scale] = {system: 0.0}
             if blend.difference is not None:
                 found = self._chosen(workshop, condition, fold, system, blend_of)
                 chosen.append(found)
-                scales = {system: found.choice.scale, f"{system} (oracle)": found.oracle}
+                scales[system] = found.choice.scale
+                if system != "syn2real-groups":  # an oracle of groups would need a search on the test
+                    scales[f"{system} (oracle)"] = found.oracle
             for name, scale in scales.items():
                 heard += self._heard(workshop, condition, target, name, blend, scale)
         return heard, chosen
@@ -173,8 +176,7 @@ class Grid:
         test = self.roles.test(fold.target)
         errors = self._errors(workshop.pipeline, [(blend, test)], f"{system} on {fold.target}")
         if system == "syn2real-groups":
-            parts = self._trials(fold, blend_of)
-            tried = self._errors(workshop.pipeline, parts, f"{system}, proxies of {fold.target}")
+            tried = self._errors(workshop.pipeline, *self._trials(fold, blend_of, system))
             choice = choose_groups(tried, choice, self.recipe.scale.groups, self.recipe.scale.group_factors)
         curve = tuple(CurvePoint(scale, *errors(scale)) for scale in self._grid_of(system))
         return Chosen(fold.target, condition, system, choice, curve)
@@ -184,34 +186,36 @@ class Grid:
         recipe = self.recipe.scale
         if recipe.by == "fixed" and recipe.fixed is not None:
             return Choice(recipe.fixed, "fixed", (), ())
-        if recipe.by == "proxies":
-            if not fold.proxies:
-                raise UserError(f"{fold.target}: no proxy is left to choose λ on; name more domains or a fixed λ")
-            errors = self._errors(pipeline, self._trials(fold, blend_of), f"{title}, proxies of {fold.target}")
-            return self._settled(choose(errors, grid, "proxies", fold.proxies))
-        recordings = Corpus.of(u for domain in fold.sources for u in self.roles.dev(domain))
-        trial = (blend_of(fold.target, fold.sources), recordings)
-        errors = self._errors(pipeline, [trial], f"{title}, source dev for {fold.target}")
-        return self._settled(choose(errors, grid, "source-dev", fold.sources))
+        names = fold.proxies if recipe.by == "proxies" else fold.sources
+        errors = self._errors(pipeline, *self._trials(fold, blend_of, title))
+        return self._settled(choose(errors, grid, recipe.by, names))
 
     def _settled(self, choice: Choice) -> Choice:
         """In a dry run, where nothing was counted, a λ that moves: then all that may be heard is planned."""
         return Choice(1.0, choice.by, choice.names, choice.curve) if self.workspace.dry else choice
 
-    def _trials(self, fold: Fold, blend_of: BlendOf) -> list[tuple[Blend, Corpus]]:
-        """Each proxy as the target: its model and vector, and its real recordings."""
-        return [(blend_of(proxy, fold.sources_for(proxy)), self.roles.dev(proxy)) for proxy in fold.proxies]
+    def _trials(self, fold: Fold, blend_of: BlendOf, title: str) -> tuple[list[tuple[Blend, Corpus]], str]:
+        """What chooses λ, and its title: each proxy as the target, with its model and vector, on its real recordings;
+        or the target's own model on recordings of the source."""
+        if self.recipe.scale.by == "proxies":
+            if not fold.proxies:
+                raise UserError(f"{fold.target}: no proxy is left to choose λ on; name more domains or a fixed λ")
+            parts = [(blend_of(proxy, fold.sources_for(proxy)), self.roles.dev(proxy)) for proxy in fold.proxies]
+            return parts, f"{title}, proxies of {fold.target}"
+        recordings = self.roles.source_dev(fold.sources)
+        return [(blend_of(fold.target, fold.sources), recordings)], f"{title}, source dev for {fold.target}"
 
-    def _errors(
-        self, pipeline: Pipeline, trials: Sequence[tuple[Blend, Corpus]], title: str
-    ) -> Callable[[Scale], tuple[int, int]]:
+    def _errors(self, pipeline: Pipeline, trials: Sequence[tuple[Blend, Corpus]], title: str) -> Errors:
         """Errors and words summed over trials, as a function of λ."""
 
         def errors(scale: Scale) -> tuple[int, int]:
             shown = f"λ={scale:g}" if isinstance(scale, int | float) else "λ by group"
             found = [self.scores(pipeline, b, scale, corpus, "short", f"{title}, {shown}") for b, corpus in trials]
             totals = [scores.total for scores in found if scores is not None]
-            return sum(t.errors for t in totals), max(1, sum(t.words for t in totals))
+            words = sum(t.words for t in totals)
+            if totals and not words:
+                raise UserError(f"{title}: no reference has a word, so no λ is better than another")
+            return sum(t.errors for t in totals), words or 1  # none in a dry run
 
         return errors
 
@@ -231,6 +235,8 @@ class Grid:
                 others = self.roles.elsewhere(target)
                 elsewhere = self.scores(workshop.pipeline, blend, scale, others, used, f"{name}, other domains")
             if scores is not None:
+                if not scores.total.words:
+                    raise UserError(f"{target}: no test recording has a word after {scores.normaliser}")
                 rows.append(
                     Heard(
                         system=name,
@@ -261,10 +267,6 @@ class Grid:
         if system == "average":
             return tuple(scale for scale in recipe.grid if 0 <= scale <= 1)
         return recipe.domains_grid if system == "syn2real-domains" else recipe.grid
-
-
-def _maker(workshop: Workshop, system: System) -> BlendOf:
-    return lambda target, sources: workshop.blend(system, target, sources)
 
 
 def _words(error: Exception) -> str:

@@ -2,17 +2,30 @@
 
 import os
 import platform
+from collections.abc import Callable
 from typing import Any
 
 from syn2real.experiments.comparison import BASELINE, HEADLINE, Heard, compare
-from syn2real.experiments.grid import Chosen, Grid, Outcome, curve_record
+from syn2real.experiments.grid import CellReport, Chosen, Grid, Outcome, curve_record
 from syn2real.experiments.results import versions
 from syn2real.experiments.vectors import sizes_record, transfer_record, vectors_record
 
+# Systems that need none of the target's text spoken, and systems that need no source.
+_UNSPOKEN = {"zero-shot", "target-real", "source-real", "source-synthetic", "source-mixed"}
+_SOURCELESS = {"zero-shot", "target-real", "target-synthetic", "target-synthetic-augmented"}
+
 
 def grid_record(grid: Grid, outcome: Outcome) -> dict[str, Any]:
-    """Everything of a grid that was run: comparison, choices of λ, vectors, data and how to make it again."""
+    """Everything of a grid that was run: comparison, choices of λ, vectors, data and how to make it again.
+
+    An analysis that fails is noted among the cells, and costs nothing else.
+    """
     recipe = grid.recipe
+    analyses = {
+        "vectors": _attempt(vectors_record, "vectors", grid, outcome),
+        "transfer": _attempt(transfer_record, "transfer", grid, outcome),
+        "sizes": _attempt(sizes_record, "sizes", grid, outcome),
+    }
     return {
         "study": recipe.study,
         "title": recipe.title,
@@ -21,13 +34,11 @@ def grid_record(grid: Grid, outcome: Outcome) -> dict[str, Any]:
         "versions": versions(),
         "environment": environment(),
         "leaks": recipe.leaks,
-        "data": _data(grid),
+        "data": _data(grid, outcome),
         "cells": [vars(cell) for cell in outcome.cells],
         "comparison": compare(outcome.heard, evaluation=recipe.evaluation),
         "lambdas": [_choice(chosen) for chosen in outcome.chosen],
-        "vectors": vectors_record(grid),
-        "transfer": transfer_record(grid),
-        "sizes": sizes_record(grid),
+        **analyses,
         "utterances": _utterances(grid, outcome.heard),
     }
 
@@ -46,10 +57,23 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _data(grid: Grid) -> dict[str, Any]:
-    roles = grid.roles
+def _attempt(make: Callable[[Grid], Any], name: str, grid: Grid, outcome: Outcome) -> Any:
+    """An analysis, or None and a note where it fails: what every cell has heard must not be lost with it."""
+    try:
+        return make(grid)
+    except Exception as error:
+        first = next(grid.conditions())
+        report = CellReport(f"analysis: {name}", first.model, first.label, first.repetition)
+        report.fail(error)
+        outcome.cells.append(report)
+        return None
+
+
+def _data(grid: Grid, outcome: Outcome) -> dict[str, Any]:
+    roles, ended = grid.roles, [cell for cell in outcome.cells if cell.status == "done"]
+    named = list(dict.fromkeys(cell.target for cell in ended))
     targets = {}
-    for name in roles.targets:
+    for name in named:
         test = roles.test(name)
         targets[name] = {
             "test_clips": len(test),
@@ -58,15 +82,16 @@ def _data(grid: Grid) -> dict[str, Any]:
             "target_sentences": len(roles.text(name)),
             "removed_duplicates": roles.removed(name),
         }
-    named = {
-        source for name in roles.targets for count in grid.recipe.counts for source in roles.fold(name, count).sources
-    }
-    sources = [u for name in sorted(named) for u in roles.train(name)]
-    tested = [u for name in roles.targets for u in roles.test(name)]
+    done = {(cell.target, cell.model, cell.engines, cell.seed) for cell in ended}
+    used = [] if set(grid.recipe.systems) <= _SOURCELESS else ended
+    sources = list({(u.domain, u.id): u for cell in used for u in roles.source(cell.sources)}.values())
+    tested = [u for name in named for u in roles.test(name)]
     spoken = {
         (u.engine, u.voice, u.licence)
         for condition in grid.conditions()
-        for name in roles.targets
+        for name in named
+        if (name, condition.model, condition.label, condition.repetition) in done
+        and not set(grid.recipe.systems) <= _UNSPOKEN
         for u in grid.workshop(condition).target_speech(name).load()
     }
     return {
@@ -102,18 +127,18 @@ def _choice(chosen: Chosen) -> dict[str, Any]:
 def _utterances(grid: Grid, heard: list[Heard]) -> list[dict[str, Any]]:
     """Every test recording with what the baseline and SYN2REAL heard, of the first condition."""
     first = next(grid.conditions())
-    audio = {u.id: str(u.audio_filepath) for name in grid.roles.targets for u in grid.roles.test(name)}
     wanted = [
         one
         for one in heard
         if one.system in (BASELINE, HEADLINE)
         and (one.model, one.engines, one.seed, one.window) == (first.model, first.label, first.repetition, "short")
     ]
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
     for one in wanted:
+        audio = {u.id: str(u.audio_filepath) for u in grid.roles.test(one.target)}
         for u in one.scores:
             row = rows.setdefault(
-                u.id,
+                (one.target, u.id),
                 {
                     "id": u.id,
                     "target": one.target,

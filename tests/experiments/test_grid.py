@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shutil
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from syn2real.experiments.grid import Grid
 from syn2real.experiments.grid_recipe import GridRecipe
 from syn2real.experiments.grid_record import grid_record
 from syn2real.experiments.stages import Workspace
+from syn2real.experiments.vectors import transfer_record, vectors_record
 from syn2real.hashing import sha256_file
 from syn2real.speech.corpus import Corpus
 
@@ -103,6 +105,8 @@ class TestEverySystem:
         )
         planned = Grid(whole, Workspace(place / "stages", dry=True))
         planned.run()
+        vectors_record(planned)
+        transfer_record(planned)
         return place, whole, planned.workspace.planned, *run(whole, place)
 
     def test_every_system_is_heard_on_every_target(self, ran):
@@ -119,7 +123,7 @@ class TestEverySystem:
         place, whole, planned, _, _ = ran
         trained = [name for name in stages(place) if name.startswith("tuned")]
         listed = {f"tuned-{key[:12]}" for key, one in planned.items() if one.name == "tuned"}
-        assert listed <= set(trained)  # the vectors of the analysis come on top
+        assert listed == set(trained)
         assert all(one.amount > 0 and one.seconds > 0 and not one.done for one in planned.values())
         again = Grid(whole, Workspace(place / "stages", dry=True))
         again.run()
@@ -154,9 +158,6 @@ class TestEverySystem:
         before = stages(place)
         _, again = run(whole, place)
         assert stages(place) == before
-        for one in (record, again):
-            for cell in one["cells"]:
-                del cell["seconds"]
         assert again == record
 
     def test_a_blend_heard_in_memory_is_the_one_that_is_written(self, ran):
@@ -189,7 +190,9 @@ class TestProtocol:
 
     def test_random_sources(self, manifest, small_whisper, tmp_path):
         wanted = {"count": [1, 2], "draws": 2}
-        grid = Grid(recipe(manifest, small_whisper, targets=["a"], sources=wanted), Workspace(tmp_path))
+        by = {"by": "source-dev", "grid": [0, 1]}  # a single source domain has no other to take turns with
+        whole = recipe(manifest, small_whisper, targets=["a"], sources=wanted, **{"lambda": by})
+        grid = Grid(whole, Workspace(tmp_path))
         conditions = list(grid.conditions())
         assert [(c.sources, c.draw, c.repetition) for c in conditions] == [(1, 0, 0), (1, 1, 1), (2, 0, 0), (2, 1, 1)]
         folds = [grid.roles.fold("a", c.sources, c.draw) for c in conditions]
@@ -211,11 +214,47 @@ class TestProtocol:
             ({"lambda": {"groups": ["encodr"]}}, "unknown group"),
             ({"sources": {"count": [4]}}, "4 domains wanted"),
             ({"systems": ["syn2reel"]}, "systems"),
+            ({"systems": ["zero-shot", "zero-shot"]}, "systems: 'zero-shot' is named twice"),
+            ({"seeds": [0, 0]}, "seeds: 0 is named twice"),
+            ({"sources": {"count": [2, 2]}}, "sources.count: 2 is named twice"),
+            ({"lambda": {"by": "fixed", "fixed": 1}, "systems": ["syn2real-groups"]}, "rules out"),
+            ({"sources": {"count": [1]}}, "no proxy is left"),
+            ({"vectors": ["dialect"]}, "no line of .* has a field 'dialect'"),
+            ({"evaluation": {"elsewhere": 1}}, "at least 2 clips"),
         ],
     )
     def test_a_recipe_that_cannot_be(self, manifest, small_whisper, tmp_path, changes, words):
         with pytest.raises(UserError, match=words):
             Grid(recipe(manifest, small_whisper, **changes), Workspace(tmp_path))
+
+    @pytest.mark.parametrize("changes", [{"selection": "source-dev"}, {"lambda": {"by": "source-dev"}}])
+    def test_what_trained_a_model_does_not_judge_it(self, manifest, small_whisper, tmp_path, changes):
+        corpus = {"manifest": manifest, "train": {"split": "train"}, "test": {"split": "test"}}
+        with pytest.raises(UserError, match=r"corpus\.dev"):
+            recipe(manifest, small_whisper, corpus=corpus, **changes)
+
+    def test_domains_that_lack_a_role_are_not_given_it(self, manifest, small_whisper, tmp_path):
+        rows = list(Corpus.load(manifest))
+        tested = next(u for u in rows if u.extra["split"] == "test" and u.domain == "a")
+        rows = [u for u in rows if (u.domain, u.extra["split"]) != ("b", "dev")]
+        rows = [replace(u, text=tested.text) if (u.domain, u.extra["split"]) == ("c", "train") else u for u in rows]
+        path = manifest.parent / "lacking.jsonl"
+        Corpus.of(rows).save(path)
+        roles = Grid(recipe(path, small_whisper, targets=["a"]), Workspace(tmp_path)).roles
+        assert roles.fold("a").sources == ("b", "d") and roles.fold("a").proxies == ("d",)
+        assert {u.domain for u in roles.source_dev(("b", "d"))} == {"d"}
+        with pytest.raises(UserError, match="no proxy is left"):
+            Grid(recipe(path, small_whisper, targets=["a"], folds=[["a", "b"]]), Workspace(tmp_path))
+
+    def test_groups_are_searched_on_what_chose_the_whole(self, manifest, small_whisper, tmp_path):
+        by = {"by": "source-dev", "grid": [0, 1], "groups": ["encoder"], "group_factors": [2]}
+        whole = recipe(manifest, small_whisper, targets=["a"], systems=["syn2real-groups"], **{"lambda": by})
+        grid = Grid(whole, Workspace(tmp_path / "stages", dry=True))
+        grid.run()
+        heard = [one.title for one in grid.workspace.planned.values() if one.name == "hypotheses"]
+        assert any("λ by group" in title for title in heard)
+        assert all("source dev for a" in title for title in heard if "λ by group" in title)
+        assert not any("proxies" in title for title in heard)
 
     def test_a_leak_is_marked(self, manifest, small_whisper, tmp_path):
         systems = ["target-synthetic"]
@@ -239,6 +278,20 @@ class TestProtocol:
         assert [(cell.target, cell.status) for cell in outcome.cells] == [("a", "failed"), ("b", "done")]
         assert broken.audio_filepath.name in str(outcome.failed[0].error)
         assert all(cell.status == "done" for cell in Grid(grid.recipe, grid.workspace).run().cells)
+
+    def test_what_fails_after_the_cells_loses_nothing(self, manifest, small_whisper, tmp_path, monkeypatch):
+        """A target whose recordings are gone, and an analysis that comes to no end."""
+        copied = tmp_path / "corpus"
+        shutil.copytree(manifest.parent, copied)
+        changes = {"targets": ["a", "b"], "systems": ["zero-shot", "target-synthetic"], "vectors": ["domain"]}
+        whole = recipe(copied / "manifest.jsonl", small_whisper, **changes)
+        for utterance in Corpus.load(copied / "manifest.jsonl"):
+            if (utterance.domain, utterance.extra["split"]) in (("a", "test"), ("c", "train")):
+                utterance.audio_filepath.unlink()
+        _, record = run(whole, tmp_path)
+        failed = [cell["target"] for cell in record["cells"] if cell["status"] == "failed"]
+        assert failed == ["a", "analysis: vectors"] and record["vectors"] is None
+        assert list(record["data"]["targets"]) == ["b"] and record["comparison"]["groups"][0]["targets"] == ["b"]
 
 
 class Watch:
