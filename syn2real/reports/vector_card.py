@@ -98,7 +98,7 @@ def _use(speech: dict[str, Any]) -> str:
 
 def _speech(speech: dict[str, Any]) -> str:
     return (
-        f"{speech['name']}, {speech['clips']} clips, {speech['hours']:.2g} h, {speech['speakers']} speakers; "
+        f"{speech['name']}, {speech['clips']} clips, {speech['hours']:.2g} h, {_speakers(speech)}; "
         f"{', '.join(speech['domains']) or 'one domain'}"
     )
 
@@ -109,13 +109,18 @@ def _spoken(spoken: dict[str, Any]) -> str:
     return f"{spoken['engine']}, voices {', '.join(voices[:MOST_VOICES])}{more}"
 
 
+def _speakers(part: dict[str, Any]) -> str:
+    return f"{part['speakers']} speaker{'s' if part['speakers'] != 1 else ''}"
+
+
 def _plain(text: str) -> str:
     """On one line, without what a terminal would obey."""
     return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _stored(storage: dict[str, Any]) -> str:
-    return storage["dtype"] if storage["method"] == "none" else f"{storage['method']} ({storage['dtype']})"
+    parts = [storage["method"], storage["dtype"]]
+    return " of ".join(dict.fromkeys(part for part in parts if part != "none"))
 
 
 def _choice(card: dict[str, Any]) -> str:
@@ -129,7 +134,7 @@ def _gain(card: dict[str, Any]) -> list[str]:
         return [NOT_MEASURED]
     return [
         f"{markdown_text(', '.join(gain['domains']))}: known by {gain['sentences']} sentences of text, in no vector; "
-        f"tested on {gain['clips']} recordings of {gain['speakers']} speakers with the vector as it is stored.",
+        f"tested on {gain['clips']} recordings of {_speakers(gain)} with the vector as it is stored.",
         "",
         "  \n".join(wording.headlines(gain["systems"])),
         "",
