@@ -18,11 +18,18 @@ def test_outputs_are_stripped(path):
         assert cell.cell_type != "code" or (not cell.outputs and cell.execution_count is None)
 
 
-def test_adapt_runs(tiny_en):
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("01_adapt_with_text_only", ("adapted-0.5", "WER")),
+        ("02_what_is_in_the_vector", ("cross_attention", "relative error", "cosine to the dense vector 0.99")),
+    ],
+)
+def test_notebooks_run(tiny_en, name, words):
     pytest.importorskip("espeakng_loader")
-    (path,) = [path for path in NOTEBOOKS if path.stem == "adapt"]
+    (path,) = [path for path in NOTEBOOKS if path.stem == name]
     notebook = nbformat.read(path, as_version=4)
     client = nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}})
     client.execute()
     printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", ()))
-    assert "adapted-0.5" in printed and "WER" in printed
+    assert all(word in printed for word in words), printed
