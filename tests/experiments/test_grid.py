@@ -39,6 +39,7 @@ SYSTEMS = (
     "syn2real-lora",
     "text-on-real",
 )
+LEAST = ("zero-shot", "target-synthetic-augmented", "syn2real")
 
 
 @pytest.fixture(scope="module")
@@ -322,10 +323,17 @@ class TestLeak:
         """The target's real recordings that a domain known by its text does not have."""
         return [u.audio_filepath for u in Corpus.load(manifest) if u.domain == "a" and u.extra["split"] != "test"]
 
-    def test_no_stage_opens_real_speech_of_the_target(self, manifest, small_whisper, tmp_path):
-        systems = ["zero-shot", "source-mixed", "mixed-target-synthetic", "target-synthetic-augmented", "syn2real"]
-        folds = [["a", "b"], ["c", "d"]]
-        whole = recipe(manifest, small_whisper, targets=["a"], folds=folds, systems=systems)
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"folds": [["a", "b"], ["c", "d"]], "systems": ["source-mixed", "mixed-target-synthetic", *LEAST]},
+            {"systems": LEAST, "evaluation": {"draws": 100, "elsewhere": 2}, "lambda": {"grid": [0, 1], "proxies": 1}},
+            {"systems": LEAST, "selection": "source-dev", "lambda": {"by": "source-dev", "grid": [0, 1]}},
+        ],
+        ids=["folds", "one domain left out", "source dev"],
+    )
+    def test_no_stage_opens_real_speech_of_the_target(self, manifest, small_whisper, tmp_path, changes):
+        whole = recipe(manifest, small_whisper, targets=["a"], **changes)
         watch = Watch(self.private(manifest))
         run(whole, tmp_path)
         assert watch.opened() == set()
