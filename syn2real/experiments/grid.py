@@ -60,9 +60,10 @@ class CellReport:
     error: str | None = None
     sources: tuple[str, ...] = ()  # the domains that the vector was made of
 
-    def fail(self, error: Exception) -> None:
-        """Note why it did not come to an end."""
-        self.status, self.error = "failed", _words(error)
+    def fail(self, error: Exception, what: str = "") -> None:
+        """Note why it, or ``what`` of it, did not come to an end."""
+        known = f"{self.error}; " if self.error else ""
+        self.status, self.error = "failed", f"{known}{what}{_words(error)}"
 
 
 @dataclass(frozen=True)
@@ -118,16 +119,25 @@ class Grid:
                 try:
                     fold = self.roles.fold(target, condition.sources, condition.draw)
                     cell.sources = fold.sources
-                    heard, chosen = self._cell(condition, fold)
+                    self.workshop(condition).target_speech(target)  # a voice that cannot speak is found before training
                 except Exception as error:  # one cell's trouble is not the others'
-                    if self.workspace.dry:
-                        raise
-                    cell.fail(error)
-                    say(f"failed: {cell.error}")
-                else:
-                    outcome.heard += heard
-                    outcome.chosen += chosen
+                    self._failed(cell, error)
+                    continue
+                for system in self.recipe.systems:
+                    try:
+                        heard, chosen = self._system(condition, fold, system)
+                    except Exception as error:  # nor one system's
+                        self._failed(cell, error, f"{system}: ")
+                    else:
+                        outcome.heard += heard
+                        outcome.chosen += chosen
         return outcome
+
+    def _failed(self, cell: CellReport, error: Exception, what: str = "") -> None:
+        if self.workspace.dry:
+            raise error
+        cell.fail(error, what)
+        say(f"failed: {what}{_words(error)}")
 
     def conditions(self) -> Iterator[Condition]:
         """Models × voices × numbers of sources × seeds and draws."""
@@ -151,22 +161,20 @@ class Grid:
 
     # ---- one cell ------------------------------------------------------------------------------------------------
 
-    def _cell(self, condition: Condition, fold: Fold) -> tuple[list[Heard], list[Chosen]]:
+    def _system(self, condition: Condition, fold: Fold, system: System) -> tuple[list[Heard], list[Chosen]]:
         workshop, target = self.workshop(condition), fold.target
-        heard, chosen = [], []
-        for system in self.recipe.systems:
-            blend_of: BlendOf = partial(workshop.blend, system)
-            blend = blend_of(target, fold.sources)
-            scales: dict[str, Scale] = {system: 0.0}
-            if blend.difference is not None:
-                found = self._chosen(workshop, condition, fold, system, blend_of)
-                chosen.append(found)
-                scales[system] = found.choice.scale
-                if system != "syn2real-groups":  # an oracle of groups would need a search on the test
-                    scales[f"{system} (oracle)"] = found.oracle
-            for name, scale in scales.items():
-                heard += self._heard(workshop, condition, target, name, blend, scale)
-        return heard, chosen
+        blend_of: BlendOf = partial(workshop.blend, system)
+        blend = blend_of(target, fold.sources)
+        scales: dict[str, Scale] = {system: 0.0}
+        chosen = []
+        if blend.difference is not None:
+            found = self._chosen(workshop, condition, fold, system, blend_of)
+            chosen.append(found)
+            scales[system] = found.choice.scale
+            if system != "syn2real-groups":  # an oracle of groups would need a search on the test
+                scales[f"{system} (oracle)"] = found.oracle
+        rows = [self._heard(workshop, condition, target, name, blend, scale) for name, scale in scales.items()]
+        return [one for row in rows for one in row], chosen
 
     def _chosen(
         self, workshop: Workshop, condition: Condition, fold: Fold, system: System, blend_of: BlendOf

@@ -165,6 +165,10 @@ class GridRecipe(Strict):
             raise ValueError("evaluation.elsewhere: an interval needs at least 2 clips")
         if self.scale.by == "fixed" and "syn2real-groups" in self.systems:
             raise ValueError("systems: syn2real-groups searches its λ, which `lambda.by: fixed` rules out; drop one")
+        if self.synthesis.voices and (
+            self.engines or {"syn2real-engines"} & {*self.systems} or "engine" in self.vectors
+        ):
+            raise ValueError("synthesis.voices: with named voices engines cannot be compared; drop one of the two")
         for name in self.training_of:
             self.training_for(name)
         return self

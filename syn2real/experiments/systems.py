@@ -132,7 +132,9 @@ class Workshop:
 
     def _target_real(self, target: str) -> Stage:
         """The topline: the only model that hears real training speech of the target."""
-        return self._tune(Clips.of(self.roles.train(target)), f"target real, {target}")
+        # Having real speech of the target, it may choose its checkpoint on the target's dev recordings.
+        dev = None if self.recipe.selection == "none" else Clips.of(self.roles.dev(target))
+        return self._tune(Clips.of(self.roles.train(target)), f"target real, {target}", dev=dev)
 
     def _tune(self, clips: Clips, title: str, *, augmented: bool = False, dev: Clips | None = None) -> Stage:
         augmentation = self._augmentation if augmented else None

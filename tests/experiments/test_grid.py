@@ -215,6 +215,7 @@ class TestProtocol:
             ({"lambda": {"groups": ["encodr"]}}, "unknown group"),
             ({"sources": {"count": [4]}}, "4 domains wanted"),
             ({"systems": ["syn2reel"]}, "systems"),
+            ({"synthesis": {"voices": ["espeak:en"]}, "vectors": ["engine"]}, "engines cannot be compared"),
             ({"systems": ["zero-shot", "zero-shot"]}, "systems: 'zero-shot' is named twice"),
             ({"seeds": [0, 0]}, "seeds: 0 is named twice"),
             ({"sources": {"count": [2, 2]}}, "sources.count: 2 is named twice"),
@@ -279,6 +280,14 @@ class TestProtocol:
         assert [(cell.target, cell.status) for cell in outcome.cells] == [("a", "failed"), ("b", "done")]
         assert broken.audio_filepath.name in str(outcome.failed[0].error)
         assert all(cell.status == "done" for cell in Grid(grid.recipe, grid.workspace).run().cells)
+
+    def test_one_system_that_fails_stops_no_other(self, manifest, small_whisper, tmp_path):
+        lora = {"targets": ["no such layer"]}
+        whole = recipe(manifest, small_whisper, targets=["a"], systems=["syn2real-lora", "target-synthetic"], lora=lora)
+        outcome = Grid(whole, Workspace(tmp_path / "stages")).run()
+        (cell,) = outcome.failed
+        assert cell.error.startswith("syn2real-lora: ") and "no such layer" in cell.error
+        assert [heard.system for heard in outcome.heard] == ["target-synthetic"]
 
     def test_what_fails_after_the_cells_loses_nothing(self, manifest, small_whisper, tmp_path, monkeypatch):
         """A target whose recordings are gone, and an analysis that comes to no end."""

@@ -1,7 +1,6 @@
 """The recipes that ship: each is valid, and SLURP's run on data laid out as SLURP's."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -79,4 +78,3 @@ def test_what_holds_something_else_is_left_alone(slurp, small_whisper, tmp_path)
     with pytest.raises(UserError, match="already holds something else"):
         run_grid(study("slurp_small_gpu", slurp, small_whisper), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
-    shutil.rmtree(tmp_path)
