@@ -341,7 +341,7 @@ class TestDemo:
         assert (output / "model" / "model.safetensors").is_file()
 
 
-BEGUN = {"speech": "audio/*.flac", "real": "trainer/checkpoint-*/complete", "merged": "*"}  # what a stage writes first
+BEGUN = {"speech": "audio/*.flac", "tuned": "trainer/checkpoint-*/complete", "merged": "*"}  # what a stage writes first
 
 
 class TestKilled:
@@ -363,7 +363,7 @@ class TestKilled:
         syn2real("run", recipe, "-o", output)
         return output
 
-    @pytest.mark.parametrize("stage", ["speech", "real", "merged"])
+    @pytest.mark.parametrize("stage", ["speech", "tuned", "merged"])
     def test_it_goes_on_to_the_same_bytes(self, recipe, uninterrupted, tmp_path, stage):
         output = tmp_path / "out"
         command = [sys.executable, "-m", "syn2real.cli.main", "run", str(recipe), "-o", str(output)]
