@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SYNTHESIS_VERSION = 2
 TRAINING_VERSION = 2
-TRANSCRIPTION_VERSION = 2
+TRANSCRIPTION_VERSION = 3
 MERGE_VERSION = 2
 
 # What a clip costs in seconds of one CPU core, for a dry run's estimate: measured with Whisper tiny.en and base on

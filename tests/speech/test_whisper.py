@@ -1,5 +1,7 @@
 """Short windows: the same encoder on fewer frames, the saved model untouched."""
 
+import zlib
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from syn2real.errors import UserError
 from syn2real.speech.audio import SAMPLE_RATE
 from syn2real.speech.recogniser import load_recogniser
-from syn2real.speech.whisper import WhisperRecogniser, encoder_window, window_samples
+from syn2real.speech.whisper import WhisperRecogniser, encoder_window, loops, window_samples
 
 pytest.importorskip("transformers")
 
@@ -95,3 +97,24 @@ class TestMultilingual:
             WhisperRecogniser.load(base)
         with pytest.raises(UserError, match="unknown language 'xx'"):
             WhisperRecogniser.load(base, "xx")
+
+
+def test_what_counts_as_a_loop():
+    assert loops("and then saw him " * 20) and loops("very " * 60)
+    assert not loops("") and not loops("no no no no no no")
+    assert not loops("he nodded slowly and impressively, looked up, and saw a man who had been there for a long time")
+
+
+def test_a_loop_is_heard_again_without_it(recogniser, small_whisper):
+    """Random weights loop on anything."""
+    looping = WhisperRecogniser.load(small_whisper)
+    clips = [np.random.default_rng(seed).normal(0, 0.1, SAMPLE_RATE * 20).astype(np.float32) for seed in range(2)]
+    features = looping.encode(clips, 20.0)
+    plain = looping._generate(features, 200, {})
+    heard = looping.hear(clips, short=True, beams=1)
+    assert any(map(loops, plain)), "nothing here loops, so that nothing is tested"
+    for before, after in zip(plain, heard, strict=True):
+        if loops(before):
+            assert len(zlib.compress(after.encode())) > 1.5 * len(zlib.compress(before.encode()))
+        else:
+            assert after == before
