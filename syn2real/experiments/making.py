@@ -72,9 +72,11 @@ class Maker:
     def _models(self, name: str, source: Corpus) -> tuple[Stage, Stage]:
         """θ_real^S and θ_syn^S, from real and synthetic speech of the same sentences."""
         pipeline = self.bench.pipeline
-        real = pipeline.tune(pipeline.base, Clips.of(source), self.recipe.training, f"{name}-real")
         sentences = [replace(u.sentence, id=f"s{sha256_json([u.id, u.text])[:12]}") for u in source]
-        return real, self.bench.tuned(name, sentences, self.recipe.synthesis.source_renditions)
+        # Spoken first, so that a voice whose weights are missing is found before anything is trained.
+        synthetic = self.bench.tuned(name, sentences, self.recipe.synthesis.source_renditions)
+        real = pipeline.tune(pipeline.base, Clips.of(source), self.recipe.training, f"{name}-real")
+        return real, synthetic
 
     def _choose(self, difference: Difference) -> tuple[list[str], list[CurvePoint]]:
         """Errors by λ, summed over the proxy domains, each with its own synthetic target model and real recordings."""
