@@ -24,6 +24,12 @@ class NotInstalled(UserError):
         super().__init__(f"{what} is not installed: run `pip install 'syn2real[{extra}]'`")
 
 
+def one_line(error: BaseException, length: int = 160) -> str:
+    """What a foreign library's error says, in one line of at most ``length`` characters; its kind where it says
+    nothing."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:length]
+
+
 def at(path: Path | str, line: int | None, problem: str) -> str:
     """``file:line: problem``, the form editors can jump to."""
     return f"{path}:{line}: {problem}" if line is not None else f"{path}: {problem}"

@@ -289,12 +289,12 @@ def summary(corpus: "Corpus") -> dict[str, Any]:
         "utterances": len(corpus),
         "minutes": round(corpus.duration / 60, 1),
         "longest": max(utterance.duration for utterance in corpus),
-        "speakers": len({u.speaker for u in corpus if u.speaker}),
+        "speakers": len(corpus.speakers),
         "voices": len({(u.engine, u.voice) for u in corpus if u.voice}),
         "sentences": len({u.text for u in corpus}),
         "splits": dict(Counter(str(u.extra["split"]) for u in corpus if u.extra.get("split"))),
         "domains": {name or "–": count for name, count in domains.most_common()},
-        "licences": sorted({u.licence for u in corpus if u.licence}),
+        "licences": corpus.licences,
     }
 
 

@@ -37,30 +37,27 @@ def run_study(recipe: Recipe, output: Path, material: Material | None = None) ->
     The model with its card, and the vector, are there before anything is scored; the report follows where the material
     has test recordings. Raises `UserError` when ``output`` holds something that is not a study's.
     """
-    _require_own(output)
-    workspace = Workspace(output / STAGES)
+    workspace = _workspace(output)
     study = Study.of(recipe, material or load_material(recipe), workspace)
     return _run(study, workspace, output)
 
 
 def run_ready(recipe: ReadyRecipe, ready: ReadyVector, text: Path, test: Path | None, output: Path) -> dict[str, Any]:
     """Adapt with a published vector into ``output``, as `run_study` does with one of its own."""
-    _require_own(output)
-    workspace = Workspace(output / STAGES)
+    workspace = _workspace(output)
     return _run(ready_study(recipe, ready, text, test, workspace), workspace, output)
 
 
 def run_vector(recipe: VectorRecipe, output: Path) -> dict[str, Any]:
     """Make a vector to be published, in the folder `READY` of ``output``, and return what its card holds."""
-    _require_own(output)
-    workspace = Workspace(output / STAGES)
+    workspace = _workspace(output)
     study = VectorStudy(recipe, load_material(recipe), workspace)
     with workspace.lock():
         made = study.make()
         record = made.card.record()
         with sealed_directory(output / READY, overwrite=True) as partial:
             shutil.copyfile(made.file, partial / VECTOR)
-            write_text(partial / CARD, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+            _write_json(partial / CARD, record)
             write_text(partial / README, vector_readme(record))
         workspace.forget_unfinished()
     return record
@@ -78,7 +75,7 @@ def _run(study: Study, workspace: Workspace, output: Path) -> dict[str, Any]:
             record = study.evaluate(adapted).record()
             write_report(record, output)
             write_text(output / MODEL / README, model_card(record))
-        write_text(output / RESULTS, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        _write_json(output / RESULTS, record)
         workspace.forget_unfinished()
     return record
 
@@ -90,8 +87,7 @@ def run_grid(recipe: GridRecipe, output: Path) -> dict[str, Any]:
     """
     from syn2real.reports.grid_files import write_grid_report
 
-    _require_own(output)
-    workspace = Workspace(output / STAGES)
+    workspace = _workspace(output)
     grid = Grid(recipe, workspace)
     with workspace.lock():
         outcome = grid.run()
@@ -99,7 +95,7 @@ def run_grid(recipe: GridRecipe, output: Path) -> dict[str, Any]:
             raise UserError(f"no cell came to an end; the first: {outcome.failed[0].error}")
         record = grid_record(grid, outcome)
         write_grid_report(record, output)
-        write_text(output / RESULTS, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        _write_json(output / RESULTS, record)
         if not outcome.failed:
             workspace.forget_unfinished()
     return record
@@ -125,9 +121,14 @@ def plan_grid(recipe: GridRecipe, output: Path) -> dict[str, Any]:
     }
 
 
-def _require_own(output: Path) -> None:
+def _workspace(output: Path) -> Workspace:
     if output.is_file() or (output.is_dir() and any(output.iterdir()) and not (output / STAGES).is_dir()):
         raise UserError(f"{output}: already holds something else; choose another --output")
+    return Workspace(output / STAGES)
+
+
+def _write_json(path: Path, record: dict[str, Any]) -> None:
+    write_text(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
 
 def _deliver(adapted: Adapted, card: str, output: Path) -> None:

@@ -136,9 +136,9 @@ class Study:
             target_sentences=len(self.text),
             test_clips=len(self.test),
             test_seconds=round(self.test.duration, 1),
-            test_speakers=len({u.speaker for u in self.test if u.speaker}),
+            test_speakers=len(self.test.speakers),
             test_sentences_in_text=sum(sentence_key(s.text) in tested for s in self.text),
             voices=sorted({f"{u.engine}:{u.voice}" for u in spoken}),
             licences=sorted({*source.source_voice_licences, *(f"{u.engine}: {u.licence}" for u in spoken)}),
-            recordings_licences=sorted({*source.source_licences, *(u.licence for u in self.test if u.licence)}),
+            recordings_licences=sorted({*source.source_licences, *self.test.licences}),
         )

@@ -9,7 +9,7 @@ from syn2real.experiments.results import CurvePoint, SystemResult, measure
 from syn2real.experiments.stages import Stage, Workspace
 from syn2real.speech.corpus import Corpus, Sentence, Utterance
 from syn2real.speech.pretrained import resolve_model
-from syn2real.speech.scoring import Pair, Scores, score
+from syn2real.speech.scoring import Scores, pairs_of, score
 
 if TYPE_CHECKING:
     from syn2real.speech.transcription import Window
@@ -53,8 +53,7 @@ class Bench:
         """Scores of θ + λτ on a corpus."""
         blend, scale = model
         texts = self.pipeline.hear(blend, scale, corpus, window, f"{name}, λ={scale:g}" if scale else name)
-        pairs = [Pair(u.id, u.text, texts[u.id], u.speaker, u.domain) for u in corpus]
-        return score(pairs, self.recipe.evaluation.normaliser)
+        return score(pairs_of(corpus, texts), self.recipe.evaluation.normaliser)
 
     def systems(
         self, tuned: Mapping[str, Heard], test: Corpus, full: Sequence[str], tested: Corpus | None = None

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from syn2real.errors import UserError
 from syn2real.experiments.comparison import Heard
-from syn2real.experiments.grid_recipe import GridRecipe, System
+from syn2real.experiments.grid_recipe import ORACLE, GridRecipe, System
 from syn2real.experiments.pipeline import Blend, Pipeline, Scale, require_voices
 from syn2real.experiments.protocol import Fold, Roles
 from syn2real.experiments.recipe import SynthesisRecipe
 from syn2real.experiments.results import CurvePoint, best_scale
-from syn2real.experiments.scales import Choice, Errors, choose, choose_groups
+from syn2real.experiments.scales import Choice, Errors, choose, choose_groups, curve_of
 from syn2real.experiments.stages import Workspace
 from syn2real.experiments.systems import Workshop
 from syn2real.progress import say
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.pretrained import resolve_model
-from syn2real.speech.scoring import Pair, Scores, score
+from syn2real.speech.scoring import Scores, pairs_of, score
 
 if TYPE_CHECKING:
     from syn2real.speech.transcription import Window
@@ -119,7 +119,6 @@ class Grid:
                 try:
                     fold = self.roles.fold(target, condition.sources, condition.draw)
                     cell.sources = fold.sources
-                    self.workshop(condition).target_speech(target)  # a voice that cannot speak is found before training
                 except Exception as error:  # one cell's trouble is not the others'
                     self._failed(cell, error)
                     continue
@@ -172,7 +171,7 @@ class Grid:
             chosen.append(found)
             scales[system] = found.choice.scale
             if system != "syn2real-groups":  # an oracle of groups would need a search on the test
-                scales[f"{system} (oracle)"] = found.oracle
+                scales[f"{system}{ORACLE}"] = found.oracle
         rows = [self._heard(workshop, condition, target, name, blend, scale) for name, scale in scales.items()]
         return [one for row in rows for one in row], chosen
 
@@ -186,8 +185,7 @@ class Grid:
         if system == "syn2real-groups":
             tried = self._errors(workshop.pipeline, *self._trials(fold, blend_of, system))
             choice = choose_groups(tried, choice, self.recipe.scale.groups, self.recipe.scale.group_factors)
-        curve = tuple(CurvePoint(scale, *errors(scale)) for scale in self._grid_of(system))
-        return Chosen(fold.target, condition, system, choice, curve)
+        return Chosen(fold.target, condition, system, choice, curve_of(errors, self._grid_of(system)))
 
     def choose(self, pipeline: Pipeline, fold: Fold, blend_of: BlendOf, grid: Sequence[float], title: str) -> Choice:
         """λ as the recipe wants it chosen; no recording of the target is heard."""
@@ -267,8 +265,7 @@ class Grid:
         texts = pipeline.hear(blend, scale, corpus, window, title)
         if self.workspace.dry:
             return None
-        pairs = [Pair(u.id, u.text, texts[u.id], u.speaker, u.domain) for u in corpus]
-        return score(pairs, self.recipe.evaluation.normaliser)
+        return score(pairs_of(corpus, texts), self.recipe.evaluation.normaliser)
 
     def _grid_of(self, system: System) -> Sequence[float]:
         recipe = self.recipe.scale
@@ -279,7 +276,7 @@ class Grid:
 
 def _words(error: Exception) -> str:
     """An error in one line; one that is no `UserError` with its kind, for it is a fault of ours."""
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split())  # whole: a `UserError` says what to do at its end
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"
 
 

@@ -40,6 +40,7 @@ System = Literal[
     "syn2real-lora",
     "text-on-real",
 ]
+ORACLE = " (oracle)"  # ends the name of a system whose λ was chosen on the test itself
 # The paper's baselines and its method from the pre-trained model; what a recipe measures unless it says otherwise.
 STANDARD: tuple[System, ...] = (
     "zero-shot",

@@ -7,8 +7,10 @@ from typing import Any
 
 from syn2real.experiments.comparison import BASELINE, HEADLINE, Heard, compare
 from syn2real.experiments.grid import CellReport, Chosen, Grid, Outcome, curve_record
+from syn2real.experiments.grid_recipe import ORACLE
 from syn2real.experiments.results import versions
 from syn2real.experiments.vectors import sizes_record, transfer_record, vectors_record
+from syn2real.speech.corpus import Corpus
 
 # Systems that need none of the target's text spoken, and systems that need no source.
 _UNSPOKEN = {"zero-shot", "target-real", "source-real", "source-synthetic", "source-mixed"}
@@ -70,40 +72,49 @@ def _attempt(make: Callable[[Grid], Any], name: str, grid: Grid, outcome: Outcom
 
 
 def _data(grid: Grid, outcome: Outcome) -> dict[str, Any]:
-    roles, ended = grid.roles, [cell for cell in outcome.cells if cell.status == "done"]
-    named = list(dict.fromkeys(cell.target for cell in ended))
-    targets = {}
-    for name in named:
-        test = roles.test(name)
-        targets[name] = {
-            "test_clips": len(test),
-            "test_seconds": round(test.duration, 1),
-            "test_speakers": len({u.speaker for u in test if u.speaker}),
-            "target_sentences": len(roles.text(name)),
-            "removed_duplicates": roles.removed(name),
-        }
-    done = {(cell.target, cell.model, cell.engines, cell.seed) for cell in ended}
-    used = [] if set(grid.recipe.systems) <= _SOURCELESS else ended
-    sources = list({(u.domain, u.id): u for cell in used for u in roles.source(cell.sources)}.values())
-    tested = [u for name in named for u in roles.test(name)]
+    """What went into the systems that were heard, whatever else failed."""
+    roles = grid.roles
+    heard = {_cell(one): set[str]() for one in outcome.heard}
+    for one in outcome.heard:
+        heard[_cell(one)].add(one.system.removesuffix(ORACLE))
+    sources = {
+        (u.domain, u.id): u
+        for cell in outcome.cells
+        if heard.get(_cell(cell), set()) - _SOURCELESS
+        for u in roles.source(cell.sources)
+    }
     spoken = {
         (u.engine, u.voice, u.licence)
         for condition in grid.conditions()
-        for name in named
-        if (name, condition.model, condition.label, condition.repetition) in done
-        and not set(grid.recipe.systems) <= _UNSPOKEN
+        for name in roles.targets
+        if heard.get((name, condition.model, condition.label, condition.repetition), set()) - _UNSPOKEN
         for u in grid.workshop(condition).target_speech(name).load()
     }
+    source = Corpus.of(sources.values())
+    tests = {name: roles.test(name) for name in dict.fromkeys(one.target for one in outcome.heard)}
     return {
-        "targets": targets,
-        "source_clips": len(sources),
-        "source_seconds": round(sum(u.duration for u in sources), 1),
-        "source_speakers": len({u.speaker for u in sources if u.speaker}),
+        "targets": {
+            name: {
+                "test_clips": len(test),
+                "test_seconds": round(test.duration, 1),
+                "test_speakers": len(test.speakers),
+                "target_sentences": len(roles.text(name)),
+                "removed_duplicates": roles.removed(name),
+            }
+            for name, test in tests.items()
+        },
+        "source_clips": len(source),
+        "source_seconds": round(source.duration, 1),
+        "source_speakers": len(source.speakers),
         "speakers_in_training_and_test": roles.speakers_shared,
         "voices": sorted({f"{engine}:{voice}" for engine, voice, _ in spoken}),
         "licences": sorted({f"{engine}: {licence}" for engine, _, licence in spoken}),
-        "recordings_licences": sorted({u.licence for u in [*sources, *tested] if u.licence}),
+        "recordings_licences": sorted({*source.licences, *(name for test in tests.values() for name in test.licences)}),
     }
+
+
+def _cell(one: Heard | CellReport) -> tuple[str, str, str, int]:
+    return one.target, one.model, one.engines, one.seed
 
 
 def _choice(chosen: Chosen) -> dict[str, Any]:

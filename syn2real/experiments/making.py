@@ -9,17 +9,16 @@ from the other sources.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from syn2real.experiments.bench import Bench
 from syn2real.experiments.material import default_proxies, without_sentences
 from syn2real.experiments.pipeline import Addend, Blend, Clips, Difference
 from syn2real.experiments.recipe import SourceRecipe
-from syn2real.experiments.results import CurvePoint, SourceData, best_scale
+from syn2real.experiments.results import CurvePoint, SourceData, likely_scale
 from syn2real.experiments.stages import Stage
-from syn2real.hashing import sha256_json
 from syn2real.progress import say
-from syn2real.speech.corpus import Corpus, distinct
+from syn2real.speech.corpus import Corpus, distinct, one_each
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Maker:
         if self.recipe.scale is not None:
             return Chosen(difference, self.recipe.scale, [], [], models)
         proxies, curve = self._choose(difference)
-        scale = best_scale(curve)
+        scale = likely_scale(curve)
         say(f"λ = {scale:g}, chosen on {', '.join(proxies)}, without real target speech")
         return Chosen(difference, scale, proxies, curve, models)
 
@@ -62,8 +61,8 @@ class Maker:
             source_clips=len(source),
             source_seconds=round(source.duration, 1),
             source_domains=source.domains,
-            source_speakers=len({u.speaker for u in source if u.speaker}),
-            source_licences=sorted({u.licence for u in source if u.licence}),
+            source_speakers=len(source.speakers),
+            source_licences=source.licences,
         )
 
     def record(self) -> None:
@@ -72,9 +71,8 @@ class Maker:
     def _models(self, name: str, source: Corpus) -> tuple[Stage, Stage]:
         """θ_real^S and θ_syn^S, from real and synthetic speech of the same sentences."""
         pipeline = self.bench.pipeline
-        sentences = [replace(u.sentence, id=f"s{sha256_json([u.id, u.text])[:12]}") for u in source]
         # Spoken first, so that a voice whose weights are missing is found before anything is trained.
-        synthetic = self.bench.tuned(name, sentences, self.recipe.synthesis.source_renditions)
+        synthetic = self.bench.tuned(name, one_each(source), self.recipe.synthesis.source_renditions)
         real = pipeline.tune(pipeline.base, Clips.of(source), self.recipe.training, f"{name}-real")
         return real, synthetic
 

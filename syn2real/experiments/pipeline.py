@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from syn2real.experiments.recipe import SynthesisRecipe, TrainingRecipe
 from syn2real.experiments.stages import Stage, Workspace
 from syn2real.hashing import sha256_file, sha256_json
 from syn2real.lines import read_jsonl, write_jsonl
-from syn2real.merge import Checkpoint, TaskVector, write
+from syn2real.merge import Checkpoint, TaskVector, Term, write
 from syn2real.merge.groups import groups_of
 from syn2real.speech.corpus import MANIFEST, Corpus, Sentence
 from syn2real.speech.engines import by_content, configured
@@ -104,7 +104,7 @@ class Difference:
 
     def vector(self) -> TaskVector:
         """The merge core's vector."""
-        return sum_of([Checkpoint.open(stage.directory) * factor for factor, stage in self.terms])
+        return TaskVector(Term(factor, Checkpoint.open(stage.directory)) for factor, stage in self.terms)
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,6 @@ class Pipeline:
         def make(directory: Path) -> None:
             from syn2real.speech.finetuning import finetune
 
-            options: dict[str, Any] = {} if augmentation is None else {"augmentation": augmentation}
             finetune(
                 start.directory,
                 clips.load(),
@@ -190,7 +189,7 @@ class Pipeline:
                 dev=dev.load() if dev is not None else None,
                 language=self.language,
                 title=f"training {title}",
-                **options,
+                augmentation=augmentation,
             )
 
         inputs = {"model": start.key, "clips": clips.key}
@@ -270,14 +269,6 @@ def scale_of(scale: Scale, name: str) -> float:
 def values_of(scale: Scale) -> set[float]:
     """Every λ that a tensor may have."""
     return {float(value) for value in scale.values()} | {0.0} if isinstance(scale, Mapping) else {float(scale)}
-
-
-def sum_of(vectors: Sequence[TaskVector]) -> TaskVector:
-    """Their sum."""
-    total = vectors[0]
-    for vector in vectors[1:]:
-        total = total + vector
-    return total
 
 
 def synthesis_settings(recipe: SynthesisRecipe, renditions: int, language: str) -> SynthesisSettings:

@@ -17,8 +17,7 @@ from syn2real.experiments.pipeline import Blend, Clips, Difference, Pipeline
 from syn2real.experiments.protocol import Roles
 from syn2real.experiments.recipe import SynthesisRecipe, TrainingRecipe
 from syn2real.experiments.stages import Stage
-from syn2real.hashing import sha256_json
-from syn2real.speech.corpus import Corpus
+from syn2real.speech.corpus import Corpus, one_each
 
 if TYPE_CHECKING:
     from syn2real.speech.augmentation import Augmentation
@@ -154,10 +153,8 @@ class Workshop:
         return Clips.join([self._spoken_part(name or "no domain", part) for name, part in parts])
 
     def _spoken_part(self, domain: str, recordings: Corpus) -> Clips:
-        sentences = [replace(u.sentence, id=f"s{sha256_json([u.id, u.text])[:12]}") for u in recordings]
-        return self.pipeline.speak(
-            sentences, self.synthesis, self.synthesis.source_renditions, f"text of {domain}, recording by recording"
-        )
+        title = f"text of {domain}, recording by recording"
+        return self.pipeline.speak(one_each(recordings), self.synthesis, self.synthesis.source_renditions, title)
 
     def _dev(self, sources: Sequence[str], target: str | None = None) -> Clips | None:
         """Recordings that choose a checkpoint, where the recipe wants any: of the source unless it leaks."""

@@ -130,7 +130,7 @@ class VectorStudy:
             domains=list(self.recipe.target),
             sentences=len(material.target_text),
             clips=len(material.test),
-            speakers=_speakers(material.test),
+            speakers=len(material.test.speakers),
             systems=self.bench.systems(tuned, material.test, self.recipe.evaluation.full_window),
         )
 
@@ -161,7 +161,7 @@ class VectorStudy:
                 "use": use,
                 "clips": len(corpus),
                 "hours": round(corpus.duration / 3600, 3),
-                "speakers": _speakers(corpus),
+                "speakers": len(corpus.speakers),
                 "domains": corpus.domains,
                 "licences": sorted({name for u in corpus if (name := u.licence or named.licence)}),
             }
@@ -217,7 +217,3 @@ def store(vector: TaskVector, path: Path, settings: StorageRecipe) -> None:
 def _name_of(value: Any) -> Any:
     """An option as others may see it: of a file or folder its name alone."""
     return Path(value).name if isinstance(value, str) and Path(value).exists() else value
-
-
-def _speakers(corpus: Corpus) -> int:
-    return len({u.speaker for u in corpus if u.speaker})

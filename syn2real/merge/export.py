@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from syn2real.errors import NotInstalled, UserError, did_you_mean
+from syn2real.errors import NotInstalled, UserError, did_you_mean, one_line
 from syn2real.sealing import sealed_directory
 
 QUANTIZATIONS = ("float32", "float16", "bfloat16", "int8", "int8_float16", "int8_float32", "int16")
@@ -31,6 +31,6 @@ def to_ctranslate2(
         except ModuleNotFoundError as error:
             raise NotInstalled(error.name or "transformers", "ctranslate2") from error
         except (ValueError, KeyError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:160]
+            reason = one_line(error)
             raise UserError(f"{directory}: CTranslate2's converter refuses it: {reason}") from error
     return output

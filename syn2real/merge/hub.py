@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from syn2real.errors import NotInstalled, UserError
+from syn2real.errors import NotInstalled, UserError, one_line
 from syn2real.merge import references
 from syn2real.merge.sidecars import PATTERNS
 from syn2real.merge.vector import TaskVector
@@ -214,7 +214,7 @@ def _one_line(name: str, revision: str | None, here: str = "no such path here, a
     except errors.LocalEntryNotFoundError as error:
         raise UserError(f"{name}: {here}not fetched before; the hub is switched off or unreachable") from error
     except Exception as error:  # its own, the system's, and those of an HTTP library that changes with releases
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        reason = one_line(error, 120)
         raise UserError(
             f"{name}: {here}the hub refused or cannot be asked ({reason}); check name, network and login"
         ) from error

@@ -5,13 +5,14 @@ from typing import Any
 
 import yaml
 
+from syn2real.experiments.grid_recipe import ORACLE
 from syn2real.reports import grid_tables as tables
 from syn2real.reports import grid_wording as words
 from syn2real.reports.examples import example, worst_utterances
 from syn2real.reports.grid_figures import ROWS
 from syn2real.reports.page import render
 from syn2real.reports.table import Table, markdown_text
-from syn2real.reports.wording import ORACLE, WINDOWS, name_of, p_value
+from syn2real.reports.wording import WINDOWS, name_of, p_value
 
 HEADLINES = 4  # at the head of the page; the overview has all
 PICTURES = {

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from syn2real.experiments.grid_recipe import ORACLE
 from syn2real.reports import grid_wording as words
 from syn2real.reports.table import Row, Table
-from syn2real.reports.wording import ORACLE, bounds, change, name_of, p_value, percent, window
+from syn2real.reports.wording import bounds, change, name_of, p_value, percent, window
 
 
 def conditions_table(record: dict[str, Any]) -> Table | None:

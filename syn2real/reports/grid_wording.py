@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from syn2real.reports.wording import NAMES, ORACLE, WINDOWS, effect, equals, minus, name_of, p_value, signed
+from syn2real.experiments.grid_recipe import ORACLE
+from syn2real.reports.wording import NAMES, WINDOWS, effect, equals, minus, name_of, p_value, signed
 
 # Whom the headline system is set against in a sentence each, where they were heard.
 RIVALS = ("target-synthetic-augmented", "mixed-target-synthetic", "average", "source-real", "target-real")

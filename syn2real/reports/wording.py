@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from syn2real.experiments.grid_recipe import ORACLE
+
 # In the order of a table: what a text-only domain could have had anyway, the method, and what it could not.
 NAMES = {
     "zero-shot": "zero-shot",
@@ -22,7 +24,6 @@ NAMES = {
     "text-on-real": "source, real, with what the text teaches",
     "target-real": "target, real (topline)",
 }
-ORACLE = " (oracle)"  # ends the name of a system whose λ was chosen on the test itself
 
 WINDOWS = {"short": "short windows", "full": "30 s windows, as in plain transformers"}
 

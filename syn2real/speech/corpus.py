@@ -131,6 +131,16 @@ class Corpus:
         return sorted({utterance.domain for utterance in self if utterance.domain is not None})
 
     @property
+    def speakers(self) -> set[str]:
+        """The speakers named."""
+        return {utterance.speaker for utterance in self if utterance.speaker}
+
+    @property
+    def licences(self) -> list[str]:
+        """The licences named, sorted."""
+        return sorted({utterance.licence for utterance in self if utterance.licence})
+
+    @property
     def sentences(self) -> list[Sentence]:
         """The text of every utterance, in order."""
         return [utterance.sentence for utterance in self]
@@ -201,15 +211,22 @@ class Manifest:
 
     @classmethod
     def read(cls, path: Path, audio_root: Path | None = None) -> "Manifest":
-        """Read a JSONL manifest. Raises `UserError` naming file and line for a line that is no utterance."""
+        """Read a JSONL manifest. Raises `UserError` naming file and line for a line that is no utterance, and for an id
+        given twice."""
         if not path.is_file():
             raise UserError(f"{path}: no such manifest")
-        rows = []
+        rows: list[tuple[int, Row]] = []
+        seen: dict[str, int] = {}
         for number, row in read_jsonl(path):
             try:
                 checked_fields(row)
             except UserError as error:
                 raise type(error)(at(path, number, str(error))) from error
+            name = _identity(row)
+            if name in seen:
+                problem = f"duplicate id {name!r} (first on line {seen[name]}); give each its own"
+                raise UserError(at(path, number, problem))
+            seen[name] = number
             rows.append((number, row))
         if not rows:
             raise UserError(f"{path}: holds no utterances")
@@ -229,17 +246,11 @@ class Manifest:
         return Corpus.of(self._utterances())
 
     def _utterances(self) -> Iterator[Utterance]:
-        seen: dict[str, int] = {}
         for number, row in self.rows:
             try:
-                utterance = _utterance(row, self.base)
+                yield _utterance(row, self.base)
             except UserError as error:
                 raise type(error)(at(self.path, number, str(error))) from error
-            if utterance.id in seen:
-                problem = f"duplicate id {utterance.id!r} (first on line {seen[utterance.id]}); give each its own"
-                raise UserError(at(self.path, number, problem))
-            seen[utterance.id] = number
-            yield utterance
 
 
 @dataclass(frozen=True)
@@ -289,6 +300,12 @@ def distinct(sentences: Iterable[Sentence]) -> tuple[Sentence, ...]:
     for sentence in sentences:
         unique.setdefault(sentence_key(sentence.text), sentence)
     return tuple(replace(s, id=f"t{sha256_json(s.text)[:12]}") for s in unique.values())
+
+
+def one_each(recordings: Corpus) -> list[Sentence]:
+    """The sentence of every recording, each once for each, with an id that depends on the recording: what is spoken so
+    that a model hears as much synthetic speech as real."""
+    return [replace(u.sentence, id=f"s{sha256_json([u.id, u.text])[:12]}") for u in recordings]
 
 
 def _unit(utterance: Utterance, by: Unit) -> str:

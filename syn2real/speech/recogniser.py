@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from syn2real.errors import UserError
+from syn2real.errors import UserError, one_line
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.pretrained import WHISPER, require_recogniser
 
@@ -131,7 +131,7 @@ def load_whole(directory: Path, kind: str, model: Any, *others: Any) -> list[Any
         network, report = model.from_pretrained(directory, dtype=torch.float32, output_loading_info=True)
         loaded = [network, *(other.from_pretrained(directory) for other in others)]
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error, 200)
         raise UserError(f"{directory}: cannot be loaded as a {kind} model: {reason}; get it anew") from error
     missing = sorted(report["missing_keys"])
     if missing:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from syn2real.errors import UserError
+from syn2real.errors import UserError, one_line
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def saving(place: Path) -> Iterator[None]:
     try:
         yield
     except (SafetensorError, RuntimeError, OSError) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(error)
         raise UserError(
             f"{place}: cannot be written ({reason}); make room on the disk, then run the same command again"
         ) from error

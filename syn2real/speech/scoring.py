@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from syn2real.errors import UserError
 from syn2real.speech.normalisation import Normaliser, normaliser
+
+if TYPE_CHECKING:
+    from syn2real.speech.corpus import Corpus
 
 ScoreUnit = Literal["word", "character"]
 EditKind = Literal["equal", "substitute", "delete", "insert"]
@@ -211,6 +214,11 @@ def alignment(reference: str, hypothesis: str) -> list[Edit]:
             op = cast(EditKind, chunk.type)
             edits.append(Edit(op, said[index] if said else None, heard[index] if heard else None))
     return edits
+
+
+def pairs_of(corpus: "Corpus", hypotheses: Mapping[str, str]) -> list[Pair]:
+    """The utterances of a corpus with what was heard in each, by id. Raises `KeyError` for one that was not heard."""
+    return [Pair(u.id, u.text, hypotheses[u.id], u.speaker, u.domain) for u in corpus]
 
 
 def _counts(chunks: Iterable[Any], has_reference: bool) -> ErrorCounts:

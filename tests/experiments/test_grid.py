@@ -284,10 +284,13 @@ class TestProtocol:
     def test_one_system_that_fails_stops_no_other(self, manifest, small_whisper, tmp_path):
         lora = {"targets": ["no such layer"]}
         whole = recipe(manifest, small_whisper, targets=["a"], systems=["syn2real-lora", "target-synthetic"], lora=lora)
-        outcome = Grid(whole, Workspace(tmp_path / "stages")).run()
+        grid = Grid(whole, Workspace(tmp_path / "stages"))
+        outcome = grid.run()
         (cell,) = outcome.failed
         assert cell.error.startswith("syn2real-lora: ") and "no such layer" in cell.error
         assert [heard.system for heard in outcome.heard] == ["target-synthetic"]
+        data = grid_record(grid, outcome)["data"]
+        assert list(data["targets"]) == ["a"] and data["voices"] and data["source_clips"] == 0
 
     def test_what_fails_after_the_cells_loses_nothing(self, manifest, small_whisper, tmp_path, monkeypatch):
         """A target whose recordings are gone, and an analysis that comes to no end."""

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from syn2real.errors import NotInstalled, UserError
+from syn2real.errors import NotInstalled, UserError, one_line
 from syn2real.merge.tensors import TensorInfo, check_range
 
 FAMILY = "llama"
@@ -97,7 +97,7 @@ def _reader(path: Path) -> Any:
     try:
         return GGUFReader(str(path))
     except Exception as error:  # the reader trusts the file, so damage can surface as any error
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        reason = one_line(error, 120)
         raise UserError(f"{path}: damaged or not a GGUF file ({reason}); copy or download it again") from error
 
 

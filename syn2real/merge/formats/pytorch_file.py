@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from syn2real.errors import UserError
+from syn2real.errors import UserError, one_line
 from syn2real.merge.tensors import TensorInfo, check_range
 
 NESTS = ("state_dict", "model_state_dict")  # where training scripts and Whisper's own files keep the weights
@@ -53,7 +53,7 @@ def _load(path: Path) -> Any:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     except Exception as error:  # a damaged pickle or zip can fail in any way
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        reason = one_line(error, 120)
         raise UserError(f"{path}: damaged or not a PyTorch file ({reason}); copy or download it again") from error
 
 

@@ -16,6 +16,7 @@ from syn2real.speech.engines.pretrained import (
     device_of,
     drawing,
     fetch,
+    fetch_file,
     is_here,
     load,
     load_model,
@@ -115,20 +116,13 @@ class Bark(PretrainedEngine):
 
     def _preset_part(self, file: str) -> np.ndarray:
         place = Path(self._source)
-        path = place / "speaker_embeddings" / file if place.is_dir() else _fetch_preset(self._source, file)
+        if place.is_dir():
+            path = place / "speaker_embeddings" / file
+        else:
+            path = fetch_file(self.name, f"preset {file} of {self._source}", self._source, f"speaker_embeddings/{file}")
         try:
             return np.load(path, allow_pickle=False).astype(np.int64)
         except (OSError, ValueError) as error:
             raise UserError(
                 f"{path}: the preset cannot be read ({error}); fetch the model's speaker_embeddings"
             ) from error
-
-
-def _fetch_preset(model: str, file: str) -> Path:
-    from huggingface_hub import hf_hub_download
-
-    try:
-        return Path(hf_hub_download(model, f"speaker_embeddings/{file}"))
-    except Exception as error:  # the hub's own, the system's, and those of an HTTP library that changes with releases
-        reason = (" ".join(str(error).split()) or type(error).__name__)[:120]
-        raise UserError(f"engine 'bark': preset {file} of {model} cannot be fetched ({reason})") from error

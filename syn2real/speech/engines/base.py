@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from syn2real.errors import NotInstalled, UserError, did_you_mean
+from syn2real.errors import NotInstalled, UserError, did_you_mean, one_line
 from syn2real.registry import Registry
 from syn2real.speech.engines.options import EngineOptions, Given, parse_options
 
@@ -93,7 +93,7 @@ class Engine(ABC):
         except UserError:
             raise
         except Exception as error:  # whatever a foreign package raises on one sentence of thousands
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error, 200)
             raise UserError(
                 f"{self.name}: voice {voice.name} failed on {text[:60]!r}: {type(error).__name__}: {reason}"
             ) from error

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from syn2real.errors import NotInstalled, UserError, did_you_mean
+from syn2real.errors import NotInstalled, UserError, did_you_mean, one_line
 from syn2real.speech.engines.base import ENGINES, Voice, within_range
 from syn2real.speech.engines.pretrained import ModelOptions, PretrainedEngine, Terms, device_of, drawing
 from syn2real.speech.engines.resampling import change_voice, speed_before
@@ -172,7 +172,7 @@ class Coqui(PretrainedEngine):
 
             place, config, _ = ModelManager(progress_bar=False).download_model(name)
         except Exception as error:  # of a missing library, the system, or an HTTP library
-            reason = " ".join(str(error).split())[:160] or type(error).__name__
+            reason = one_line(error)
             raise UserError(
                 f"engine 'coqui': {name} cannot be had ({reason}); or give a folder: coqui.model"
             ) from error
@@ -188,6 +188,6 @@ class Coqui(PretrainedEngine):
         except (
             Exception
         ) as error:  # of torch, json, and coqui-tts itself, which also fails to import beside some torches
-            reason = " ".join(str(error).split())[:160] or type(error).__name__
+            reason = one_line(error)
             raise UserError(f"engine 'coqui': {weights} cannot be loaded ({reason}); see `syn2real doctor`") from error
         return loaded.to(device_of(self.options))

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from syn2real.errors import NotInstalled, UserError
+from syn2real.errors import NotInstalled, UserError, one_line
 from syn2real.speech.engines.base import Engine
 from syn2real.speech.engines.options import EngineOptions
 
@@ -82,6 +82,17 @@ def fetch(engine: str, source: str) -> Path:
         raise UserError(f"engine {engine!r}: {error}; or give a directory: option {engine}.model") from error
 
 
+def fetch_file(engine: str, what: str, source: str, file: str, *, kind: str = "model", remedy: str = "") -> Path:
+    """One file of a hub id (of a ``kind``, model or dataset), fetched once. Raises `UserError` naming the engine and
+    ``what`` it is, with the ``remedy``."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(source, file, repo_type=kind))
+    except Exception as error:  # the hub's own, the system's, and those of an HTTP library that changes with releases
+        raise UserError(f"engine {engine!r}: {what} cannot be fetched ({one_line(error, 120)}){remedy}") from error
+
+
 def is_here(source: str, file: str = "config.json", kind: str = "model") -> bool:
     """Whether a directory or file is here, or a hub id (of a ``kind``, model or dataset) was fetched before."""
     if Path(source).exists():
@@ -100,7 +111,7 @@ def load(kind: Callable[..., Loaded], directory: Path, **options: Any) -> Loaded
         with _quiet():
             return kind(directory, local_files_only=True, **options)
     except Exception as error:  # of json, safetensors, torch and transformers alike
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        reason = one_line(error)
         raise UserError(f"{directory}: cannot be loaded ({reason}); fetch it again") from error
 
 
@@ -127,7 +138,7 @@ def device_of(options: ModelOptions) -> str:
     try:
         torch.empty(0, device=options.device)
     except Exception as error:  # torch raises several kinds, none of them its own
-        reason = " ".join(str(error).split())[:100]
+        reason = one_line(error, 100)
         raise UserError(f"device {options.device!r} cannot be used here ({reason}); leave it out or say cpu") from error
     return options.device
 

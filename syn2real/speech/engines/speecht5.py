@@ -17,6 +17,7 @@ from syn2real.speech.engines.pretrained import (
     device_of,
     drawing,
     fetch,
+    fetch_file,
     is_here,
     load,
     load_model,
@@ -148,12 +149,5 @@ class SpeechT5(PretrainedEngine):
 
 def _cmu_arctic() -> Path:
     """The x-vectors of CMU Arctic's speakers, fetched once."""
-    from huggingface_hub import hf_hub_download
-
-    try:
-        return Path(hf_hub_download(XVECTORS, ARCHIVE, repo_type="dataset"))
-    except Exception as error:  # the hub's own, the system's, and those of an HTTP library that changes with releases
-        reason = (" ".join(str(error).split()) or type(error).__name__)[:120]
-        raise UserError(
-            f"engine 'speecht5': {XVECTORS} cannot be fetched ({reason}); give a file: option speecht5.xvectors"
-        ) from error
+    remedy = "; give a file: option speecht5.xvectors"
+    return fetch_file(SpeechT5.name, XVECTORS, XVECTORS, ARCHIVE, kind="dataset", remedy=remedy)
