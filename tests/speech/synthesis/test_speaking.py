@@ -233,7 +233,7 @@ def test_commercial_only_leaves_out_voices(monkeypatch):
         def voices(self, language=None):
             return [replace(v, commercial_ok=v.name == "es+f2", licence="CC BY-NC") for v in super().voices(language)]
 
-    monkeypatch.setattr("syn2real.speech.synthesis.engine", lambda name, options: Mixed())
+    monkeypatch.setattr("syn2real.speech.synthesis.cast.engine", lambda name, options: Mixed())
     cast = Cast.choose(replace(ONE, commercial_only=True))
     assert [voice.name for voice in cast.voices["espeak"]] == ["es+f2"]
     monkeypatch.setattr(Mixed, "voices", lambda self, language=None: [Voice("espeak", "x", "es", "es", 1, "NC", False)])
