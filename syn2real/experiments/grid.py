@@ -15,7 +15,7 @@ from syn2real.experiments.grid_recipe import ORACLE, GridRecipe, System
 from syn2real.experiments.pipeline import Blend, Pipeline, Scale, require_voices
 from syn2real.experiments.protocol import Fold, Roles
 from syn2real.experiments.recipe import SynthesisRecipe
-from syn2real.experiments.results import CurvePoint, best_scale
+from syn2real.experiments.results import CurvePoint, at_end, best_scale
 from syn2real.experiments.scales import Choice, Errors, choose, choose_groups, curve_of
 from syn2real.experiments.stages import Workspace
 from syn2real.experiments.systems import Workshop
@@ -179,6 +179,8 @@ class Grid:
         self, workshop: Workshop, condition: Condition, fold: Fold, system: System, blend_of: BlendOf
     ) -> Chosen:
         choice = self.choose(workshop.pipeline, fold, blend_of, self._grid_of(system), system)
+        if choice.number is not None and choice.curve and system != "average" and not self.workspace.dry:
+            say(f"{fold.target}, {system}: λ = {choice.number:g}{at_end(choice.number, choice.curve)}")
         blend = blend_of(fold.target, fold.sources)
         test = self.roles.test(fold.target)
         errors = self._errors(workshop.pipeline, [(blend, test)], f"{system} on {fold.target}")

@@ -15,7 +15,7 @@ from syn2real.experiments.bench import Bench
 from syn2real.experiments.material import default_proxies, without_sentences
 from syn2real.experiments.pipeline import Addend, Blend, Clips, Difference
 from syn2real.experiments.recipe import SourceRecipe
-from syn2real.experiments.results import CurvePoint, SourceData, likely_scale
+from syn2real.experiments.results import CurvePoint, SourceData, at_end, likely_scale
 from syn2real.experiments.stages import Stage
 from syn2real.progress import say
 from syn2real.speech.corpus import Corpus, distinct, one_each
@@ -51,7 +51,7 @@ class Maker:
             return Chosen(difference, self.recipe.scale, [], [], models)
         proxies, curve = self._choose(difference)
         scale = likely_scale(curve)
-        say(f"λ = {scale:g}, chosen on {', '.join(proxies)}, without real target speech")
+        say(f"λ = {scale:g}, chosen on {', '.join(proxies)}, without real target speech{at_end(scale, curve)}")
         return Chosen(difference, scale, proxies, curve, models)
 
     def data(self) -> SourceData:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from syn2real.experiments.pipeline import Scale
-from syn2real.experiments.results import CurvePoint, best_scale
+from syn2real.experiments.results import CurvePoint, likely_scale
 
 Errors = Callable[[Scale], tuple[int, int]]  # errors and reference words at a λ
 
@@ -30,9 +30,9 @@ def curve_of(errors: Errors, grid: Sequence[float]) -> tuple[CurvePoint, ...]:
 
 
 def choose(errors: Errors, grid: Sequence[float], by: str, names: Sequence[str]) -> Choice:
-    """The λ of the grid with the fewest errors; of several, the smallest."""
+    """The λ of the grid with the fewest errors to be expected; see `likely_scale`."""
     curve = curve_of(errors, grid)
-    return Choice(best_scale(curve), by, tuple(names), curve)
+    return Choice(likely_scale(curve), by, tuple(names), curve)
 
 
 def choose_groups(errors: Errors, start: Choice, groups: Sequence[str], factors: Sequence[float]) -> Choice:
