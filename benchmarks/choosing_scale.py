@@ -35,7 +35,7 @@ def cost(truth: np.ndarray, errors: int, random: np.random.Generator) -> tuple[f
         drawn = random.poisson(shared) + random.poisson(truth - shared)
         curve = [CurvePoint(float(scale), int(count), 1) for scale, count in zip(GRID, drawn, strict=True)]
         for index, rule in enumerate((best_scale, likely_scale)):
-            lost[index] += truth[GRID == rule(curve)][0] / errors - 1
+            lost[index] += truth[rule(curve) == GRID][0] / errors - 1
     fewest, parabola = lost / DRAWS
     return float(fewest), float(parabola)
 

@@ -68,9 +68,10 @@ def best_scale(curve: Iterable[CurvePoint]) -> float:
 def likely_scale(curve: Sequence[CurvePoint]) -> float:
     """The λ tried at which the parabola that fits the errors best is lowest; of several, the smallest.
 
-    A proxy has few clips, so that a word more or less decides between neighbours, while what λ truly does is smooth. In
-    simulated curves of 40 to 400 errors the fewest cost 2.3 % more errors than the best λ, the parabola 0.8 %
-    (`python -m benchmarks.choosing_scale`). Of fewer than four points, which a parabola meets, the fewest errors decide.
+    A proxy has few clips, so that a word more or less decides between neighbours, while what λ truly does is smooth. On
+    simulated curves of 40 to 400 errors, the fewest cost 2.3 % more errors than the best λ, the parabola 0.8 %
+    (`python -m benchmarks.choosing_scale`). Of fewer than four points, all of which a parabola would meet, the fewest
+    errors decide.
     """
     if len(curve) < 4:
         return best_scale(curve)
