@@ -3,10 +3,11 @@
 Within each model, set of engines and window, errors are pooled over targets and seeds. All intervals and tests of
 such a group rest on the same draws of speakers. p-values are corrected by Holm within the family they are shown in:
 all systems against the baseline, and separately all pairs. Beside the bootstrap's p stands that of flipping speakers'
-signs (``flip_p``), which holds for few speakers too.
+signs (``flip_p``), which holds for few speakers too. Systems whose λ the test chose are no claims: they are a family
+of their own, and make no other p larger.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from statistics import stdev
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from syn2real.errors import UserError
+from syn2real.experiments.grid_recipe import ORACLE
 from syn2real.experiments.tally import Cell, Pool, Tally
 from syn2real.speech.scoring import Pair, Scores, score
 from syn2real.speech.statistics import PairedTest, Replicates, holm, mapsswe, paired, sign_flips
@@ -119,10 +121,10 @@ class _Group:
     def _systems(self) -> list[dict[str, Any]]:
         against = {name: self._against(name) for name in self.tally.systems}
         self._flip([(row["micro"], name, self.baseline) for name, row in against.items() if row])
-        _correct(row["micro"] for row in against.values() if row)
-        _correct(row["macro"] for row in against.values() if row)
+        for kind in ("micro", "macro"):
+            _correct_apart([(row[kind], name) for name, row in against.items() if row])
         forgotten = {name: self._forgetting(name) for name in self.tally.systems}
-        _correct(row["against"] for row in forgotten.values() if row and row["against"])
+        _correct_apart([(row["against"], name) for name, row in forgotten.items() if row and row["against"]])
         return [
             self._system(name) | {"against_baseline": against[name], "elsewhere": forgotten[name]}
             for name in self.tally.systems
@@ -204,7 +206,7 @@ class _Group:
             test = _test(paired(pool.micro(a), pool.micro(b), self.evaluation.level))
             rows.append({"a": a, "b": b} | test | self._matched_pairs(a, b))
         self._flip([(row, row["a"], row["b"]) for row in rows])
-        _correct(rows)
+        _correct_apart([(row, row["b"] if row["b"].endswith(ORACLE) else row["a"]) for row in rows])
         return rows
 
     def _flip(self, tests: list[tuple[dict[str, Any], str, str]]) -> None:
@@ -277,9 +279,13 @@ def _test(test: PairedTest) -> dict[str, Any]:
     return {name: getattr(test, name) for name in names}
 
 
-def _correct(family: Iterable[dict[str, Any]]) -> None:
-    """Give every test of a family its Holm-corrected p-values."""
-    tests = list(family)
+def _correct_apart(tests: Sequence[tuple[dict[str, Any], str]]) -> None:
+    """Give every test, with the system it is of, its Holm-corrected p-values: oracles in a family of their own."""
+    _correct([test for test, system in tests if not system.endswith(ORACLE)])
+    _correct([test for test, system in tests if system.endswith(ORACLE)])
+
+
+def _correct(tests: Sequence[dict[str, Any]]) -> None:
     for name in ("p", "flip_p"):
         if all(name in test for test in tests):
             for test, p in zip(tests, holm([test[name] for test in tests]), strict=True):

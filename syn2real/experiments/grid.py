@@ -105,6 +105,12 @@ class Grid:
         self.roles = Roles(recipe)
         for synthesis in recipe.engine_sets.values():
             require_voices(synthesis, recipe.language)
+        for name in set(recipe.training_of) - set(recipe.models):
+            say(f"training_of: {name!r} is none of the models ({', '.join(recipe.models)}) and changes nothing")
+        if any(system.endswith("augmented") for system in recipe.systems):
+            from syn2real.speech.augmentation import Augmentation
+
+            Augmentation.from_spec(recipe.augmentation)  # a name that is none is found before anything is trained
         bases = {name: resolve_model(name) for name in recipe.models}
         self._pipelines = {name: Pipeline.of(workspace, base, recipe.language) for name, base in bases.items()}
 

@@ -105,6 +105,17 @@ class GridEvaluationRecipe(ScoringRecipe):
     test_limit: Annotated[int, Field(ge=2)] | None = None  # test clips of each target
 
 
+class AdaptersRecipe(LoraRecipe):
+    """Adapters of a vector, and how fast they learn."""
+
+    rate: Annotated[float, Field(gt=0)] = 10.0  # times the learning rate: few weights must move much further
+
+    @property
+    def settings(self) -> LoraRecipe:
+        """The adapters alone, as a training takes them."""
+        return LoraRecipe(**self.model_dump(exclude={"rate"}))
+
+
 class GridRecipe(Strict):
     """A grid of cells, targets × models × engines × seeds, and the systems compared in each."""
 
@@ -133,7 +144,7 @@ class GridRecipe(Strict):
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     evaluation: GridEvaluationRecipe = GridEvaluationRecipe()
     keep_duplicates: bool = False  # keep target sentences that are also tested
-    lora: LoraRecipe = LoraRecipe()  # of `syn2real-lora`, whose vector comes from models tuned so
+    lora: AdaptersRecipe = AdaptersRecipe()  # of `syn2real-lora`, whose vector comes from models tuned so
     # Vectors to compare with each other: of every "domain", of every "engine", by a field such as "gender", or "lora":
     # the vector of all sources tuned in full and by adapters.
     vectors: tuple[str, ...] = ()

@@ -92,7 +92,9 @@ class Workshop:
 
     def by_adapters(self) -> "Workshop":
         """The same with models tuned by low-rank adapters, which are merged into the weights."""
-        return replace(self, training=self.training.model_copy(update={"lora": self.recipe.lora}))
+        rate = self.training.learning_rate * self.recipe.lora.rate
+        changes = {"lora": self.recipe.lora.settings, "learning_rate": rate}
+        return replace(self, training=self.training.model_copy(update=changes))
 
     # ---- models --------------------------------------------------------------------------------------------------
 

@@ -160,6 +160,19 @@ def test_families_are_corrected_each_for_itself(record: dict[str, Any]) -> None:
     assert [test["p_holm"] for test in shown] == holm([test["p"] for test in shown])
 
 
+def test_what_the_test_chose_makes_no_claim_less_sure(record: dict[str, Any]) -> None:
+    oracles = grid(systems={"syn2real (oracle)": 0.19, "average (oracle)": 0.25})
+    both = run([*grid(), *oracles])
+    for name in SYSTEMS:
+        assert system_of(both, name)["against_baseline"] == system_of(record, name)["against_baseline"]
+    pairs = {(row["a"], row["b"]): row for row in both["groups"][0]["pairs"]}
+    assert len(pairs) == 10
+    for row in record["groups"][0]["pairs"]:
+        assert pairs[row["a"], row["b"]] == row
+    apart = [row for (_, b), row in pairs.items() if b.endswith("(oracle)")]
+    assert [row["p_holm"] for row in apart] == holm([row["p"] for row in apart])
+
+
 def test_signs_are_flipped_by_speaker(record: dict[str, Any]) -> None:
     speakers = sorted({u.speaker for one in grid() for u in one.scores if u.speaker})
     sums = dict.fromkeys(((name, speaker) for name in SYSTEMS for speaker in speakers), 0)

@@ -14,6 +14,7 @@ from syn2real.errors import UserError
 from syn2real.experiments.grid import Grid
 from syn2real.experiments.grid_recipe import GridRecipe
 from syn2real.experiments.grid_record import grid_record
+from syn2real.experiments.recipe import LoraRecipe
 from syn2real.experiments.stages import Workspace
 from syn2real.experiments.vectors import transfer_record, vectors_record
 from syn2real.hashing import sha256_file
@@ -291,6 +292,19 @@ class TestProtocol:
         assert [heard.system for heard in outcome.heard] == ["target-synthetic"]
         data = grid_record(grid, outcome)["data"]
         assert list(data["targets"]) == ["a"] and data["voices"] and data["source_clips"] == 0
+
+    def test_a_name_that_is_none_is_found_before_anything_is_made(self, manifest, small_whisper, tmp_path, capsys):
+        broken = recipe(manifest, small_whisper, systems=["target-synthetic-augmented"], augmentation="brod")
+        with pytest.raises(UserError, match="broad"):
+            Grid(broken, Workspace(tmp_path / "stages"))
+        Grid(recipe(manifest, small_whisper, training_of={"whisper-tyni": {"epochs": 2}}), Workspace(tmp_path / "s"))
+        assert "whisper-tyni" in capsys.readouterr().err
+
+    def test_adapters_learn_at_a_rate_of_their_own(self, manifest, small_whisper, tmp_path):
+        grid = Grid(recipe(manifest, small_whisper, lora={"rank": 2, "rate": 5}), Workspace(tmp_path / "stages"))
+        training = grid.workshop(next(grid.conditions())).by_adapters().training
+        assert training.learning_rate == pytest.approx(0.05)
+        assert training.lora == LoraRecipe(rank=2)
 
     def test_what_fails_after_the_cells_loses_nothing(self, manifest, small_whisper, tmp_path, monkeypatch):
         """A target whose recordings are gone, and an analysis that comes to no end."""
