@@ -28,8 +28,8 @@ def remembered_sha256(path: Path) -> str:
     """
     before = path.stat()
     note = _note(path, before)
-    if note.is_file():
-        return note.read_text(encoding="ascii")
+    if note.is_file() and len(kept := note.read_text(encoding="ascii")) == 64:  # else another process is at it
+        return kept
     found = sha256_file(path)
     # A file written to this moment could change again without its times telling.
     if _identity(path.stat()) == _identity(before) and time.time() - before.st_ctime > SETTLED:

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from syn2real.cache import cache_directory
+from syn2real.cache import cache_directory, only_one
 from syn2real.errors import UserError
 from syn2real.experiments.recipe import CorpusRecipe, EvaluationRecipe, Recipe, SynthesisRecipe, TrainingRecipe
 from syn2real.speech.corpus import MANIFEST
@@ -24,8 +24,9 @@ def demo_corpus(language: str) -> Path:
     from syn2real.speech.corpora import import_tuxpaint
 
     directory = cache_directory() / "corpora" / f"tuxpaint-{language}"
-    if not (directory / MANIFEST).is_file():
-        import_tuxpaint(directory, language)
+    with only_one(directory.name):
+        if not (directory / MANIFEST).is_file():
+            import_tuxpaint(directory, language)
     return directory / MANIFEST
 
 

@@ -10,9 +10,9 @@ from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import Any
 
-from syn2real.cache import cache_directory
+from syn2real.cache import cache_directory, only_one
 from syn2real.errors import NotInstalled, UserError, did_you_mean
-from syn2real.hashing import sha256_file
+from syn2real.hashing import remembered_sha256, sha256_file, sha256_json
 from syn2real.merge import Checkpoint
 from syn2real.sealing import sealed_directory, sealed_file
 from syn2real.speech.saving import saving
@@ -103,6 +103,12 @@ def require_recogniser(directory: Path) -> str:
     return kind
 
 
+def model_key(directory: Path) -> str:
+    """A hash of a model's weights and settings."""
+    names = sorted(p for p in directory.iterdir() if p.suffix in (".safetensors", ".json", ".bin"))
+    return sha256_json([[path.name, remembered_sha256(path)] for path in names])
+
+
 def only_language(directory: Path) -> str:
     """English, for an English-only Whisper. Raises `UserError` for any other model, whose language must be told."""
     if require_recogniser(directory) in CTC:
@@ -151,11 +157,12 @@ def _packaged(name: str) -> Path:
     if len(parts) == 1:
         return _converted(parts[0], tokenizer, config)
     whole = cache_directory() / "weights" / f"{name}.bin"
-    if not whole.is_file() or whole.stat().st_size != sum(part.stat().st_size for part in parts):
-        with sealed_file(whole) as partial, partial.open("wb") as out:
-            for part in parts:
-                with part.open("rb") as piece:
-                    shutil.copyfileobj(piece, out)
+    with only_one(name):
+        if not whole.is_file() or whole.stat().st_size != sum(part.stat().st_size for part in parts):
+            with sealed_file(whole) as partial, partial.open("wb") as out:
+                for part in parts:
+                    with part.open("rb") as piece:
+                        shutil.copyfileobj(piece, out)
     return _converted(whole, tokenizer, config)
 
 
@@ -164,9 +171,10 @@ def _converted(weights: Path, tokenizer: Path, config: Path) -> Path:
         if not needed.is_file():
             raise UserError(f"{needed}: no such file; a CTranslate2 Whisper needs it beside its weights")
     target = cache_directory() / "models" / f"whisper-{sha256_file(weights)[:16]}"
-    if not target.is_dir():
-        with sealed_directory(target) as partial:
-            convert_ctranslate2(weights, tokenizer, config, partial)
+    with only_one(target.name):
+        if not target.is_dir():
+            with sealed_directory(target) as partial:
+                convert_ctranslate2(weights, tokenizer, config, partial)
     return target
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from syn2real import __version__
+from syn2real.cache import only_one
 from syn2real.errors import UserError
 from syn2real.hashing import sha256_file
 from syn2real.progress import Bar, say
@@ -22,12 +23,21 @@ _DIGITS = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}  # hexadecimal, o
 
 def cached(folder: Path, obtain: Callable[[Path], Path]) -> Path:
     """The archive in ``folder``, checked against the hash noted beside it; else what ``obtain(folder)`` puts there."""
+    with only_one(folder.name):
+        return _kept(folder) or _obtained(folder, obtain)
+
+
+def _kept(folder: Path) -> Path | None:
     for note in sorted(folder.glob("*.sha256")):
         archive = note.with_suffix("")
         if archive.is_file() and sha256_file(archive) == note.read_text().strip():
             return archive
         archive.unlink(missing_ok=True)  # damaged or half removed: fetch it again
         note.unlink()
+    return None
+
+
+def _obtained(folder: Path, obtain: Callable[[Path], Path]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     archive = obtain(folder)
     write_text(archive.with_name(archive.name + ".sha256"), sha256_file(archive) + "\n")
