@@ -133,6 +133,8 @@ class GridRecipe(Strict):
     synthesis: SynthesisRecipe = SynthesisRecipe()
     # Sets of voices to compare, by name, each with its weights.
     engines: Annotated[dict[str, dict[str, Annotated[float, Field(gt=0)]]], Field(default_factory=dict)]
+    # Ways of speaking to compare, by name, each with what differs from ``synthesis``: {thrice: {target_renditions: 3}}
+    syntheses: Annotated[dict[str, dict[str, Any]], Field(default_factory=dict)]
     training: TrainingRecipe = TrainingRecipe()
     # Of one model, where it needs other settings: {whisper-base: {learning_rate: 1.0e-5}}
     training_of: Annotated[dict[str, dict[str, Any]], Field(default_factory=dict)]
@@ -183,6 +185,9 @@ class GridRecipe(Strict):
             raise ValueError("synthesis.voices: with named voices engines cannot be compared; drop one of the two")
         for name in self.training_of:
             self.training_for(name)
+        if twice_named := sorted({*self.engines} & {*self.syntheses}):
+            raise ValueError(f"syntheses: {twice_named[0]!r} is also a set of `engines`; give each its own name")
+        _ = self.engine_sets  # each must be valid
         return self
 
     @property
@@ -220,9 +225,11 @@ class GridRecipe(Strict):
     @property
     def engine_sets(self) -> dict[str, SynthesisRecipe]:
         """The voices of each condition."""
-        if not self.engines:
+        if not self.engines and not self.syntheses:
             return {"+".join(self.synthesis.engines): self.synthesis}
-        return {name: self.synthesis.model_copy(update={"engines": dict(w)}) for name, w in self.engines.items()}
+        differing = {name: {"engines": weights} for name, weights in self.engines.items()} | self.syntheses
+        stated = self.synthesis.model_dump(exclude_unset=True)
+        return {name: SynthesisRecipe.model_validate(stated | given) for name, given in differing.items()}
 
     @property
     def counts(self) -> Sequence[int | None]:
@@ -246,4 +253,11 @@ def load_grid(path: Path, overrides: dict[str, Any] | None = None) -> GridRecipe
     line."""
     recipe = Document.load(path, overrides).parse(GridRecipe)
     corpus = recipe.corpus.model_copy(update={"manifest": path.parent / recipe.corpus.manifest})
-    return recipe.model_copy(update={"corpus": corpus, "synthesis": recipe.synthesis.placed(path.parent)})
+    spoken = {"synthesis": recipe.synthesis.placed(path.parent), "syntheses": _placed(recipe.syntheses, path.parent)}
+    return recipe.model_copy(update={"corpus": corpus, **spoken})
+
+
+def _placed(given: dict[str, dict[str, Any]], base: Path) -> dict[str, dict[str, Any]]:
+    """What is stated of ways of speaking, with paths relative to ``base``."""
+    made = {name: SynthesisRecipe.model_validate(stated).placed(base) for name, stated in given.items()}
+    return {name: synthesis.model_dump(exclude_unset=True) for name, synthesis in made.items()}

@@ -300,6 +300,25 @@ class TestProtocol:
         Grid(recipe(manifest, small_whisper, training_of={"whisper-tyni": {"epochs": 2}}), Workspace(tmp_path / "s"))
         assert "whisper-tyni" in capsys.readouterr().err
 
+    def test_ways_of_speaking_differ_in_what_they_say_and_in_nothing_else(self, manifest, small_whisper, tmp_path):
+        ways = {"once": {}, "twice": {"target_renditions": 2}, "one voice": {"voices": ["espeak:en-US"]}}
+        whole = recipe(manifest, small_whisper, targets=["a"], systems=["target-synthetic"], syntheses=ways)
+        grid = Grid(whole, Workspace(tmp_path / "stages"))
+        spoken = {c.engines: grid.workshop(c).target_speech("a") for c in grid.conditions()}
+        assert list(spoken) == list(ways)
+        assert spoken["twice"].count == 2 * spoken["once"].count
+        assert {u.voice for u in spoken["one voice"].load()} == {"en-US"}
+        plain = Grid(recipe(manifest, small_whisper, targets=["a"]), Workspace(tmp_path / "stages"))
+        assert plain.workshop(next(plain.conditions())).target_speech("a").key == spoken["once"].key
+
+    @pytest.mark.parametrize(
+        ("given", "words"),
+        [({"a": {"rendition": 2}}, "rendition"), ({"a": {"voices": ["espeak:en-US"]}, "b": {"engines": {}}}, "engine")],
+    )
+    def test_a_way_of_speaking_that_is_none_is_refused(self, manifest, small_whisper, tmp_path, given, words):
+        with pytest.raises(UserError, match=words):
+            Grid(recipe(manifest, small_whisper, syntheses=given), Workspace(tmp_path / "stages"))
+
     def test_adapters_learn_at_a_rate_of_their_own(self, manifest, small_whisper, tmp_path):
         grid = Grid(recipe(manifest, small_whisper, lora={"rank": 2, "rate": 5}), Workspace(tmp_path / "stages"))
         training = grid.workshop(next(grid.conditions())).by_adapters().training
