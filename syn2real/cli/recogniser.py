@@ -1,21 +1,11 @@
-"""`synthesize`, `finetune`, `transcribe`, `evaluate` and `score`: the single steps."""
+"""`finetune`, `transcribe`, `evaluate` and `score`: the single steps."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syn2real.cli.output import (
-    EngineOption,
-    Json,
-    Language,
-    Model,
-    Overwrite,
-    Workers,
-    console,
-    parse_weights,
-    print_json,
-)
+from syn2real.cli.output import Json, Language, Model, Overwrite, console, print_json
 from syn2real.speech.training import DEFAULTS, LoraSettings
 
 if TYPE_CHECKING:
@@ -32,51 +22,8 @@ BatchSize = Annotated[int, typer.Option(min=1, help="Clips heard at once.")]
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (synthesize, finetune, transcribe, evaluate, score):
+    for command in (finetune, transcribe, evaluate, score):
         app.command(command.__name__)(command)
-
-
-def synthesize(
-    text: Annotated[Path, typer.Argument(help="One sentence a line, or a JSONL manifest with text.")],
-    output: Output,
-    language: Annotated[str, typer.Option("--language", "-l", help="Language of the text.")] = "en",
-    engine: Annotated[list[str] | None, typer.Option("--engine", "-e", help="Engine[=weight]; repeatable.")] = None,
-    voice: Annotated[list[str] | None, typer.Option("--voice", help="Only these voices, as engine:name.")] = None,
-    option: EngineOption = None,
-    renditions: Annotated[int, typer.Option(min=1, help="How often each sentence is spoken.")] = 1,
-    seed: Annotated[int, typer.Option(help="Draws voices, rates and pitches.")] = 0,
-    commercial: Annotated[bool, typer.Option("--commercial", help="Only voices free for commercial use.")] = False,
-    domain: Annotated[str | None, typer.Option(help="Domain written to the manifest.")] = None,
-    workers: Workers = None,
-    overwrite: Overwrite = False,
-    as_json: Json = False,
-) -> None:
-    """Speak text into a corpus of 16 kHz FLAC with a manifest. The same command goes on after an interruption.
-
-    [bold]Examples[/bold]
-
-      syn2real synthesize menu.txt --language es --engine espeak --renditions 3 --output menu-spoken
-      syn2real synthesize menu.txt -e hibari=2 -e piper -o menu-spoken
-      syn2real synthesize menu.txt -e speecht5 --option speecht5.model=./speecht5_tts -o menu-spoken
-    """
-    from syn2real.sealing import sealed_directory
-    from syn2real.speech.corpus import MANIFEST, Corpus, read_sentences
-    from syn2real.speech.engines import read_options
-    from syn2real.speech.synthesis import SynthesisSettings, synthesize
-
-    settings = SynthesisSettings(
-        engines=parse_weights(engine or ["espeak"]),
-        language=language,
-        voices=tuple(voice or ()),
-        options=read_options(option or []),
-        renditions=renditions,
-        commercial_only=commercial,
-        seed=seed,
-    )
-    sentences = read_sentences(text, domain)
-    with sealed_directory(output, resume=True, overwrite=overwrite) as partial:
-        synthesize(sentences, settings, partial, workers)
-    _summarise(Corpus.load(output / MANIFEST), output / MANIFEST, as_json)
 
 
 def finetune(
@@ -248,7 +195,7 @@ def score(
       syn2real score test/manifest.jsonl hypotheses.jsonl --normaliser english
       syn2real score test/manifest.jsonl new.jsonl --against old.jsonl --json
     """
-    from syn2real.speech.predictions import read_pairs
+    from syn2real.speech.transcripts import read_pairs
 
     other = read_pairs(reference, baseline) if baseline else None
     _report(read_pairs(reference, hypothesis), normaliser, as_json, other)
@@ -300,13 +247,3 @@ def _report(pairs: list[Any], normaliser: str, as_json: bool, baseline: list[Any
         print_json(record)
     else:
         print_scores(record, console())
-
-
-def _summarise(corpus: Any, manifest: Path, as_json: bool) -> None:
-    from syn2real.cli.corpus import summary
-
-    record = summary(corpus)
-    if as_json:
-        print_json({"manifest": str(manifest), **record})
-    else:
-        typer.echo(f"{manifest}: {record['utterances']} utterances, {record['minutes']} min, {record['voices']} voices")

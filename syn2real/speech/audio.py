@@ -1,6 +1,7 @@
 """Reading, checking and writing recordings. Everywhere inside, audio is mono float32 in [-1, 1] at 16 kHz."""
 
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -82,10 +83,17 @@ def resample(samples: np.ndarray, source: int, target: int = SAMPLE_RATE) -> np.
 
 def write_flac(path: Path, samples: np.ndarray, rate: int = SAMPLE_RATE) -> None:
     """Write 16-bit mono FLAC, whole or not at all. Samples outside [-1, 1] are scaled down, never clipped."""
-    import soundfile
-
     from syn2real.sealing import sealed_file
 
-    peak = float(np.abs(samples).max(initial=0.0))
     with sealed_file(path) as partial:
-        soundfile.write(str(partial), samples / peak if peak > 1 else samples, rate, format="FLAC", subtype="PCM_16")
+        partial.write_bytes(flac_bytes(samples, rate))
+
+
+def flac_bytes(samples: np.ndarray, rate: int = SAMPLE_RATE) -> bytes:
+    """What `write_flac` writes."""
+    import soundfile
+
+    peak = float(np.abs(samples).max(initial=0.0))
+    content = BytesIO()
+    soundfile.write(content, samples / peak if peak > 1 else samples, rate, format="FLAC", subtype="PCM_16")
+    return content.getvalue()

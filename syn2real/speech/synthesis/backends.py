@@ -1,79 +1,121 @@
-"""Where renditions are spoken: in this process, or in worker processes with one loaded engine each."""
+"""Where renditions are spoken. Here: in this process, one after the other."""
 
-import os
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from syn2real.errors import UserError
 from syn2real.speech import audio
-from syn2real.speech.engines import engine_of
+from syn2real.speech.synthesis.journal import Journal
+from syn2real.speech.synthesis.judging import ClipJudge
+from syn2real.speech.synthesis.outcome import Outcome
 from syn2real.speech.synthesis.rendering import render
 from syn2real.speech.synthesis.rendition import Rendition
 
-POOL_FROM = 24  # renditions for which starting worker processes (about 1 s) pays
+CHUNK = 32  # renditions handed to a worker at once, at most
+BRISK = 0.5  # s that a chunk should take, so that progress shows and no worker ends long after the others
 
 
-def results(waiting: list[Rendition], folder: Path, workers: int) -> Iterator[str | None]:
-    """Make each clip, in order; for each, None or what was wrong."""
-    if workers == 1:
-        yield from (_make(rendition, folder) for rendition in waiting)
-        return
-    import multiprocessing
+@dataclass(frozen=True)
+class Place:
+    """Where clips go, and what is asked of them."""
 
-    # Spawned, not forked: the caller may hold torch's threads and a live progress bar, whose locks a fork would copy.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
-    try:
-        yield from pool.map(partial(_make, folder=folder), waiting, chunksize=max(1, min(16, len(waiting) // workers)))
-    except BrokenProcessPool as error:
-        raise UserError(
-            "a worker process died while speaking; run with 1 worker to see on which text. (A script that starts "
-            "workers needs `if __name__ == '__main__':` around its calls.)"
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    directory: Path
+    tag: str  # of the journals
+    judge: ClipJudge | None = None
+
+    def journal(self) -> Journal:
+        """A journal of one's own."""
+        return Journal(self.directory, self.tag)
 
 
-def _make(rendition: Rendition, folder: Path) -> str | None:
-    """Speak one rendition into its file; None, or what was wrong."""
+class Backend(Protocol):
+    """Speaks renditions with as many engines at once as it has workers, and keeps their clips."""
+
+    def speak(self, renditions: Sequence[Rendition]) -> Iterator[tuple[Rendition, Outcome]]:
+        """What came of each, in any order. Clips are written and in a journal; problems are not."""
+
+    def repeat(self, rendition: Rendition) -> str | None:
+        """Speak it and keep nothing; what was wrong."""
+
+    def close(self) -> None:
+        """End the workers."""
+
+
+def make(rendition: Rendition, judge: ClipJudge | None) -> tuple[Outcome, bytes]:
+    """What came of speaking a rendition, and the clip as FLAC (empty where there is a problem)."""
+    named = Outcome(rendition.file_name, rendition.attempt)
     try:
         samples = render(rendition)
     except UserError as error:
-        sentence = rendition.sentence
-        return f"sentence {sentence.id!r} ({sentence.text[:60]!r}) cannot be spoken: {error}"
-    audio.write_flac(folder / rendition.file_name, samples)
+        return Outcome(named.file, named.attempt, problem=str(error)), b""
+    reason = judge(samples, rendition) if judge is not None else None
+    if reason is not None:
+        return Outcome(named.file, named.attempt, problem=reason), b""
+    return Outcome(named.file, named.attempt, samples.size), audio.flac_bytes(samples)
+
+
+def repeat(rendition: Rendition) -> str | None:
+    """Speak a rendition and keep nothing; what was wrong."""
+    try:
+        render(rendition)
+    except UserError as error:
+        return str(error)
     return None
 
 
-def _end_with_parent() -> None:
-    """Leave no orphan: a worker whose parent was killed would wait for work for ever."""
-    import multiprocessing
-    from multiprocessing.connection import wait
-    from threading import Thread
-
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-    sentinel = parent.sentinel
-
-    def watch() -> None:
-        wait([sentinel])
-        os._exit(1)
-
-    Thread(target=watch, daemon=True).start()
+def keep(made: tuple[Outcome, bytes], journal: Journal) -> Outcome:
+    """Write the clip, if there is one."""
+    outcome, clip = made
+    return journal.keep(outcome, clip) if outcome.problem is None else outcome
 
 
-def worker_count(workers: int | None, waiting: Sequence[Rendition]) -> int:
-    """How many processes speak: as many as asked for, else one a core while memory lasts."""
-    if workers is not None:
-        if workers < 1:
-            raise UserError(f"workers must be 1 or more, not {workers}")
-        return min(workers, max(1, len(waiting)))
-    if len(waiting) < POOL_FROM:
-        return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    engines = {(r.voice.engine, r.voice.options): r.voice for r in waiting}.values()
-    room = [engine_of(voice).most_processes() for voice in engines]
-    return min([cores, len(waiting), *(most for most in room if most is not None)])
+class Here:
+    """This process."""
+
+    def __init__(self, place: Place) -> None:
+        self._judge = place.judge
+        self._journal = place.journal()
+
+    def speak(self, renditions: Sequence[Rendition]) -> Iterator[tuple[Rendition, Outcome]]:
+        """One after the other, in order."""
+        for rendition in renditions:
+            yield rendition, keep(make(rendition, self._judge), self._journal)
+
+    def repeat(self, rendition: Rendition) -> str | None:
+        """Speak it and keep nothing; what was wrong."""
+        return repeat(rendition)
+
+    def close(self) -> None:
+        """Close the journal."""
+        self._journal.close()
+
+
+class Chunks:
+    """Renditions in portions that grow while they are spoken fast, so that handing them over costs little."""
+
+    def __init__(self, renditions: Sequence[Rendition], workers: int) -> None:
+        self._left = deque(renditions)
+        self._workers = workers
+        self._size = 1
+
+    def __bool__(self) -> bool:
+        return bool(self._left)
+
+    def take(self) -> list[Rendition]:
+        """The next portion; small ones towards the end, for the workers to end together."""
+        size = max(1, min(self._size, len(self._left) // (2 * self._workers)))
+        return [self._left.popleft() for _ in range(min(size, len(self._left)))]
+
+    def took(self, seconds: float) -> None:
+        """How long a portion was spoken."""
+        if seconds < BRISK:
+            self._size = min(CHUNK, 2 * self._size)
+        elif self._size > 1:
+            self._size //= 2
+
+    def back(self, renditions: Sequence[Rendition]) -> None:
+        """Return a portion that was lost."""
+        self._left.extendleft(reversed(renditions))

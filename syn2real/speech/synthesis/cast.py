@@ -1,5 +1,6 @@
 """The voices that a synthesis draws from."""
 
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from random import Random
 
@@ -41,12 +42,19 @@ class Cast:
         }
         return cls({name: settings.weights.get(name, 1.0) for name in free}, free)
 
-    def draw(self, random: Random, used: set[str]) -> Voice:
+    def draw(self, random: Random, used: Set[str]) -> Voice:
         """A voice not in ``used``: an engine by weight among those with voices left, then a voice uniformly."""
-        left = {name: [v for v in voices if v.id not in used] for name, voices in self.voices.items()}
-        left = {name: voices for name, voices in left.items() if voices}
-        if not left:
-            return self.draw(random, set())
+        return self.draw_other(random, used) or self._draw(random, self.voices)
+
+    def draw_other(self, random: Random, used: Set[str]) -> Voice | None:
+        """The same, or None when all are in ``used``."""
+        left = self.voices
+        if used:
+            left = {name: tuple(v for v in voices if v.id not in used) for name, voices in self.voices.items()}
+            left = {name: voices for name, voices in left.items() if voices}
+        return self._draw(random, left) if left else None
+
+    def _draw(self, random: Random, left: Mapping[str, Sequence[Voice]]) -> Voice:
         point = random.random() * sum(self.weights[name] for name in left)
         for name in left:
             point -= self.weights[name]

@@ -1,14 +1,14 @@
 """What the clips of a directory depend on, kept beside them, so that no run adds speech of other settings."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from syn2real.errors import UserError
 from syn2real.hashing import sha256_json
-from syn2real.sealing import write_text
 from syn2real.speech.corpus import Sentence
 from syn2real.speech.engines import engine_of
 from syn2real.speech.synthesis.cast import Cast
@@ -17,8 +17,8 @@ from syn2real.speech.synthesis.settings import SynthesisSettings
 RECORD = "synthesis.json"  # settings, text and versions, beside the manifest
 
 
-def keep_record(path: Path, settings: SynthesisSettings, sentences: Sequence[Sentence], cast: Cast) -> None:
-    """Write what the clips depend on, or check that an unfinished run in this directory had the same."""
+def record_of(settings: SynthesisSettings, sentences: Sequence[Sentence], cast: Cast, checks: Mapping[str, Any]) -> str:
+    """What the clips depend on, as the record's text. ``checks`` is what judges state, if there are any."""
     used = {voice.engine: voice for voices in cast.voices.values() for voice in voices}
     packages = {package for voice in used.values() for package in engine_of(voice).packages}
     # A list, for the order of the engines decides the draws.
@@ -32,15 +32,25 @@ def keep_record(path: Path, settings: SynthesisSettings, sentences: Sequence[Sen
         "licences": sorted({v.licence for voices in cast.voices.values() for v in voices}),
         "versions": {name: _version(name) for name in sorted({"soxr", "soundfile", *packages})},
     }
-    text = json.dumps(record, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
-    if not path.is_file():
-        write_text(path, text)
-    elif path.read_text(encoding="utf-8") != text:
-        before = json.loads(path.read_text(encoding="utf-8"))
-        changed = ", ".join(sorted(name for name in record if before.get(name) != json.loads(text)[name]))
-        raise UserError(
-            f"{path.parent}: holds speech made with other {changed}; remove it or choose another output directory"
-        )
+    if checks:
+        record["checks"] = dict(checks)
+    return json.dumps(record, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def is_record(text: str) -> bool:
+    """Whether this is a whole record, and not the beginning of one that a kill cut short."""
+    return text.endswith("}\n")
+
+
+def require_same(path: Path, before: str, now: str) -> None:
+    """Raise `UserError` naming what differs between the record in ``path`` and this run's."""
+    if before == now:
+        return
+    old, new = json.loads(before), json.loads(now)
+    changed = ", ".join(name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name))
+    raise UserError(
+        f"{path.parent}: holds speech made with other {changed}; remove it or choose another output directory"
+    )
 
 
 def _version(package: str) -> str | None:

@@ -46,7 +46,7 @@ def test_weights_are_looked_for_before_anything_is_spoken(tmp_path, monkeypatch)
     settings = SynthesisSettings(engines=("espeak", "bark"), renditions=8)
     with pytest.raises(UserError, match="engine 'bark': suno/bark"):
         synthesize(SENTENCES, settings, tmp_path, workers=1)
-    assert not list((tmp_path / "audio").iterdir())
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_study_can_be_planned_without_weights():

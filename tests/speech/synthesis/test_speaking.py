@@ -187,27 +187,11 @@ def test_engines_in_another_order_are_other_settings(tmp_path):
         synthesize(SENTENCES[:2], turned, tmp_path, workers=1)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_unspeakable_sentence_is_named_and_leaves_no_manifest(tmp_path, workers):
-    sentences = [*SENTENCES[:3], Sentence("bad one", "…"), *SENTENCES[3:]]
-    with pytest.raises(UserError, match=r"sentence 'bad one' \('…'\) cannot be spoken"):
-        synthesize(sentences, ONE, tmp_path, workers=workers)
-    assert not (tmp_path / "manifest.jsonl").exists()
-    assert (tmp_path / "audio" / "s1-r0.flac").exists()
-
-
-def test_sentence_over_thirty_seconds_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"sentence 'long' .*split the sentence"):
-        synthesize([Sentence("long", "una casa muy grande " * 60)], ONE, tmp_path, workers=1)
-    assert not (tmp_path / "manifest.jsonl").exists()
-
-
 @pytest.mark.parametrize(
     ("sentences", "changes", "problem"),
     [
         ([], {}, "no sentences"),
         ([Sentence("a", "hola"), Sentence("a", "adiós")], {}, "duplicate sentence id 'a'"),
-        ([Sentence("a", "  ")], {}, "sentence 'a' has no text"),
         (None, {"engines": ("espek",)}, "did you mean 'espeak'"),
         (None, {"engines": ()}, "at least one engine"),
         (None, {"engines": {"espeak": 0}}, "weight of engine 'espeak'"),

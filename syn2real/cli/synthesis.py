@@ -1,0 +1,121 @@
+"""`synthesize`: text spoken into a corpus."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from syn2real.cli.output import EngineOption, Json, Overwrite, Workers, parse_weights, print_json
+
+if TYPE_CHECKING:
+    from syn2real.speech.synthesis import Rejection
+
+_SHOWN = 3  # rejections named one by one; rejected.jsonl has all
+_SCALE = "Many machines"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("synthesize")(synthesize)
+
+
+def synthesize(
+    text: Annotated[Path, typer.Argument(help="One sentence a line, or a JSONL manifest with text.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the result goes.")],
+    language: Annotated[str, typer.Option("--language", "-l", help="Language of the text.")] = "en",
+    engine: Annotated[list[str] | None, typer.Option("--engine", "-e", help="Engine[=weight]; repeatable.")] = None,
+    voice: Annotated[list[str] | None, typer.Option("--voice", help="Only these voices, as engine:name.")] = None,
+    option: EngineOption = None,
+    renditions: Annotated[int, typer.Option(min=1, help="How often each sentence is spoken.")] = 1,
+    seed: Annotated[int, typer.Option(help="Draws voices, rates and pitches.")] = 0,
+    commercial: Annotated[bool, typer.Option("--commercial", help="Only voices free for commercial use.")] = False,
+    domain: Annotated[str | None, typer.Option(help="Domain written to the manifest.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first sentence that cannot be spoken.")] = False,
+    workers: Workers = None,
+    shard: Annotated[
+        str | None, typer.Option(help="Speak this share only, as I/N.", rich_help_panel=_SCALE, metavar="I/N")
+    ] = None,
+    backend: Annotated[
+        str, typer.Option(help="processes of this machine, or ray.", rich_help_panel=_SCALE)
+    ] = "processes",
+    ray_address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster; without it Ray is started here.", rich_help_panel=_SCALE)
+    ] = None,
+    ray_gpus: Annotated[
+        float, typer.Option(min=0, help="GPUs of each Ray worker; 0.5 for two on one.", rich_help_panel=_SCALE)
+    ] = 0.0,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Speak text into a corpus of 16 kHz FLAC with a manifest. The same command goes on after an interruption.
+
+    What cannot be spoken is tried with a second voice and then listed in
+    rejected.jsonl, beside the manifest. Shares of one output may be spoken at the
+    same time, on one machine or on many; the last to end completes the corpus.
+
+    [bold]Examples[/bold]
+
+      syn2real synthesize menu.txt --language es --engine espeak --renditions 3 --output menu-spoken
+      syn2real synthesize menu.txt -e hibari=2 -e piper -o menu-spoken
+      syn2real synthesize menu.txt -e speecht5 --option speecht5.model=./speecht5_tts -o menu-spoken
+      syn2real synthesize menu.txt -e hibari -o menu-spoken --shard $SLURM_ARRAY_TASK_ID/8
+      syn2real synthesize menu.txt -e hibari -o menu-spoken --backend ray --ray-address auto
+    """
+    from syn2real.cli.corpus import summary
+    from syn2real.sealing import partial_path
+    from syn2real.speech.corpus import MANIFEST, read_sentences
+    from syn2real.speech.engines import read_options
+    from syn2real.speech.synthesis import (
+        Shard,
+        SharesLeft,
+        SynthesisSettings,
+        Workforce,
+        read_rejections,
+        synthesize_sealed,
+    )
+
+    settings = SynthesisSettings(
+        engines=parse_weights(engine or ["espeak"]),
+        language=language,
+        voices=tuple(voice or ()),
+        options=read_options(option or []),
+        renditions=renditions,
+        commercial_only=commercial,
+        seed=seed,
+    )
+    try:
+        corpus = synthesize_sealed(
+            read_sentences(text, domain),
+            settings,
+            output,
+            shard=Shard.parse(shard) if shard else None,
+            overwrite=overwrite,
+            on_problem="stop" if strict else "list",
+            workforce=Workforce(workers, backend, ray_address, ray_gpus),
+        )
+    except SharesLeft as shares:
+        unfinished = partial_path(output)
+        if as_json:
+            print_json({"manifest": None, "unfinished": str(unfinished), "left": shares.left, "total": shares.total})
+        else:
+            typer.echo(f"{shares}. So far they lie in {unfinished}")
+        return
+    rejected = read_rejections(output)
+    _warn(rejected, output)
+    record = summary(corpus) | {"rejected": len(rejected)}
+    if as_json:
+        print_json({"manifest": str(output / MANIFEST), **record})
+    else:
+        listed = f", {len(rejected)} rejected" if rejected else ""
+        counts = f"{record['utterances']} utterances, {record['minutes']} min, {record['voices']} voices"
+        typer.echo(f"{output / MANIFEST}: {counts}{listed}")
+
+
+def _warn(rejected: "list[Rejection]", output: Path) -> None:
+    from syn2real.speech.synthesis.rejection import REJECTED
+
+    if not rejected:
+        return
+    typer.echo(f"warning: {len(rejected)} not spoken, see {output / REJECTED}", err=True)
+    for rejection in rejected[:_SHOWN]:
+        typer.echo(f"  {rejection.id} ({rejection.text[:40]!r}): {rejection.reason}", err=True)
