@@ -5,7 +5,7 @@ import sys
 import typer
 
 from syn2real import __version__
-from syn2real.cli import adapt, augment, corpus, doctor, merge, recogniser, synthesis, vector, voices
+from syn2real.cli import adapt, augment, corpus, doctor, merge, recogniser, scoring, synthesis, vector, voices
 from syn2real.errors import NotInstalled, UserError
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ def _version(
 adapt.add_to(app)
 synthesis.add_to(app)
 recogniser.add_to(app)
+scoring.add_to(app)
 merge.add_to(app)
 voices.add_to(app)
 augment.add_to(app)

@@ -1,11 +1,11 @@
-"""`finetune`, `transcribe`, `evaluate` and `score`: the single steps."""
+"""`finetune` and `transcribe`: the single steps."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syn2real.cli.output import Json, Language, Model, Overwrite, console, print_json
+from syn2real.cli.output import Json, Language, Model, Overwrite, print_json
 from syn2real.speech.training import DEFAULTS, LoraSettings
 
 if TYPE_CHECKING:
@@ -16,13 +16,12 @@ Output = Annotated[Path, typer.Option("--output", "-o", help="Where the result g
 WindowOption = Annotated[
     str, typer.Option(help="full: pad to 30 s; short: cut to the longest clip; auto: short if trained so.")
 ]
-NormaliserOption = Annotated[str, typer.Option("--normaliser", "-n", help="none, basic or english; on both sides.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Clips heard at once.")]
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (finetune, transcribe, evaluate, score):
+    for command in (finetune, transcribe):
         app.command(command.__name__)(command)
 
 
@@ -136,7 +135,7 @@ def transcribe(
 
     if output is not None:
         require_absent_file(output, overwrite=overwrite)
-    rows = _hear(manifest, model, language, window, batch_size, beams)
+    rows = heard(manifest, model, language, window, batch_size, beams)
     if output is None:
         for row in rows:
             typer.echo(json.dumps(row, ensure_ascii=False))
@@ -144,61 +143,6 @@ def transcribe(
         from syn2real.lines import write_jsonl
 
         write_jsonl(output, rows)
-
-
-def evaluate(
-    manifest: Manifest,
-    model: Model = "whisper-base",
-    language: Language = None,
-    window: WindowOption = "auto",
-    batch_size: BatchSize = 16,
-    normaliser: NormaliserOption = "basic",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Keep the hypotheses in this JSONL.")] = None,
-    overwrite: Overwrite = False,
-    as_json: Json = False,
-) -> None:
-    """Transcribe a corpus and score it: WER with its interval, counts, CER, by domain.
-
-    [bold]Examples[/bold]
-
-      syn2real evaluate test/manifest.jsonl --model whisper-tiny.en
-      syn2real evaluate test/manifest.jsonl -m adapted/model -l es --json
-    """
-    from syn2real.lines import write_jsonl
-    from syn2real.sealing import require_absent_file
-    from syn2real.speech.scoring import Pair
-
-    if output is not None:
-        require_absent_file(output, overwrite=overwrite)
-    rows = _hear(manifest, model, language, window, batch_size, 1)
-    if output is not None:
-        write_jsonl(output, rows)
-    pairs = [Pair(r["id"], r["text"], r["pred_text"], r.get("speaker"), r.get("domain")) for r in rows]
-    _report(pairs, normaliser, as_json)
-
-
-def score(
-    reference: Annotated[Path, typer.Argument(help="References; or, alone, JSONL holding text and pred_text.")],
-    hypothesis: Annotated[Path | None, typer.Argument(help="Hypotheses with the same ids.")] = None,
-    baseline: Annotated[
-        Path | None, typer.Option("--against", help="Another system's hypotheses: a paired test is added.")
-    ] = None,
-    normaliser: NormaliserOption = "basic",
-    as_json: Json = False,
-) -> None:
-    """Score hypotheses against references: WER with its bootstrap interval, counts, CER, by domain.
-
-    Reads JSONL (NeMo), CSV/TSV with id and text, or text with one utterance a line.
-
-    [bold]Examples[/bold]
-
-      syn2real score test/manifest.jsonl hypotheses.jsonl --normaliser english
-      syn2real score test/manifest.jsonl new.jsonl --against old.jsonl --json
-    """
-    from syn2real.speech.transcripts import read_pairs
-
-    other = read_pairs(reference, baseline) if baseline else None
-    _report(read_pairs(reference, hypothesis), normaliser, as_json, other)
 
 
 def _lora(
@@ -221,9 +165,10 @@ def _augmentation(name: str, seed: int) -> "Augmentation":
     return Augmentation.load(Path(name), seed) if Path(name).is_file() else Augmentation.from_spec(name, seed)
 
 
-def _hear(
+def heard(
     manifest: Path, model: str, language: str | None, window: str, batch_size: int, beams: int
 ) -> list[dict[str, Any]]:
+    """The rows of a manifest, each with what a model heard as ``pred_text``."""
     from syn2real.errors import UserError, did_you_mean
     from syn2real.speech.corpus import Corpus
     from syn2real.speech.pretrained import resolve_model
@@ -237,13 +182,3 @@ def _hear(
     settings = TranscriptionSettings(batch_size=batch_size, beams=beams, window=window)  # type: ignore[arg-type]
     texts = transcribe(resolve_model(model), corpus, settings, language=language)
     return [row | {"pred_text": texts[row["id"]]} for row in corpus.rows(manifest.parent)]
-
-
-def _report(pairs: list[Any], normaliser: str, as_json: bool, baseline: list[Any] | None = None) -> None:
-    from syn2real.reports.scores import print_scores, scores_record
-
-    record = scores_record(pairs, normaliser, baseline)
-    if as_json:
-        print_json(record)
-    else:
-        print_scores(record, console())

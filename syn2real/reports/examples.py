@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from syn2real.speech.normalisation import normaliser
+from syn2real.speech.normalisation import Normaliser, normaliser
 from syn2real.speech.scoring import alignment
 
 WORST = 12  # utterances shown
@@ -20,12 +20,12 @@ def worst_utterances(
     return sorted(wrong, key=lambda row: (-row["errors"][system], row["errors"].get(before, 0)))[:count]
 
 
-def example(row: dict[str, Any], hypotheses: Mapping[str, str], normalise: str) -> dict[str, Any]:
+def example(row: dict[str, Any], hypotheses: Mapping[str, str], normalise: Normaliser | str) -> dict[str, Any]:
     """An utterance for the template `example.html`: its sound as a data URL, and the alignment of each hypothesis.
 
     ``hypotheses`` maps what to call a system to what it heard.
     """
-    clean = normaliser(normalise)
+    clean = normaliser(normalise) if isinstance(normalise, str) else normalise
     systems = [
         {"label": label, "edits": alignment(clean(row["reference"]), clean(heard))}
         for label, heard in hypotheses.items()

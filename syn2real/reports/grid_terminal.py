@@ -2,17 +2,13 @@
 
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table as Printed
 
 from syn2real.reports import grid_tables as tables
 from syn2real.reports import grid_wording as words
+from syn2real.reports.printing import printed
 from syn2real.reports.table import Row, Table
 from syn2real.reports.wording import WINDOWS
-
-_STYLES = {"headline": "bold", "oracle": "dim"}
 
 
 def print_grid(record: dict[str, Any], console: Console) -> None:
@@ -21,11 +17,11 @@ def print_grid(record: dict[str, Any], console: Console) -> None:
     for group in (group for windows in words.conditions(record) for group in windows):
         title = f"{words.condition_name(group)}, {WINDOWS[group['window']]}"
         table = tables.systems_table(group, comparison)
-        console.print(_printed(table, title))
+        console.print(printed(table, title))
         console.print(table.note, style="dim", markup=False, highlight=False)
     for title, extra in (("Overview", tables.conditions_table(record)), ("Failed", tables.failures_table(record))):
         if extra is not None:
-            console.print(_printed(extra, title))
+            console.print(printed(extra, title))
     for leak in record["leaks"]:
         console.print(f"leak: {leak}", style="bold red", markup=False, highlight=False)
     for line in words.headlines(record):
@@ -40,7 +36,7 @@ def print_plan(plan: dict[str, Any], console: Console) -> None:
     if heard:
         rows.append(_planned("hypotheses", f"{len(heard)} times a model at a λ on recordings", heard))
     title = f"{words.counted(plan['cells'], 'cell')}, {words.counted(len(plan['stages']), 'stage')}"
-    console.print(_printed(Table("", ("stage", "what", "clips", "time of a core"), tuple(rows), left=2), title))
+    console.print(printed(Table("", ("stage", "what", "clips", "time of a core"), tuple(rows), left=2), title))
     left = len(plan["stages"]) - plan["done"]
     console.print(
         f"{left} to do, {plan['done']} done already: roughly {_duration(plan['seconds'])} on "
@@ -62,12 +58,3 @@ def _duration(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
-
-
-def _printed(table: Table, title: str) -> Printed:
-    printed = Printed(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
-    for place, column in enumerate(table.columns):
-        printed.add_column(escape(column), justify="left" if place < table.left else "right")
-    for row in table.rows:
-        printed.add_row(*map(escape, row.cells), style=_STYLES.get(row.kind))
-    return printed

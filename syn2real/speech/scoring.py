@@ -83,6 +83,17 @@ class ErrorCounts:
             raise UserError("no reference words: an error rate needs at least one reference that is not empty")
         return self.errors / self.words
 
+    @property
+    def match_error_rate(self) -> float:
+        """Errors per word of the alignment, at most 1: MER (Morris et al., Interspeech 2004)."""
+        return self.errors / (self.words + self.insertions) if self.words else 0.0
+
+    @property
+    def information_lost(self) -> float:
+        """Share of word information lost, 1 − hits² / (reference words × hypothesis words): WIL (the same paper)."""
+        heard = self.hits + self.substitutions + self.insertions
+        return 1 - self.hits**2 / (self.words * heard) if self.words and heard else float(bool(self.words))
+
 
 ZERO = ErrorCounts()
 
@@ -124,6 +135,11 @@ class Scores:
         return self.total.rate
 
     @property
+    def sentence_error(self) -> float:
+        """Share of utterances with any error, words on an empty reference included."""
+        return sum(bool(u.counts.errors or u.counts.empty_insertions) for u in self) / len(self)
+
+    @property
     def ids(self) -> list[str]:
         """The utterances' ids, in order."""
         return [utterance.id for utterance in self]
@@ -131,8 +147,15 @@ class Scores:
     @property
     def domains(self) -> dict[str, "Scores"]:
         """The scores of each domain that is named, sorted by name."""
-        named = sorted({utterance.domain for utterance in self if utterance.domain is not None})
-        return {domain: self.filter(lambda u, d=domain: u.domain == d) for domain in named}  # type: ignore[misc]
+        return self.by(lambda utterance: utterance.domain)
+
+    def by(self, group: Callable[[ScoredUtterance], str | None]) -> dict[str, "Scores"]:
+        """The scores of each group that is named, sorted by name."""
+        members: dict[str, list[ScoredUtterance]] = {}
+        for utterance in self:
+            if (name := group(utterance)) is not None:
+                members.setdefault(name, []).append(utterance)
+        return {name: Scores(tuple(members[name]), self.normaliser, self.unit) for name in sorted(members)}
 
     def filter(self, keep: Callable[[ScoredUtterance], bool]) -> "Scores":
         """The utterances for which ``keep`` holds."""

@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from syn2real.cli.corpus import _print
-from syn2real.reports.scores import print_scores
+from syn2real.reports.scores import print_evaluation
 
 
 def test_square_brackets_in_names_are_kept(capsys):
@@ -13,8 +13,10 @@ def test_square_brackets_in_names_are_kept(capsys):
 
 def test_square_brackets_in_domains_are_kept(capsys):
     counts = dict.fromkeys(("substitutions", "deletions", "insertions", "empty_insertions"), 0)
-    rates = {"wer": 0.0, "ci_low": None, "ci_high": None, "ci_unit": "utterance", "words": 1, "counts": counts}
-    domains = {"[red]": rates, "[/x]": rates}
-    record = rates | {"domains": domains, "cer": 0.0, "wer_unnormalised": 0.0, "normaliser": "none"}
-    print_scores(record, Console(width=100))
+    rates = {"wer": 0.0, "ci_low": None, "ci_high": None, "ci_unit": "utterance", "ci_units": 1, "words": 1}
+    rates |= {"counts": counts, "mer": 0.0, "wil": 0.0, "sentence_error": 0.0}
+    empty = {"substitutions": [], "deletions": [], "insertions": []}
+    record = rates | {"domains": {"[red]": rates, "[/x]": rates}, "groups": {}, "confusions": empty}
+    record |= {"cer": 0.0, "wer_unnormalised": 0.0, "normaliser": "none"}
+    print_evaluation(record, Console(width=100))
     assert "[red]" in (out := capsys.readouterr().out) and "[/x]" in out

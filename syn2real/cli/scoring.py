@@ -1,0 +1,212 @@
+"""`evaluate`, `score` and `compare`: error rates that can be defended."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from syn2real.cli.output import Json, Language, Model, Overwrite, console, print_json
+from syn2real.cli.recogniser import BatchSize, Manifest, WindowOption, heard
+
+if TYPE_CHECKING:
+    from syn2real.speech.normalisation import Normaliser
+    from syn2real.speech.scoring import Pair
+
+NormaliserOption = Annotated[str, typer.Option("--normaliser", "-n", help="none, basic or english; on both sides.")]
+MapOption = Annotated[
+    Path | None, typer.Option("--map", help="Words that count as equal, after the normaliser: lines like okay => ok.")
+]
+ByOption = Annotated[list[str] | None, typer.Option("--by", help="speaker, or a field of the references; repeatable.")]
+KeywordsOption = Annotated[
+    Path | None, typer.Option("--keywords", help="Words and phrases that matter, one a line: their recall is added.")
+]
+ShowOption = Annotated[int, typer.Option("--show", min=0, help="Print so many of the worst utterances, aligned.")]
+HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write a page with every error, aligned.")]
+FormatOption = Annotated[
+    str | None,
+    typer.Option("--format", help="jsonl, csv, tsv, text, kaldi, trn, stm or ctm; told by the name if absent."),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (evaluate, score, compare):
+        app.command(command.__name__)(command)
+
+
+def evaluate(
+    manifest: Manifest,
+    model: Model = "whisper-base",
+    language: Language = None,
+    window: WindowOption = "auto",
+    batch_size: BatchSize = 16,
+    normaliser: NormaliserOption = "basic",
+    word_map: MapOption = None,
+    by: ByOption = None,
+    keywords: KeywordsOption = None,
+    show: ShowOption = 0,
+    html: HtmlOption = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Keep the hypotheses in this JSONL.")] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Transcribe a corpus and score it: WER with its interval, counts, CER, by domain.
+
+    [bold]Examples[/bold]
+
+      syn2real evaluate test/manifest.jsonl --model whisper-tiny.en
+      syn2real evaluate test/manifest.jsonl -m adapted/model -l es --json
+      syn2real evaluate test/manifest.jsonl -m adapted/model --by gender --html report.html
+    """
+    from syn2real.lines import write_jsonl
+    from syn2real.sealing import require_absent_file
+    from syn2real.speech.scoring import Pair
+
+    for file in (output, html):
+        if file is not None:
+            require_absent_file(file, overwrite=overwrite)
+    asked = _Asked(manifest, None, normaliser, word_map, by or [], keywords)
+    rows = heard(manifest, model, language, window, batch_size, 1)
+    if output is not None:
+        write_jsonl(output, rows)
+    pairs = [Pair(r["id"], r["text"], r["pred_text"], r.get("speaker"), r.get("domain")) for r in rows]
+    asked.answer(pairs, None, show, html, as_json)
+
+
+def score(
+    reference: Annotated[Path, typer.Argument(help="References; or, alone, rows holding text and pred_text.")],
+    hypothesis: Annotated[Path | None, typer.Argument(help="Hypotheses with the same ids.")] = None,
+    baseline: Annotated[
+        Path | None, typer.Option("--against", help="Another system's hypotheses: a paired test is added.")
+    ] = None,
+    normaliser: NormaliserOption = "basic",
+    word_map: MapOption = None,
+    form: FormatOption = None,
+    by: ByOption = None,
+    keywords: KeywordsOption = None,
+    show: ShowOption = 0,
+    html: HtmlOption = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Score hypotheses against references: WER with its bootstrap interval, counts, CER, by domain.
+
+    Reads JSONL (NeMo), CSV and TSV with id and text, text with one utterance a line, Kaldi's text, and sclite's trn and
+    stm with ctm. Ids must be the same on both sides.
+
+    [bold]Examples[/bold]
+
+      syn2real score test/manifest.jsonl hypotheses.jsonl --normaliser english
+      syn2real score test/manifest.jsonl new.jsonl --against old.jsonl --keywords dishes.txt --html report.html
+      syn2real score reference.stm hypothesis.ctm --by speaker --json
+    """
+    from syn2real.sealing import require_absent_file
+    from syn2real.speech.transcripts import read_pairs
+
+    if html is not None:
+        require_absent_file(html, overwrite=overwrite)
+    asked = _Asked(reference, form, normaliser, word_map, by or [], keywords)
+    other = read_pairs(reference, baseline, form) if baseline else None
+    asked.answer(read_pairs(reference, hypothesis, form), other, show, html, as_json)
+
+
+def compare(
+    reference: Annotated[Path, typer.Argument(help="References.")],
+    hypotheses: Annotated[list[str], typer.Argument(help="Two or more systems: a file each, or NAME=FILE.")],
+    normaliser: NormaliserOption = "basic",
+    word_map: MapOption = None,
+    form: FormatOption = None,
+    as_json: Json = False,
+) -> None:
+    """Compare recognisers on the same recordings: every two of them, by paired bootstrap, sign flips and MAPSSWE.
+
+    p-values are corrected for the number of comparisons (Holm). Speakers are resampled where the references name them.
+
+    [bold]Examples[/bold]
+
+      syn2real compare test/manifest.jsonl base.jsonl adapted.jsonl -n english
+      syn2real compare reference.trn before=one.trn after=two.trn other=three.trn --json
+    """
+    from syn2real.errors import UserError
+    from syn2real.reports.scores import print_comparison
+    from syn2real.speech.evaluation import comparison
+    from syn2real.speech.transcripts import read_pairs
+
+    systems: dict[str, list[Pair]] = {}
+    for given in hypotheses:
+        name, separator, file = given.partition("=")
+        path = Path(file) if separator and not Path(given).exists() else Path(given)
+        name = name if path != Path(given) else path.stem
+        if name in systems:
+            raise UserError(f"two systems are called {name!r}; name them: first={path} second=…")
+        systems[name] = read_pairs(reference, path, form)
+    if len(systems) < 2:
+        raise UserError("give the hypotheses of two systems or more; `syn2real score` is for one")
+    record = comparison(systems, _normaliser(normaliser, word_map))
+    print_json(record) if as_json else print_comparison(record, console())
+
+
+class _Asked:
+    """How a system is to be scored. All that could be wrong in it is found before anything is heard."""
+
+    def __init__(
+        self,
+        reference: Path,
+        form: str | None,
+        normaliser: str,
+        word_map: Path | None,
+        by: Sequence[str],
+        keywords: Path | None,
+    ) -> None:
+        from syn2real.lines import read_lines
+        from syn2real.speech.transcripts import read_field
+
+        self.reference = reference
+        self.form = form
+        self.clean = _normaliser(normaliser, word_map)
+        self.fields = {field: read_field(reference, field, form) for field in by if field != "speaker"}
+        self.by = by
+        self.keywords = [line.strip() for _, line in read_lines(keywords)] if keywords else []
+
+    def answer(
+        self, pairs: list["Pair"], other: list["Pair"] | None, show: int, html: Path | None, as_json: bool
+    ) -> None:
+        """Score, print, and write the page where one is wanted."""
+        from syn2real.reports.scores import print_alignments, print_evaluation
+        from syn2real.speech.evaluation import evaluation, worst
+
+        groups = {field: self.fields.get(field) or _speakers(pairs) for field in self.by}
+        record = evaluation(pairs, self.clean, baseline=other, groups=groups, keywords=self.keywords)
+        if html is not None:
+            self._write_page(html, record, worst(pairs, self.clean), other)
+        if as_json:
+            print_json(record)
+            return
+        print_evaluation(record, console())
+        print_alignments(worst(pairs, self.clean)[:show], self.clean, console())
+
+    def _write_page(self, html: Path, record: dict[str, Any], shown: list["Pair"], other: list["Pair"] | None) -> None:
+        from syn2real.reports.scores_page import render_evaluation
+        from syn2real.sealing import write_text
+        from syn2real.speech.transcripts import read_recordings
+
+        others = {pair.id: pair.hypothesis for pair in other or []}
+        sounds = read_recordings(self.reference, self.form)
+        write_text(html, render_evaluation(record, shown, others, sounds, self.clean, self.reference.name))
+
+
+def _speakers(pairs: Sequence["Pair"]) -> dict[str, str]:
+    from syn2real.errors import UserError
+
+    found = {pair.id: pair.speaker for pair in pairs if pair.speaker}
+    if not found:
+        raise UserError("--by speaker: the references name no speakers")
+    return found
+
+
+def _normaliser(name: str, word_map: Path | None) -> "Normaliser":
+    from syn2real.speech.mapping import mapped
+    from syn2real.speech.normalisation import normaliser
+
+    return mapped(normaliser(name), word_map) if word_map else normaliser(name)

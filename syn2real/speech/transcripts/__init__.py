@@ -1,0 +1,5 @@
+"""Transcripts from files: references and hypotheses of any recogniser, in the forms that people keep them in."""
+
+from syn2real.speech.transcripts.reading import FORMATS, read_field, read_pairs, read_recordings, read_transcripts
+
+__all__ = ["FORMATS", "read_field", "read_pairs", "read_recordings", "read_transcripts"]

@@ -1,0 +1,37 @@
+"""Transcripts in plain text: one utterance a line, or Kaldi's ``text``, where the line begins with the id."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from syn2real.errors import UserError, at
+from syn2real.lines import read_lines
+from syn2real.speech.scoring import Transcript
+from syn2real.speech.transcripts.rows import Line, Side
+
+
+def read_plain(path: Path, side: Side) -> Iterator[Line]:
+    """One transcript a line, blank lines included; the line's number is the id."""
+    kept = dict(read_lines(path))
+    total = path.read_text(encoding="utf-8-sig").removesuffix("\n").count("\n") + 1 if kept else 0
+    for number in range(1, total + 1):
+        yield Line(number, str(number), Transcript(kept.get(number, "").strip()))
+
+
+def read_kaldi(path: Path, side: Side) -> Iterator[Line]:
+    """``utterance-id words …``, with the speakers of ``utt2spk`` where one lies beside the file."""
+    speakers = _speakers(path.with_name("utt2spk"))
+    for number, line in read_lines(path):
+        name, _, words = line.strip().partition(" ")
+        yield Line(number, name, Transcript(words.strip(), speakers.get(name)))
+
+
+def _speakers(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    found = {}
+    for number, line in read_lines(path):
+        parts = line.split()
+        if len(parts) != 2:
+            raise UserError(at(path, number, "not 'utterance-id speaker-id'; correct the line or remove the file"))
+        found[parts[0]] = parts[1]
+    return found

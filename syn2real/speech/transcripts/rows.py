@@ -1,0 +1,67 @@
+"""Transcripts in JSONL (NeMo manifests, SLURP's predictions) and in CSV or TSV with a header."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from syn2real.errors import UserError, at
+from syn2real.lines import read_jsonl
+from syn2real.speech.scoring import Transcript
+from syn2real.speech.tables import read_table
+
+Side = Literal["reference", "hypothesis"]
+_FIELDS: dict[Side, tuple[str, ...]] = {"reference": ("text",), "hypothesis": ("pred_text", "text")}
+
+
+class Line(NamedTuple):
+    """A transcript, the utterance it is of, and where it stands."""
+
+    number: int
+    id: str
+    transcript: Transcript
+
+
+def read_manifest(path: Path, side: Side) -> Iterator[Line]:
+    """The lines of a JSONL file."""
+    for number, row in read_jsonl(path):
+        yield _line(path, number, row, side)
+
+
+def read_columns(path: Path, side: Side) -> Iterator[Line]:
+    """The rows of a CSV or TSV file."""
+    for number, row in read_table(path, "id"):
+        yield _line(path, number, row, side)
+
+
+def raw_rows(path: Path, form: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Numbered rows as they are: of a table, or of JSONL."""
+    yield from read_jsonl(path) if form == "jsonl" else read_table(path, "id")
+
+
+def name_of(path: Path, number: int, row: dict[str, Any]) -> str:
+    """The utterance's id: the field ``id``, else the audio path without its suffix, as a corpus names one without."""
+    name = row.get("id")
+    recording = row.get("audio_filepath") or row.get("file")  # SLURP's predictions name the recording's file
+    if name is None and isinstance(recording, str):
+        name = str(Path(recording).with_suffix(""))
+    if not isinstance(name, str) or not name:
+        raise UserError(at(path, number, "no 'id' (a string) and no 'audio_filepath' to name the utterance by"))
+    return name
+
+
+def _line(path: Path, number: int, row: dict[str, Any], side: Side) -> Line:
+    name = name_of(path, number, row)
+    wanted = next((known for known in _FIELDS[side] if row.get(known) is not None), None)
+    if wanted is None:
+        options = " or ".join(repr(known) for known in _FIELDS[side])
+        raise UserError(
+            at(path, number, f"no {options} for {name!r}; give every {side} its text, if only an empty one")
+        )
+    if not isinstance(row[wanted], str):
+        raise UserError(at(path, number, f"field {wanted!r} must be a string, not {str(row[wanted])[:40]}"))
+    return Line(number, name, Transcript(row[wanted], _label(row, "speaker"), _label(row, "domain")))
+
+
+def _label(row: dict[str, Any], name: str) -> str | None:
+    value = row.get(name)
+    return None if value in (None, "") else str(value)

@@ -1,0 +1,144 @@
+"""The forms of NIST's sclite: ``trn``, a transcript a line, and ``stm`` with ``ctm``, segments and timed words.
+
+Their layout is described in the documentation of SCTK. Of alternations, ``{first / second}``, the first is taken;
+``@`` is no word. Comments begin with ``;;``.
+"""
+
+import re
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from syn2real.errors import UserError, at
+from syn2real.lines import read_lines
+from syn2real.progress import say
+from syn2real.speech.scoring import Transcript
+from syn2real.speech.transcripts.rows import Line, Side
+
+IGNORED = "IGNORE_TIME_SEGMENT_IN_SCORING"
+_ALTERNATION = re.compile(r"\{([^{}/]*)/[^{}]*\}")
+_ENDING_ID = re.compile(r"\(([^()\s]+)\)\s*$")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of a recording and what is said in it; times in seconds."""
+
+    line: int
+    id: str
+    channel: tuple[str, str]  # recording, and channel of it
+    begin: float
+    end: float
+    transcript: Transcript
+    scored: bool
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word and the middle of its time, in seconds."""
+
+    text: str
+    middle: float
+
+
+def read_trn(path: Path, side: Side) -> Iterator[Line]:
+    """``words … (speaker-utterance)``: the speaker is what stands before the first dash or underscore of the id."""
+    for number, line in _content(path):
+        found = _ENDING_ID.search(line)
+        if found is None:
+            raise UserError(at(path, number, "no utterance id in round brackets at the line's end, as trn has it"))
+        name = found[1]
+        speaker = re.split(r"[-_]", name)[0] if re.search(r"[-_]", name) else None
+        yield Line(number, name, Transcript(_words(line[: found.start()]), speaker))
+
+
+def read_stm(path: Path, side: Side) -> Iterator[Line]:
+    """The segments that are scored; the id is made of the recording, the channel and the times."""
+    for segment in segments(path):
+        if segment.scored:
+            yield Line(segment.line, segment.id, segment.transcript)
+
+
+def segments(path: Path) -> list[Segment]:
+    """``recording channel speaker begin end [<labels>] words …`` of every line."""
+    found = []
+    for number, line in _content(path):
+        fields = line.split(maxsplit=5)
+        if len(fields) < 5:
+            problem = "fewer than five fields; a line of stm is: recording channel speaker begin end [<labels>] words"
+            raise UserError(at(path, number, problem))
+        recording, channel, speaker, *times = fields[:5]
+        begin, end = (_seconds(path, number, text) for text in times)
+        words = fields[5] if len(fields) > 5 else ""
+        if words.startswith("<") and ">" in words:
+            words = words.partition(">")[2]
+        scored = words.strip().upper() != IGNORED
+        name = f"{recording}-{channel}-{begin:.2f}-{end:.2f}"
+        transcript = Transcript(_words(words) if scored else "", speaker)
+        found.append(Segment(number, name, (recording, channel), begin, end, transcript, scored))
+    return found
+
+
+def read_ctm(path: Path) -> dict[tuple[str, str], list[Word]]:
+    """``recording channel begin duration word [confidence]``: the words of each recording's channel, by time."""
+    found: defaultdict[tuple[str, str], list[Word]] = defaultdict(list)
+    for number, line in _content(path):
+        fields = line.split()
+        if len(fields) not in (5, 6):
+            problem = "not five or six fields; a line of ctm is: recording channel begin duration word [confidence]"
+            raise UserError(at(path, number, problem))
+        begin, duration = (_seconds(path, number, text) for text in fields[2:4])
+        if fields[4] != "@":
+            found[fields[0], fields[1]].append(Word(fields[4], begin + duration / 2))
+    return {channel: sorted(words, key=lambda word: word.middle) for channel, words in found.items()}
+
+
+def hypotheses_of(references: Path, hypotheses: Path) -> dict[str, Transcript]:
+    """The words of a ctm file, each in the stm segment that its middle falls into, by the segments' ids.
+
+    Raises `UserError` for a recording of which the references have no segment. Words between segments are not scored,
+    and said.
+    """
+    places = segments(references)
+    known = {segment.channel for segment in places}
+    heard = read_ctm(hypotheses)
+    strange = sorted(set(heard) - known)
+    if strange:
+        name = " ".join(strange[0])
+        raise UserError(f"{hypotheses}: recording and channel {name!r} are in no segment of {references}")
+    by_channel: defaultdict[tuple[str, str], list[Segment]] = defaultdict(list)
+    for segment in places:
+        by_channel[segment.channel].append(segment)
+    words: dict[str, list[str]] = {segment.id: [] for segment in places}
+    outside = 0
+    for channel, found in heard.items():
+        ordered = sorted(by_channel[channel], key=lambda segment: segment.begin)
+        begins = [segment.begin for segment in ordered]
+        for word in found:
+            place = bisect_right(begins, word.middle) - 1
+            if place < 0 or word.middle > ordered[place].end:
+                outside += 1
+            else:
+                words[ordered[place].id].append(word.text)
+    if outside:
+        say(f"{hypotheses}: {outside} words lie in no segment of {references} and are not scored")
+    return {segment.id: Transcript(" ".join(words[segment.id])) for segment in places if segment.scored}
+
+
+def _content(path: Path) -> Iterator[tuple[int, str]]:
+    return ((number, line.strip()) for number, line in read_lines(path) if not line.lstrip().startswith(";;"))
+
+
+def _words(text: str) -> str:
+    while (simpler := _ALTERNATION.sub(r"\1", text)) != text:  # they may be nested
+        text = simpler
+    return " ".join(word for word in text.split() if word != "@")
+
+
+def _seconds(path: Path, number: int, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise UserError(at(path, number, f"{text!r} is no time in seconds")) from error
