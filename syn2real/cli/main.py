@@ -5,7 +5,7 @@ import sys
 import typer
 
 from syn2real import __version__
-from syn2real.cli import adapt, augment, corpus, doctor, merge, recogniser, scoring, synthesis, vector, voices
+from syn2real.cli import adapt, augment, check, corpus, doctor, merge, recogniser, scoring, synthesis, vector, voices
 from syn2real.errors import NotInstalled, UserError
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ scoring.add_to(app)
 merge.add_to(app)
 voices.add_to(app)
 augment.add_to(app)
+check.add_to(app)
 doctor.add_to(app)
 app.add_typer(vector.app, name="vector")
 app.add_typer(corpus.app, name="corpus")

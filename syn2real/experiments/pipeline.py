@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from syn2real.experiments.recipe import SynthesisRecipe, TrainingRecipe
 from syn2real.experiments.stages import Stage, Workspace
-from syn2real.hashing import sha256_file, sha256_json
+from syn2real.hashing import sha256_json
 from syn2real.lines import read_jsonl, write_jsonl
 from syn2real.merge import Checkpoint, TaskVector, Term, write
 from syn2real.merge.groups import groups_of
 from syn2real.speech.corpus import MANIFEST, Corpus, Sentence
 from syn2real.speech.engines import by_content, configured
+from syn2real.speech.pretrained import model_key
 from syn2real.speech.synthesis import Cast, SynthesisSettings, synthesize
 from syn2real.speech.training import TrainingSettings
 
@@ -290,12 +291,6 @@ def require_voices(recipe: SynthesisRecipe, language: str) -> None:
     for name, given in (recipe.options or {}).items():
         configured(name, given)
     Cast.choose(synthesis_settings(recipe, 1, language))
-
-
-def model_key(directory: Path) -> str:
-    """A hash of a model's weights and settings."""
-    names = sorted(p for p in directory.iterdir() if p.suffix in (".safetensors", ".json", ".bin"))
-    return sha256_json([[path.name, sha256_file(path)] for path in names])
 
 
 def _moves(scale: Scale) -> bool:

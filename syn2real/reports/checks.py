@@ -1,0 +1,109 @@
+"""The report of a check: a table of voices for the terminal, and the same as a picture."""
+
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from syn2real.lines import write_jsonl
+from syn2real.reports.drawing import FAINT, LINE, figure_of, png, style
+from syn2real.reports.wording import bounds, percent
+from syn2real.sealing import sealed_file, write_text
+
+RECORD, PICTURE, REJECTED = "check.json", "check.png", "rejected.jsonl"
+_SHOWN = 10  # rejected clips in the terminal; all are in the JSON
+_DRAWN = 40  # groups in the picture, the worst heard
+_BAR, _BAD = "#1f5fa8", "#c0392b"
+
+
+def print_check(record: dict[str, Any], title: str, console: Console) -> None:
+    """Print the table of voices, what was rejected, and how often each reason occurred."""
+    table = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    table.add_column(record["by"])
+    heard = record["all"]["cer"] is not None
+    for name in ("clips", "min", "s/letter", *(("CER", "interval") if heard else ()), "rejected", "flagged"):
+        table.add_column(name, justify="right")
+    groups = record["groups"]
+    for row in groups:
+        table.add_row(escape(row[record["by"]]), *_cells(row, heard))
+    if len(groups) > 1:
+        table.add_row("all", *_cells(record["all"], heard), style="bold")
+    console.print(table)
+    if heard:
+        about = f"heard by {record['recogniser']} · normaliser {record['normaliser']} · intervals resample clips"
+        console.print(about, style="dim", markup=False, highlight=False)
+    for kept, counts in record["reasons"].items():
+        if counts:
+            listed = ", ".join(f"{kind} {count}" for kind, count in sorted(counts.items()))
+            console.print(f"{kept}: {listed}", markup=False, highlight=False)
+    for clip in record["rejected"][:_SHOWN]:
+        reasons = "; ".join(reason["says"] for reason in clip["reasons"])
+        console.print(f"  {clip['id']} ({clip['text'][:60]!r}): {reasons}", markup=False, highlight=False)
+    if len(record["rejected"]) > _SHOWN:
+        console.print(f"  … and {len(record['rejected']) - _SHOWN} more; --json or --output lists all", highlight=False)
+
+
+def write_check(record: dict[str, Any], directory: Path) -> None:
+    """Write the figures, the rejected clips and the picture, each file whole or not at all."""
+    import json
+
+    picture = draw_check(record)
+    write_text(directory / RECORD, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    write_jsonl(directory / REJECTED, record["rejected"])
+    with sealed_file(directory / PICTURE) as partial:
+        partial.write_bytes(picture)
+
+
+def draw_check(record: dict[str, Any]) -> bytes:
+    """PNG: each voice's pace, and its CER with interval where clips were heard; the worst heard on top."""
+    by, heard = record["by"], record["all"]["cer"] is not None
+    groups = sorted(record["groups"], key=lambda row: (row["cer"] or 0, row["seconds_per_letter"] or 0), reverse=True)
+    left_out = len(groups) - _DRAWN
+    groups = groups[:_DRAWN]
+    places = range(len(groups))
+    with style():
+        figure = figure_of(8.4, 1.3 + 0.24 * len(groups))
+        panels = figure.subplots(1, 2 if heard else 1, sharey=True, squeeze=False)[0]
+        if heard:
+            rates = panels[0]
+            cers = [100 * (row["cer"] or 0) for row in groups]
+            rates.barh(places, cers, color=_BAR, height=0.62)
+            for place, row in zip(places, groups, strict=True):
+                if row["ci_low"] is not None:
+                    rates.hlines(place, 100 * row["ci_low"], 100 * row["ci_high"], color=FAINT, linewidth=1.4)
+            rates.set_xlabel("CER of the round trip, %")
+        paces = panels[-1]
+        known = [(place, row["seconds_per_letter"]) for place, row in enumerate(groups) if row["seconds_per_letter"]]
+        paces.plot([1000 * pace for _, pace in known], [place for place, _ in known], "o", color=_BAR, markersize=5)
+        paces.set_xlim(left=0)
+        paces.set_xlabel("median pace, ms a letter")
+        for place, row in zip(places, groups, strict=True):
+            if row["rejected"]:
+                said = f"{row['rejected']} of {row['clips']} rejected"
+                paces.annotate(
+                    said, (1, place), xycoords=("axes fraction", "data"), ha="right", va="center", color=_BAD
+                )
+        panels[0].set_yticks(places, [row[by][:40] for row in groups])
+        panels[0].invert_yaxis()
+        for panel in panels:
+            panel.grid(axis="x", color=LINE, linewidth=0.6)
+            panel.set_axisbelow(True)
+        more = f", the {_DRAWN} worst heard of {_DRAWN + left_out}" if left_out > 0 else ""
+        panels[0].set_title(f"{record['all']['clips']} clips by {by}{more}")
+        return png(figure)
+
+
+def _cells(row: dict[str, Any], heard: bool) -> list[str]:
+    pace = row["seconds_per_letter"]
+    rate = [percent(row["cer"]) if row["cer"] is not None else "–", bounds(row["ci_low"], row["ci_high"])]
+    return [
+        str(row["clips"]),
+        f"{row['minutes']:.1f}",
+        f"{pace:.3f}" if pace else "–",
+        *(rate if heard else []),
+        str(row["rejected"] or "–"),
+        str(row["flagged"] or "–"),
+    ]
