@@ -21,6 +21,7 @@ EXTRAS = {
     "matplotlib": "speech",
     "jinja2": "speech",
     "whisper_normalizer": "speech",
+    "num2words": "speech",
     "peft": "lora",
     "gguf": "gguf",
 }

@@ -5,7 +5,20 @@ import sys
 import typer
 
 from syn2real import __version__
-from syn2real.cli import adapt, augment, check, corpus, doctor, merge, recogniser, scoring, synthesis, vector, voices
+from syn2real.cli import (
+    adapt,
+    augment,
+    check,
+    corpus,
+    doctor,
+    merge,
+    recogniser,
+    scoring,
+    synthesis,
+    text,
+    vector,
+    voices,
+)
 from syn2real.errors import NotInstalled, UserError
 
 app = typer.Typer(
@@ -39,6 +52,7 @@ check.add_to(app)
 doctor.add_to(app)
 app.add_typer(vector.app, name="vector")
 app.add_typer(corpus.app, name="corpus")
+app.add_typer(text.app, name="text")
 
 
 def main() -> None:

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from syn2real.speech.normalisation import Normaliser
     from syn2real.speech.scoring import Pair
 
-NormaliserOption = Annotated[str, typer.Option("--normaliser", "-n", help="none, basic or english; on both sides.")]
+NormaliserOption = Annotated[
+    str, typer.Option("--normaliser", "-n", help="none, basic, english or spoken-LANGUAGE; on both sides.")
+]
 MapOption = Annotated[
     Path | None, typer.Option("--map", help="Words that count as equal, after the normaliser: lines like okay => ok.")
 ]

@@ -2,7 +2,8 @@
 
 `none` leaves case and punctuation as they are. `basic` is Whisper's for every language: lower case, no
 punctuation or symbols, no text in brackets; accents are kept, as they are letters. `english` also undoes
-contractions, writes numbers as digits and British spelling as American.
+contractions, writes numbers as digits and British spelling as American. `spoken-es` (or any other language) puts
+numbers, signs and abbreviations in that language's words first, by the rule that labels synthetic speech.
 """
 
 import importlib.util
@@ -14,7 +15,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from syn2real.errors import NotInstalled, UserError, did_you_mean
+from syn2real.speech.verbalisation import VERSION, bare, verbalise
+from syn2real.speech.verbalisation.languages import TABLES, grammar
 
+SPOKEN = "spoken-"  # and a language
 _SPELLING_PACKAGE = "whisper-normalizer"  # carries OpenAI's english.json, byte for byte, and needs no torch
 
 
@@ -35,15 +39,17 @@ class Normaliser:
 
 
 def names() -> list[str]:
-    """The normalisers there are."""
-    return sorted(_MAKERS)
+    """The normalisers there are; of those that speak, the languages with more than numbers."""
+    return sorted([*_MAKERS, *(SPOKEN + language for language in TABLES)])
 
 
 @cache
 def normaliser(name: str) -> Normaliser:
     """The normaliser called ``name``. Raises `UserError` for an unknown name, `NotInstalled` for a missing package."""
+    if name.startswith(SPOKEN) and grammar(name.removeprefix(SPOKEN)) is not None:
+        return _spoken(name)
     if name not in _MAKERS:
-        raise UserError(f"unknown normaliser {name!r}{did_you_mean(name, _MAKERS)}")
+        raise UserError(f"unknown normaliser {name!r}{did_you_mean(name, names())}")
     return _MAKERS[name]()
 
 
@@ -63,6 +69,12 @@ def _english() -> Normaliser:
     from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
     return Normaliser("english", label, EnglishTextNormalizer(_spelling()))
+
+
+def _spoken(name: str) -> Normaliser:
+    basic, language = _basic(), name.removeprefix(SPOKEN)
+    label = f"{basic.version}, {_installed('num2words')}, rules {VERSION}"
+    return Normaliser(name, label, lambda text: basic(bare(verbalise(text, language).text)))
 
 
 _MAKERS: dict[str, Callable[[], Normaliser]] = {"none": _none, "basic": _basic, "english": _english}
