@@ -142,15 +142,16 @@ def _keywords(rows: Sequence[Aligned], keywords: Sequence[str], clean: Normalise
     return row(found.total) | {"ci_low": found.low, "ci_high": found.high, "words": [row(w) for w in found.words]}
 
 
-def _changed(rows: Sequence[Aligned], before: Sequence[Aligned]) -> dict[str, list[list[Any]]]:
+def _changed(rows: Sequence[Aligned], before: Sequence[Aligned]) -> dict[str, list[Any]]:
     """The words that are found more often than by the baseline, and those less often: word, said, found, found before.
 
     They are picked by what they show, so they say where the systems differ and not by how much.
     """
     now, then = word_recall(rows), word_recall(before)
-    changes = [[word, said, found, then[word][1]] for word, (said, found) in now.items()]
-    gained = sorted((c for c in changes if c[2] > c[3]), key=lambda c: (c[3] - c[2], c[0]))
-    lost = sorted((c for c in changes if c[2] < c[3]), key=lambda c: (c[2] - c[3], c[0]))
+    by_change = sorted(now, key=lambda word: (then[word][1] - now[word][1], word))
+    rows_of = {word: [word, *now[word], then[word][1]] for word in by_change}
+    gained = [rows_of[word] for word in by_change if now[word][1] > then[word][1]]
+    lost = [rows_of[word] for word in reversed(by_change) if now[word][1] < then[word][1]]
     return {"gained": gained[:MOST], "lost": lost[:MOST]}
 
 

@@ -1,13 +1,14 @@
 """Reading transcripts in whatever form they are, and joining references with hypotheses."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from syn2real.errors import UserError, at, did_you_mean
 from syn2real.speech.scoring import Pair, Transcript, pair_up
 from syn2real.speech.transcripts.plain import read_kaldi, read_plain
 from syn2real.speech.transcripts.rows import Line, Side, name_of, raw_rows, read_columns, read_manifest
-from syn2real.speech.transcripts.sclite import hypotheses_of, read_stm, read_trn
+from syn2real.speech.transcripts.sclite import hypotheses_of, nearest, read_stm, read_trn
 
 Reader = Callable[[Path, Side], Iterator[Line]]
 _READERS: dict[str, Reader] = {
@@ -20,6 +21,7 @@ _READERS: dict[str, Reader] = {
     "stm": read_stm,
 }
 FORMATS = (*_READERS, "ctm")
+ALTERNATING = ("trn", "stm")  # whose references may leave a choice
 ROWS = ("jsonl", "csv", "tsv")  # whose lines have fields
 _SUFFIXES = {".jsonl": "jsonl", ".json": "jsonl"} | {f".{name}": name for name in ("csv", "tsv", "trn", "stm", "ctm")}
 
@@ -47,14 +49,9 @@ def read_transcripts(path: Path, side: Side = "reference", form: str | None = No
     found = format_of(path, form)
     if found == "ctm":
         raise UserError(f"{path}: ctm is a list of timed words; it can be scored against references in stm")
-    transcripts: dict[str, Transcript] = {}
-    first: dict[str, int] = {}
-    for number, name, transcript in _READERS[found](path, side):
-        if name in transcripts:
-            raise UserError(at(path, number, f"duplicate id {name!r} (first on line {first[name]}); give each its own"))
-        transcripts[name], first[name] = transcript, number
-    if not transcripts:
-        raise UserError(f"{path}: holds no transcripts")
+    transcripts = _read(path, found, side)
+    if found in ALTERNATING:
+        return {name: replace(said, text=nearest(said.text, "")) for name, said in transcripts.items()}
     return transcripts
 
 
@@ -67,12 +64,13 @@ def read_pairs(references: Path, hypotheses: Path | None = None, form: str | Non
     if hypotheses is None:
         return _both(references, form)
     forms = format_of(references, form), format_of(hypotheses, form)
-    said = read_transcripts(references, "reference", form)
+    for path in (references, hypotheses):
+        if not path.is_file():
+            raise UserError(f"{path}: no such file")
+    if forms[0] == "ctm" or (forms[1] == "ctm" and forms[0] != "stm"):
+        raise UserError(f"{references}: a ctm file is scored against references in stm, which have times")
+    said = _read(references, forms[0], "reference")
     if forms[1] == "ctm":
-        if forms[0] != "stm":
-            raise UserError(f"{references}: a ctm file is scored against references in stm, which have times")
-        if not hypotheses.is_file():
-            raise UserError(f"{hypotheses}: no such file")
         heard = hypotheses_of(references, hypotheses)
     else:
         heard = read_transcripts(hypotheses, "hypothesis", form)
@@ -82,9 +80,25 @@ def read_pairs(references: Path, hypotheses: Path | None = None, form: str | Non
             "plain text is joined line by line: write an empty line for an empty transcript"
         )
     try:
-        return pair_up(said, heard)
+        pairs = pair_up(said, heard)
     except UserError as error:
         raise UserError(f"{hypotheses}: {error}") from error
+    if forms[0] in ALTERNATING:
+        return [replace(pair, reference=nearest(pair.reference, pair.hypothesis)) for pair in pairs]
+    return pairs
+
+
+def _read(path: Path, form: str, side: Side) -> dict[str, Transcript]:
+    """The transcripts as they stand, alternations and all."""
+    transcripts: dict[str, Transcript] = {}
+    first: dict[str, int] = {}
+    for number, name, transcript in _READERS[form](path, side):
+        if name in transcripts:
+            raise UserError(at(path, number, f"duplicate id {name!r} (first on line {first[name]}); give each its own"))
+        transcripts[name], first[name] = transcript, number
+    if not transcripts:
+        raise UserError(f"{path}: holds no transcripts")
+    return transcripts
 
 
 def read_field(path: Path, field: str, form: str | None = None) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The forms of NIST's sclite: ``trn``, a transcript a line, and ``stm`` with ``ctm``, segments and timed words.
 
-Their layout is described in the documentation of SCTK. Of alternations, ``{first / second}``, the first is taken;
-``@`` is no word. Comments begin with ``;;``.
+Their layout is described in the documentation of SCTK. A reference may hold alternations, ``{um / uh / @}``: the one
+nearest to what was heard is what was said. ``@`` is no word. Comments begin with ``;;``.
 """
 
 import re
@@ -17,8 +17,9 @@ from syn2real.progress import say
 from syn2real.speech.scoring import Transcript
 from syn2real.speech.transcripts.rows import Line, Side
 
+COMBINED = 6  # alternations of one utterance that are tried in all combinations
 IGNORED = "IGNORE_TIME_SEGMENT_IN_SCORING"
-_ALTERNATION = re.compile(r"\{([^{}/]*)/[^{}]*\}")
+_ALTERNATION = re.compile(r"\{([^{}]*)\}")  # the innermost, for they may be nested
 _ENDING_ID = re.compile(r"\(([^()\s]+)\)\s*$")
 
 
@@ -51,7 +52,7 @@ def read_trn(path: Path, side: Side) -> Iterator[Line]:
             raise UserError(at(path, number, "no utterance id in round brackets at the line's end, as trn has it"))
         name = found[1]
         speaker = re.split(r"[-_]", name)[0] if re.search(r"[-_]", name) else None
-        yield Line(number, name, Transcript(_words(line[: found.start()]), speaker))
+        yield Line(number, name, Transcript(line[: found.start()], speaker))
 
 
 def read_stm(path: Path, side: Side) -> Iterator[Line]:
@@ -76,7 +77,7 @@ def segments(path: Path) -> list[Segment]:
             words = words.partition(">")[2]
         scored = words.strip().upper() != IGNORED
         name = f"{recording}-{channel}-{begin:.2f}-{end:.2f}"
-        transcript = Transcript(_words(words) if scored else "", speaker)
+        transcript = Transcript(words if scored else "", speaker)
         found.append(Segment(number, name, (recording, channel), begin, end, transcript, scored))
     return found
 
@@ -123,8 +124,43 @@ def hypotheses_of(references: Path, hypotheses: Path) -> dict[str, Transcript]:
             else:
                 words[ordered[place].id].append(word.text)
     if outside:
-        say(f"{hypotheses}: {outside} words lie in no segment of {references} and are not scored")
+        say(f"{hypotheses}: words that lie in no segment of {references} and are not scored: {outside}")
     return {segment.id: Transcript(" ".join(words[segment.id])) for segment in places if segment.scored}
+
+
+def nearest(reference: str, hypothesis: str) -> str:
+    """The words of a reference, of its alternations those that leave the fewest errors; of equals the first.
+
+    All combinations are tried of up to `COMBINED` alternations, of more one after the other from the left.
+
+    >>> nearest("i've { um / uh / @ } seen it", "i've uh seen it")
+    "i've uh seen it"
+    """
+    import jiwer
+
+    heard = " ".join(hypothesis.casefold().split())
+
+    def errors(text: str) -> int:
+        said = _words(_ALTERNATION.sub(lambda found: found[1].split("/")[0], text)).casefold()
+        if not said:
+            return len(heard.split())
+        counts = jiwer.process_words(said, heard)
+        return int(counts.substitutions + counts.deletions + counts.insertions)
+
+    while (found := _choices(reference)) is not None:
+        if reference.count("{") <= COMBINED:
+            while any("{" in text for text in found):
+                found = [choice for text in found for choice in _choices(text) or [text]]
+        reference = min(found, key=errors)
+    return _words(reference)
+
+
+def _choices(text: str) -> list[str] | None:
+    """A text with the first innermost alternation settled, once in each way; None where there is no alternation."""
+    found = _ALTERNATION.search(text)
+    if found is None:
+        return None
+    return [f"{text[: found.start()]} {choice} {text[found.end() :]}" for choice in found[1].split("/")]
 
 
 def _content(path: Path) -> Iterator[tuple[int, str]]:
@@ -132,8 +168,6 @@ def _content(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _words(text: str) -> str:
-    while (simpler := _ALTERNATION.sub(r"\1", text)) != text:  # they may be nested
-        text = simpler
     return " ".join(word for word in text.split() if word != "@")
 
 

@@ -1,0 +1,60 @@
+"""What is said of one system and of several, against independent counts."""
+
+import jiwer
+import pytest
+
+from syn2real.errors import UserError
+from syn2real.speech.evaluation import comparison, evaluation, worst
+from syn2real.speech.normalisation import normaliser
+from syn2real.speech.scoring import Pair
+from syn2real.speech.statistics import holm
+
+SAID = ["the cat sat on the mat", "two pizzas please", "hello there", "good morning to you all", "yes"]
+GOOD = ["the cat sat on a mat", "two pizzas please", "hello there", "good morning to all", "yes yes"]
+BAD = ["a cat sat on mat", "two pizza peas", "hello dear", "good to you", "guess"]
+FAIR = ["the cat sat on the mat", "two pizza please", "hello dear", "good morning you", "yes"]
+SPEAKERS = ["anna", "ben", "anna", "carl", "ben"]
+
+
+def pairs(heard):
+    rows = zip(SAID, heard, SPEAKERS, strict=True)
+    return [Pair(str(n), said, text, speaker) for n, (said, text, speaker) in enumerate(rows)]
+
+
+def test_rates_are_those_of_jiwer():
+    record, theirs = evaluation(pairs(BAD), "none"), jiwer.process_words(SAID, BAD)
+    assert record["wer"] == pytest.approx(theirs.wer)
+    assert record["mer"] == pytest.approx(theirs.mer)
+    assert record["wil"] == pytest.approx(theirs.wil)
+    assert record["cer"] == pytest.approx(jiwer.cer(SAID, BAD))
+    assert record["sentence_error"] == 1.0 and evaluation(pairs(GOOD), "none")["sentence_error"] == 0.6
+
+
+def test_groups_split_the_words():
+    of = {str(n): "long" if len(text) > 12 else "short" for n, text in enumerate(SAID)}
+    record = evaluation(pairs(BAD), "none", groups={"length": of})
+    groups = record["groups"]["length"]
+    assert {name: part["words"] for name, part in groups.items()} == {"long": 14, "short": 3}
+    assert sum(part["counts"]["substitutions"] for part in groups.values()) == record["counts"]["substitutions"]
+
+
+def test_against_another_system_words_and_keywords_are_set_side_by_side():
+    record = evaluation(pairs(GOOD), "none", baseline=pairs(BAD), keywords=["pizzas", "mat", "morning"])
+    assert record["keywords"]["found"] == 3 and record["paired"]["keywords"]["found"] == 1
+    assert ["pizzas", 1, 1, 0] in record["words_changed"]["gained"]
+    assert [row[0] for row in record["words_changed"]["lost"]] == ["you"]
+    assert record["paired"]["difference"] < 0 and record["paired"]["flip_p"] == 0.25  # all three speakers, of 8 signs
+
+
+def test_every_two_systems_are_compared_and_corrected():
+    record = comparison({"good": pairs(GOOD), "bad": pairs(BAD), "fair": pairs(FAIR)}, "none")
+    assert [(test["a"], test["b"]) for test in record["pairs"]] == [("good", "bad"), ("good", "fair"), ("bad", "fair")]
+    for name in ("p", "flip_p", "mapsswe_p"):
+        assert [t[f"{name}_holm"] for t in record["pairs"]] == holm([t[name] for t in record["pairs"]])
+    with pytest.raises(UserError, match="different utterances"):
+        comparison({"good": pairs(GOOD), "part": pairs(BAD)[:3]}, "none")
+
+
+def test_the_worst_come_first_and_the_right_not_at_all():
+    shown = worst(pairs(GOOD), normaliser("none"))
+    assert [pair.id for pair in shown] == ["4", "3", "0"]

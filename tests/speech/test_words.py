@@ -1,0 +1,77 @@
+"""Which words are confused, and how many of those that matter are found."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syn2real.errors import UserError
+from syn2real.speech.normalisation import normaliser
+from syn2real.speech.scoring import Pair, score
+from syn2real.speech.words import KeywordCount, aligned, confusions, keyword_recall, word_recall
+
+NONE = normaliser("none")
+PAIRS = [
+    Pair("1", "a pizza margherita please", "a pizza margarita please", "anna"),
+    Pair("2", "pizza margherita and cola", "pizza margherita and cola cola", "ben"),
+    Pair("3", "one cola", "one", "ben"),
+    Pair("4", "tea", "pizza margherita", "carl"),
+]
+
+
+def counts(keywords, pairs=PAIRS):
+    found = keyword_recall(list(aligned(pairs, NONE)), keywords, NONE)
+    return {word.keyword: word for word in found.words}
+
+
+def test_a_phrase_is_found_whole_or_not_at_all():
+    found = counts(["pizza margherita", "cola", "pizza"])
+    assert found["pizza margherita"] == KeywordCount("pizza margherita", said=2, found=1, invented=1)
+    assert found["cola"] == KeywordCount("cola", said=2, found=1, invented=1)
+    assert found["pizza"] == KeywordCount("pizza", said=2, found=2, invented=1)
+    assert found["cola"].recall == 0.5 and found["cola"].precision == 0.5
+
+
+def test_words_between_break_a_phrase():
+    assert counts(["big cat"], [Pair("1", "a big cat", "a big black cat")])["big cat"].found == 0
+
+
+def test_the_interval_draws_speakers():
+    rows = list(aligned(PAIRS, NONE))
+    found = keyword_recall(rows, ["cola", "pizza"], NONE)
+    assert found.total == KeywordCount("all", 4, 3, 2)
+    assert found.low <= found.total.recall <= found.high
+    assert (found.low, found.high) == (pytest.approx(2 / 3), 1.0)  # anna finds hers, ben two of three, carl says none
+
+
+def test_keywords_are_normalised_as_the_texts_are():
+    basic = normaliser("basic")
+    rows = list(aligned([Pair("1", "Crème brûlée!", "crème brûlée")], basic))
+    assert keyword_recall(rows, ["CRÈME BRÛLÉE"], basic).total.found == 1
+
+
+def test_keywords_that_are_never_said_are_pointed_out():
+    with pytest.raises(UserError, match="spelt as the references"):
+        counts(["lasagne"])
+
+
+def test_confusions_count_each_kind():
+    found = confusions(aligned(PAIRS, NONE))
+    assert found.substitutions[("margherita", "margarita")] == 1
+    assert found.deletions == {"cola": 1}
+    assert sum(found.insertions.values()) == 2
+
+
+words = st.lists(st.sampled_from("abcd"), max_size=8).map(" ".join)
+
+
+@given(st.lists(st.tuples(words, words), min_size=1, max_size=6))
+def test_the_words_add_up_to_the_scores(texts):
+    pairs = [Pair(str(place), said, heard) for place, (said, heard) in enumerate(texts)]
+    rows = list(aligned(pairs, NONE))
+    total, found = score(pairs).total, confusions(rows)
+    assert sum(found.substitutions.values()) == total.substitutions
+    assert sum(found.deletions.values()) == total.deletions
+    assert sum(found.insertions.values()) == total.insertions + total.empty_insertions
+    recall = word_recall(rows)
+    assert sum(said for said, _ in recall.values()) == total.words
+    assert sum(hits for _, hits in recall.values()) == total.hits

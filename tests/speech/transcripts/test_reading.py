@@ -1,0 +1,55 @@
+"""The form of a file is told by its name or given, and fields beside the text can be read."""
+
+import pytest
+
+from syn2real.errors import UserError
+from syn2real.speech.scoring import Transcript
+from syn2real.speech.transcripts import read_field, read_pairs, read_recordings, read_transcripts
+
+
+def test_kaldis_text_has_ids_and_its_speakers_beside_it(tmp_path):
+    (tmp_path / "text").write_text("anna-1 good morning\nben-1\n")
+    (tmp_path / "utt2spk").write_text("anna-1 anna\nben-1 ben\n")
+    assert read_transcripts(tmp_path / "text") == {
+        "anna-1": Transcript("good morning", "anna"),
+        "ben-1": Transcript("", "ben"),
+    }
+    (tmp_path / "utt2spk").write_text("anna-1\n")
+    with pytest.raises(UserError, match=r"utt2spk:1: not 'utterance-id speaker-id'"):
+        read_transcripts(tmp_path / "text")
+
+
+def test_a_form_can_be_given(tmp_path):
+    (tmp_path / "hyp.txt").write_text("anna-1 good morning\n")
+    assert list(read_transcripts(tmp_path / "hyp.txt", "hypothesis", "kaldi")) == ["anna-1"]
+    assert list(read_transcripts(tmp_path / "hyp.txt", "hypothesis")) == ["1"]
+    with pytest.raises(UserError, match=r"--format kaldy: unknown \(did you mean 'kaldi'\?\)"):
+        read_transcripts(tmp_path / "hyp.txt", "hypothesis", "kaldy")
+
+
+def test_slurps_predictions_are_named_by_their_file(tmp_path):
+    (tmp_path / "ref.jsonl").write_text('{"audio_filepath": "audio-1.flac", "text": "play jazz"}\n')
+    row = '{"scenario": "play", "action": "music", "entities": [], "text": "play chess", "file": "audio-1.flac"}\n'
+    (tmp_path / "hyp.jsonl").write_text(row)
+    (pair,) = read_pairs(tmp_path / "ref.jsonl", tmp_path / "hyp.jsonl")
+    assert (pair.id, pair.hypothesis) == ("audio-1", "play chess")
+
+
+def test_fields_of_rows(tmp_path):
+    table = tmp_path / "ref.csv"
+    table.write_text("id,text,gender\n1,a,f\n2,b,m\n")
+    assert read_field(table, "gender") == {"1": "f", "2": "m"}
+    with pytest.raises(UserError, match=r"ref.csv:2: no 'gendre' \(did you mean 'gender'\?\)"):
+        read_field(table, "gendre")
+    (tmp_path / "ref.txt").write_text("a\nb\n")
+    with pytest.raises(UserError, match="only JSONL, CSV and TSV have fields"):
+        read_field(tmp_path / "ref.txt", "gender")
+
+
+def test_recordings_are_those_that_are_there(tmp_path):
+    (tmp_path / "1.flac").write_bytes(b"flac")
+    rows = '{"audio_filepath": "1.flac", "text": "a"}\n{"audio_filepath": "2.flac", "text": "b"}\n'
+    (tmp_path / "ref.jsonl").write_text(rows)
+    assert read_recordings(tmp_path / "ref.jsonl") == {"1": str(tmp_path / "1.flac")}
+    (tmp_path / "text").write_text("1 a\n")
+    assert read_recordings(tmp_path / "text") == {}

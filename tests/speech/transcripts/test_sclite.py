@@ -1,0 +1,108 @@
+"""The forms of sclite: what is said where, by whom, and which of several readings counts."""
+
+import pytest
+
+from syn2real.errors import UserError
+from syn2real.speech.scoring import ErrorCounts, Transcript, score
+from syn2real.speech.transcripts import read_pairs, read_transcripts
+from syn2real.speech.transcripts.sclite import nearest
+
+STM = """\
+;; LABEL "F" "Female" "Female talkers"
+call A anna 0.00 2.00 <O,F> good morning all
+call A ben 2.00 4.00 <O,M> {um / uh / @} two pizzas please
+call A anna 4.00 6.00 IGNORE_TIME_SEGMENT_IN_SCORING
+call B carl 0.50 3.00 hello there
+"""
+CTM = """\
+;; heard by a recogniser
+call A 0.10 0.30 good 0.98
+call A 0.50 0.60 morning 0.7
+call A 1.80 0.30 uh
+call A 2.30 0.40 two
+call A 2.80 0.60 pizza
+call A 4.50 0.40 noise
+call B 1.00 0.50 hello
+call B 1.60 0.50 there
+call B 9.00 0.50 bye
+"""
+
+
+@pytest.fixture
+def files(tmp_path):
+    def write(**contents):
+        for name, content in contents.items():
+            (tmp_path / name.replace("_", ".")).write_text(content)
+        return tmp_path
+
+    return write
+
+
+def test_timed_words_go_to_the_segment_of_their_middle(files, capsys):
+    folder = files(ref_stm=STM, hyp_ctm=CTM)
+    pairs = read_pairs(folder / "ref.stm", folder / "hyp.ctm")
+    assert [(pair.id, pair.reference, pair.hypothesis, pair.speaker) for pair in pairs] == [
+        ("call-A-0.00-2.00", "good morning all", "good morning uh", "anna"),
+        ("call-A-2.00-4.00", "two pizzas please", "two pizza", "ben"),
+        ("call-B-0.50-3.00", "hello there", "hello there", "carl"),
+    ]
+    assert score(pairs).total == ErrorCounts(5, 2, 1, 0, 0, 3)
+    assert "are not scored: 1" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_ctm_needs_segments_of_the_same_recordings(files):
+    folder = files(ref_stm=STM, hyp_ctm="talk A 0.1 0.3 good\n", ref_trn="a b (s-1)\n")
+    with pytest.raises(UserError, match=r"'talk A' are in no segment"):
+        read_pairs(folder / "ref.stm", folder / "hyp.ctm")
+    with pytest.raises(UserError, match="against references in stm"):
+        read_pairs(folder / "ref.trn", folder / "hyp.ctm")
+    with pytest.raises(UserError, match="scored against references in stm"):
+        read_transcripts(folder / "hyp.ctm")
+
+
+def test_trn_ends_with_the_id_and_names_the_speaker(files):
+    folder = files(ref_trn=";; comment\n\nshe had { your / a } suit (cmh_sa01)\nnothing @ (sa02)\n")
+    found = read_transcripts(folder / "ref.trn")
+    assert found == {"cmh_sa01": Transcript("she had your suit", "cmh"), "sa02": Transcript("nothing")}
+
+
+def test_the_nearest_reading_is_the_reference(files):
+    folder = files(ref_trn="i { have / 've } been { to / @ } there (a-1)\n", hyp_trn="I 've been there (a-1)\n")
+    (pair,) = read_pairs(folder / "ref.trn", folder / "hyp.trn")
+    assert pair.reference == "i 've been there"
+
+
+@pytest.mark.parametrize(
+    ("reference", "heard", "expected"),
+    [
+        ("{ it / { this / that } one }", "that one", "that one"),
+        ("a { b / c } d", "a x d", "a b d"),
+        ("{ a / @ }", "", ""),
+        ("no choice", "at all", "no choice"),
+        (" ".join(["{ a / b }"] * 9), "b a b b a b b a b", "b a b b a b b a b"),
+    ],
+)
+def test_of_nested_and_of_many_alternations(reference, heard, expected):
+    assert nearest(reference, heard) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("ref.trn", "no id here\n", r"ref.trn:1: no utterance id in round brackets"),
+        ("ref.trn", "a (s-1)\nb (s-1)\n", r"ref.trn:2: duplicate id 's-1' \(first on line 1\)"),
+        ("ref.stm", "call A anna 0.0\n", r"ref.stm:1: fewer than five fields"),
+        ("ref.stm", "call A anna zero 2.0 hello\n", r"ref.stm:1: 'zero' is no time"),
+        ("ref.stm", ";; nothing\n", "holds no transcripts"),
+    ],
+)
+def test_a_line_that_is_none_is_named(tmp_path, name, content, problem):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=problem):
+        read_transcripts(tmp_path / name)
+
+
+def test_a_word_without_its_time_is_named(files):
+    folder = files(ref_stm=STM, hyp_ctm="call A 0.1 good\n")
+    with pytest.raises(UserError, match=r"hyp.ctm:1: not five or six fields"):
+        read_pairs(folder / "ref.stm", folder / "hyp.ctm")
