@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from itertools import combinations
 from typing import Any
 
@@ -38,7 +39,7 @@ def evaluation(
     ``groups`` maps what to group by to each utterance's group, by id; ``baseline`` is another system on the same
     references. Raises `UserError` as `score`, `keyword_recall` and `paired_test` do.
     """
-    clean = normaliser(normalise) if isinstance(normalise, str) else normalise
+    clean = _once(normalise)
     scores = score(pairs, clean)
     rows = list(aligned(pairs, clean))
     record: dict[str, Any] = {
@@ -68,7 +69,7 @@ def evaluation(
 
 def comparison(systems: Mapping[str, Sequence[Pair]], normalise: Normaliser | str) -> dict[str, Any]:
     """Every system's rates, and every two tested against each other, p-values corrected over all pairs by Holm."""
-    clean = normaliser(normalise) if isinstance(normalise, str) else normalise
+    clean = _once(normalise)
     scores = {name: score(pairs, clean) for name, pairs in systems.items()}
     tests = [{"a": a, "b": b} | compared(scores[a], scores[b]) for a, b in combinations(scores, 2)]
     for name in ("p", "flip_p", "mapsswe_p"):
@@ -122,6 +123,12 @@ def compared(a: Scores, b: Scores) -> dict[str, Any]:
             gaps[name] = gaps.get(name, 0) + one.counts.errors - other.counts.errors
     flips = sign_flips(np.array(list(gaps.values()))[:, None])
     return test | {"flip_p": float(flips[0]), "mapsswe_p": mapsswe(a, b).p}
+
+
+def _once(normalise: Normaliser | str) -> Normaliser:
+    """The normaliser, each text going through it once: the same are scored by word, by character and word for word."""
+    made = normaliser(normalise) if isinstance(normalise, str) else normalise
+    return Normaliser(made.name, made.version, cache(made))
 
 
 def _confusions(rows: Sequence[Aligned]) -> dict[str, Any]:
