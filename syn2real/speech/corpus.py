@@ -28,6 +28,8 @@ class Sentence:
     id: str
     text: str
     domain: str | None = None
+    label: str | None = None  # the transcript, where it is not the text that is spoken
+    written: str | None = None  # the text before it was put in the words that are spoken, where that changed it
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,12 @@ def record_of(settings: SynthesisSettings, sentences: Sequence[Sentence], cast: 
     stated = asdict(settings) | {"engines": list(settings.weights.items())}
     if not settings.options:
         stated.pop("options")
+    for name, usual in (("verbalise", True), ("label", "spoken"), ("style", "plain")):
+        if stated[name] == usual:
+            stated.pop(name)
     record = {
         "settings": stated,
-        "sentences": sha256_json(sorted([s.id, s.text] for s in sentences)),
+        "sentences": sha256_json(sorted(_stated(sentence) for sentence in sentences)),
         "voices": sha256_json(sorted(v.id for voices in cast.voices.values() for v in voices)),
         "licences": sorted({v.licence for voices in cast.voices.values() for v in voices}),
         "versions": {name: _version(name) for name in sorted({"soxr", "soundfile", *packages})},
@@ -35,6 +38,12 @@ def record_of(settings: SynthesisSettings, sentences: Sequence[Sentence], cast: 
     if checks:
         record["checks"] = dict(checks)
     return json.dumps(record, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def _stated(sentence: Sentence) -> list[str]:
+    """What a sentence's clips and transcript depend on; for one that is spoken as it is written, its text."""
+    stated = [sentence.id, sentence.text]
+    return stated if sentence.written is None else [*stated, sentence.label or sentence.text, sentence.written]
 
 
 def is_record(text: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from syn2real.lines import read_jsonl
 from syn2real.speech.corpus import Sentence
 from syn2real.speech.synthesis.ledger import Standing
+from syn2real.speech.verbalisation import describe
 
 REJECTED = "rejected.jsonl"
 LONGEST = 1_000  # characters: twice what fast speech gets into 30 s
@@ -16,13 +17,15 @@ LONGEST = 1_000  # characters: twice what fast speech gets into 30 s
 
 def unfit(sentence: Sentence) -> str | None:
     """Why no voice can speak a sentence that a recogniser could be taught with, or None."""
-    text = " ".join(sentence.text.split())
+    text = " ".join((sentence.text or sentence.written or "").split())
     if not text:
         return "has no text"
     if len(text) > LONGEST:
         return f"has {len(text):,} characters, more than fit into a clip of 30 s; split it"
     if not any(unicodedata.category(character)[0] in "LN" for character in text):
         return "has no letter and no digit"
+    if not sentence.text:
+        return f"holds nothing that a voice of its language can speak ({describe(text[0])})"
     return None
 
 
@@ -56,7 +59,7 @@ class Rejection:
             for take, outcome in standing.tried
         ]
         reason = str(tried[-1]["reason"]) if tried else unfit(sentence) or "was not spoken"
-        return cls(standing.first.id, sentence.id, sentence.text, reason, tried)
+        return cls(standing.first.id, sentence.id, sentence.written or sentence.text, reason, tried)
 
 
 def read_rejections(directory: Path) -> list[Rejection]:
