@@ -46,11 +46,16 @@ def names() -> list[str]:
 @cache
 def normaliser(name: str) -> Normaliser:
     """The normaliser called ``name``. Raises `UserError` for an unknown name, `NotInstalled` for a missing package."""
-    if name.startswith(SPOKEN) and grammar(name.removeprefix(SPOKEN)) is not None:
-        return _spoken(name)
-    if name not in _MAKERS:
+    require_known(name)
+    return _MAKERS[name]() if name in _MAKERS else _spoken(name)
+
+
+def require_known(name: str) -> str:
+    """``name``, or `UserError` when no normaliser is called so. Loads no package."""
+    speaks = name.startswith(SPOKEN) and grammar(name.removeprefix(SPOKEN)) is not None
+    if not speaks and name not in _MAKERS:
         raise UserError(f"unknown normaliser {name!r}{did_you_mean(name, names())}")
-    return _MAKERS[name]()
+    return name
 
 
 def _none() -> Normaliser:
