@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from syn2real.cli.corpus import AudioRoot
-from syn2real.cli.output import Json, Language, Overwrite, console, print_json
+from syn2real.cli.output import Json, Language, LimitOption, Overwrite, console, parse_limits, print_json
 from syn2real.errors import UserError, did_you_mean
 
 
@@ -26,9 +26,7 @@ def check(
         str | None, typer.Option("--normaliser", "-n", help="none, basic or english; by default by the language.")
     ] = None,
     by: Annotated[str, typer.Option(help="Rows of the table: voice or engine.")] = "voice",
-    limit: Annotated[
-        list[str] | None, typer.Option("--limit", help="Another limit, as NAME=VALUE (docs/checking.md); repeatable.")
-    ] = None,
+    limit: LimitOption = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write check.json, rejected.jsonl and check.png here.")
     ] = None,
@@ -60,7 +58,7 @@ def check(
 
     if by not in ("voice", "engine"):
         raise UserError(f"--by {by}: unknown{did_you_mean(by, ('voice', 'engine'))}")
-    limits = Limits.of(_values(limit or []))
+    limits = Limits.of(parse_limits(limit or []))
     if normaliser is not None:
         known_normaliser(normaliser)
     if output is not None:
@@ -90,15 +88,3 @@ def check(
         print_check(record, str(corpus), console())
     if found.rejected and drop is None:
         raise typer.Exit(1)
-
-
-def _values(items: list[str]) -> dict[str, float]:
-    """``["pause=4"]`` → ``{"pause": 4.0}``. Raises `UserError` for what is no number."""
-    values = {}
-    for item in items:
-        name, _, value = item.partition("=")
-        try:
-            values[name] = float(value)
-        except ValueError as error:
-            raise UserError(f"--limit {item}: write NAME=NUMBER, for instance pause=4") from error
-    return values

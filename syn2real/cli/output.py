@@ -17,6 +17,10 @@ EngineOption = Annotated[
     list[str] | None,
     typer.Option("--option", help="An engine's option, as ENGINE.OPTION=VALUE (docs/voices.md); repeatable."),
 ]
+LimitOption = Annotated[
+    list[str] | None,
+    typer.Option("--limit", help="Another limit of the checks, as NAME=VALUE (docs/checking.md); repeatable."),
+]
 Workers = Annotated[int | None, typer.Option(help="Processes that speak at once; by default one per core.")]
 
 
@@ -42,3 +46,15 @@ def parse_weights(items: list[str]) -> dict[str, float]:
         except ValueError as error:
             raise UserError(f"--engine {item}: the weight must be a number, for instance {name}=2") from error
     return weights
+
+
+def parse_limits(items: list[str]) -> dict[str, float]:
+    """``["pause=4"]`` → ``{"pause": 4.0}``. Raises `UserError` for what is no number."""
+    values = {}
+    for item in items:
+        name, _, value = item.partition("=")
+        try:
+            values[name] = float(value)
+        except ValueError as error:
+            raise UserError(f"--limit {item}: write NAME=NUMBER, for instance pause=4") from error
+    return values

@@ -5,10 +5,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from syn2real.cli.output import EngineOption, Json, Overwrite, Workers, parse_weights, print_json
+from syn2real.cli.output import (
+    EngineOption,
+    Json,
+    LimitOption,
+    Overwrite,
+    Workers,
+    parse_limits,
+    parse_weights,
+    print_json,
+)
+from syn2real.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from syn2real.speech.synthesis import Rejection
+    from syn2real.speech.synthesis import Judges, Rejection
 
 _SHOWN = 3  # rejections named one by one; rejected.jsonl has all
 _SCALE = "Many machines"
@@ -30,6 +40,18 @@ def synthesize(
     seed: Annotated[int, typer.Option(help="Draws voices, rates and pitches.")] = 0,
     commercial: Annotated[bool, typer.Option("--commercial", help="Only voices free for commercial use.")] = False,
     domain: Annotated[str | None, typer.Option(help="Domain written to the manifest.")] = None,
+    verbalise: Annotated[
+        bool, typer.Option("--verbalise/--as-written", help="Numbers, signs and abbreviations in words first, or not.")
+    ] = True,
+    label: Annotated[str, typer.Option(help="What the transcript follows: spoken or written.")] = "spoken",
+    style: Annotated[str, typer.Option(help="Of the transcript: plain, or slurp: small letters alone.")] = "plain",
+    check: Annotated[
+        str, typer.Option(help="signal: refuse broken clips; recogniser: also misheard ones; none.")
+    ] = "signal",
+    recogniser: Annotated[
+        str | None, typer.Option("--recogniser", "-r", help="The model that hears clips; by default whisper-base.")
+    ] = None,
+    limit: LimitOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first sentence that cannot be spoken.")] = False,
     workers: Workers = None,
     shard: Annotated[
@@ -49,15 +71,18 @@ def synthesize(
 ) -> None:
     """Speak text into a corpus of 16 kHz FLAC with a manifest. The same command goes on after an interruption.
 
-    What cannot be spoken is tried with a second voice and then listed in
-    rejected.jsonl, beside the manifest. Shares of one output may be spoken at the
-    same time, on one machine or on many; the last to end completes the corpus.
+    What cannot be spoken, or is spoken badly (docs/checking.md), is tried with a
+    second voice and then listed in rejected.jsonl, beside the manifest.
+
+    Shares of one output may be spoken at the same time, on one machine or on
+    many; the last to end completes the corpus.
 
     [bold]Examples[/bold]
 
       syn2real synthesize menu.txt --language es --engine espeak --renditions 3 --output menu-spoken
       syn2real synthesize menu.txt -e hibari=2 -e piper -o menu-spoken
       syn2real synthesize menu.txt -e speecht5 --option speecht5.model=./speecht5_tts -o menu-spoken
+      syn2real synthesize menu.txt -e hibari -e espeak --renditions 3 --check recogniser -o menu-spoken
       syn2real synthesize menu.txt -e hibari -o menu-spoken --shard $SLURM_ARRAY_TASK_ID/8
       syn2real synthesize menu.txt -e hibari -o menu-spoken --backend ray --ray-address auto
     """
@@ -82,6 +107,9 @@ def synthesize(
         renditions=renditions,
         commercial_only=commercial,
         seed=seed,
+        verbalise=verbalise,
+        label=label,  # type: ignore[arg-type]
+        style=style,  # type: ignore[arg-type]
     )
     try:
         corpus = synthesize_sealed(
@@ -91,6 +119,7 @@ def synthesize(
             shard=Shard.parse(shard) if shard else None,
             overwrite=overwrite,
             on_problem="stop" if strict else "list",
+            judges=_judges(check, recogniser, limit or []),
             workforce=Workforce(workers, backend, ray_address, ray_gpus),
         )
     except SharesLeft as shares:
@@ -109,6 +138,19 @@ def synthesize(
         listed = f", {len(rejected)} rejected" if rejected else ""
         counts = f"{record['utterances']} utterances, {record['minutes']} min, {record['voices']} voices"
         typer.echo(f"{output / MANIFEST}: {counts}{listed}")
+
+
+def _judges(check: str, recogniser: str | None, limits: list[str]) -> "Judges":
+    from syn2real.speech.checking import Limits
+    from syn2real.speech.checking.judges import CheckSettings
+    from syn2real.speech.pretrained import resolve_model
+
+    if check not in ("signal", "recogniser", "none"):
+        raise UserError(f"--check {check}: unknown{did_you_mean(check, ('signal', 'recogniser', 'none'))}")
+    if recogniser is not None and check != "recogniser":
+        raise UserError(f"--recogniser {recogniser}: hears clips only with --check recogniser")
+    model = resolve_model(recogniser or "whisper-base") if check == "recogniser" else None
+    return CheckSettings(check, model, Limits.of(parse_limits(limits))).judges()  # type: ignore[arg-type]
 
 
 def _warn(rejected: "list[Rejection]", output: Path) -> None:

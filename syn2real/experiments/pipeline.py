@@ -11,16 +11,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from syn2real.experiments.recipe import SynthesisRecipe, TrainingRecipe
+from syn2real.experiments.recipe import WORDING, CheckRecipe, SynthesisRecipe, TrainingRecipe
 from syn2real.experiments.stages import Stage, Workspace
 from syn2real.hashing import sha256_json
 from syn2real.lines import read_jsonl, write_jsonl
 from syn2real.merge import Checkpoint, TaskVector, Term, write
 from syn2real.merge.groups import groups_of
+from syn2real.speech.checking import Limits
+from syn2real.speech.checking.judges import CheckSettings
 from syn2real.speech.corpus import MANIFEST, Corpus, Sentence
 from syn2real.speech.engines import by_content, configured
-from syn2real.speech.pretrained import model_key
+from syn2real.speech.pretrained import model_key, resolve_model
 from syn2real.speech.synthesis import Cast, SynthesisSettings, synthesize
+from syn2real.speech.synthesis.wording import worded
 from syn2real.speech.training import TrainingSettings
 
 if TYPE_CHECKING:
@@ -140,14 +143,28 @@ class Pipeline:
     def speak(self, sentences: Sequence[Sentence], recipe: SynthesisRecipe, renditions: int, title: str) -> Clips:
         """Synthetic speech of the sentences, each spoken ``renditions`` times."""
         settings = synthesis_settings(recipe, renditions, self.language)
-        stated = recipe.model_dump(exclude={"options"}) | {"renditions": renditions, "language": self.language}
+        stated = recipe.model_dump(exclude={"options", "check", *WORDING}) | {
+            "renditions": renditions,
+            "language": self.language,
+        }
         stated = {key: value for key, value in stated.items() if not key.endswith("_renditions")}
         if recipe.options_used:
             stated["options"] = {name: by_content(given) for name, given in recipe.options_used.items()}
         stated["engines"] = list(recipe.engines.items())  # a list, for their order decides the draws
 
+        inputs = {"sentences": sha256_json([[s.id, s.text, s.domain] for s in sentences])}
+        said = [
+            [s.id, s.text, s.label, s.written] for s in worded(sentences, settings.text_rule) if s.written is not None
+        ]
+        if said:  # text that is spoken and labelled as it is written needs no more
+            inputs["spoken"] = sha256_json(said)
+        if recipe.check is not None:
+            stated["check"] = recipe.check.model_dump(exclude={"recogniser"})
+            if recipe.check.by == "recogniser":
+                inputs["recogniser"] = self._heard_by(recipe.check.recogniser)
+
         def make(directory: Path) -> None:
-            synthesize(list(sentences), settings, directory)
+            synthesize(list(sentences), settings, directory, judges=self._check(recipe.check).judges())
 
         count = len(sentences) * renditions
         stage = self.workspace.stage(
@@ -155,7 +172,7 @@ class Pipeline:
             make,
             version=SYNTHESIS_VERSION,
             settings=stated,
-            inputs={"sentences": sha256_json([[s.id, s.text, s.domain] for s in sentences])},
+            inputs=inputs,
             title=title,
             amount=count,
             seconds=count * SPEAKING,
@@ -248,6 +265,20 @@ class Pipeline:
         stage = self.workspace.stage("merged", make, version=MERGE_VERSION, settings={}, inputs={"blend": key})
         return Stage("merged", key, stage.directory / MODEL)
 
+    def _heard_by(self, recogniser: str | None) -> str:
+        """What stands for a recogniser in a key: the contents of one that is here, else its name, which is not looked
+        for before it is needed."""
+        if recogniser is None:
+            return self.base.key
+        return model_key(Path(recogniser)) if Path(recogniser).is_dir() else recogniser
+
+    def _check(self, recipe: CheckRecipe | None) -> CheckSettings:
+        recipe = recipe or CheckRecipe()
+        recogniser = None
+        if recipe.by == "recogniser":
+            recogniser = resolve_model(recipe.recogniser) if recipe.recogniser else self.base.directory
+        return CheckSettings(recipe.by, recogniser, Limits.of(recipe.limits))
+
     @cached_property
     def _parameters(self) -> int:
         return Checkpoint.open(self.base.directory).parameters
@@ -282,6 +313,7 @@ def synthesis_settings(recipe: SynthesisRecipe, renditions: int, language: str) 
         renditions=renditions,
         commercial_only=recipe.commercial_only,
         seed=recipe.seed,
+        **recipe.wording,
     )
 
 

@@ -3,15 +3,30 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from syn2real.documents import Document, parse_values
+from syn2real.errors import UserError
+from syn2real.speech.checking.limits import Limits
 from syn2real.speech.engines.options import options_from
+from syn2real.speech.normalisation import require_known
 from syn2real.speech.training import DEFAULTS, LoraSettings, Precision
+from syn2real.speech.verbalisation import Label, Style
 
 LORA = LoraSettings()
+WORDING = ("verbalise", "label", "style")
 Tuned = Literal["source-synthetic", "source-real", "target-synthetic", "syn2real"]
 Lambda = Annotated[float, Field(ge=-2, le=4)]
+
+
+def _known_normaliser(name: str) -> str:
+    try:
+        return require_known(name)
+    except UserError as error:
+        raise ValueError(str(error)) from error
+
+
+NormaliserName = Annotated[str, AfterValidator(_known_normaliser)]
 
 
 class Strict(BaseModel):
@@ -28,6 +43,30 @@ class CorpusRecipe(Strict):
     test: dict[str, str] = {}
 
 
+class CheckRecipe(Strict):
+    """How clips are checked while they are spoken; see `syn2real.speech.checking`."""
+
+    by: Literal["signal", "recogniser", "none"] = "signal"
+    recogniser: str | None = None  # a model; by default the one that the study tunes
+    limits: dict[str, float] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, given: Any) -> Any:
+        """``check: recogniser`` says as much as ``check: {by: recogniser}``."""
+        return {"by": given} if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _sensible(self) -> "CheckRecipe":
+        if self.recogniser is not None and self.by != "recogniser":
+            raise ValueError("recogniser: is heard only with by: recogniser")
+        try:
+            Limits.of(self.limits)
+        except UserError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+
 class SynthesisRecipe(Strict):
     """Who speaks the text: engines with weights, and how often each sentence is spoken."""
 
@@ -38,6 +77,16 @@ class SynthesisRecipe(Strict):
     target_renditions: Annotated[int, Field(ge=1)] = 1
     commercial_only: bool = False
     seed: int = 0
+    # How the text is spoken and labelled; see `syn2real.speech.verbalisation.TextRule`. Keys know by the words spoken.
+    verbalise: bool | None = None
+    label: Label | None = None
+    style: Style | None = None
+    check: CheckRecipe | None = None  # by default by their samples; what is not given is no part of a stage's key
+
+    @property
+    def wording(self) -> dict[str, Any]:
+        """What is given of how the text is spoken and labelled."""
+        return {name: getattr(self, name) for name in WORDING if getattr(self, name) is not None}
 
     @property
     def options_used(self) -> dict[str, dict[str, Any]]:
@@ -83,7 +132,7 @@ class TrainingRecipe(Strict):
 class ScoringRecipe(Strict):
     """The normaliser of both sides, and the bootstrap."""
 
-    normaliser: Literal["none", "basic", "english"] = "basic"
+    normaliser: NormaliserName = "basic"
     draws: Annotated[int, Field(ge=100)] = 10_000
     level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
 

@@ -16,11 +16,11 @@ from syn2real.cli.main import main
 from syn2real.speech.corpus import Corpus
 
 
-def check(*arguments: object, code: int = 0) -> str:
+def check(*arguments: object, code: int = 0, command: str = "check") -> str:
     """What the command prints, on either stream; it must end with ``code``."""
     out, ended = io.StringIO(), 0
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(out):
-        patch.setattr(sys, "argv", ["syn2real", "check", *map(str, arguments)])
+        patch.setattr(sys, "argv", ["syn2real", command, *map(str, arguments)])
         patch.setenv("COLUMNS", "160")
         try:
             main()
@@ -87,3 +87,18 @@ def test_mistakes_are_one_line(folder, arguments, problem):
 
 def test_a_manifest_that_is_not_there(tmp_path):
     assert "no such manifest" in check(tmp_path, code=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--check", "signals"], "--check signals: unknown (did you mean 'signal'?)"),
+        (["-r", "whisper-base"], "--recogniser whisper-base: hears clips only with --check recogniser"),
+        (["--limit", "pauses=3"], "unknown limit 'pauses' (did you mean 'pause'?)"),
+    ],
+)
+def test_mistakes_in_what_to_check_while_speaking(tmp_path, arguments, problem):
+    (tmp_path / "text.txt").write_text("hello there\n")
+    printed = check(tmp_path / "text.txt", "-o", tmp_path / "out", *arguments, code=1, command="synthesize")
+    assert problem in printed and "Traceback" not in printed
+    assert not (tmp_path / "out").exists()

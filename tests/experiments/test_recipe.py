@@ -1,11 +1,15 @@
 """A recipe is refused whole, with file, line and remedy, before anything runs."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from syn2real.errors import UserError
-from syn2real.experiments.recipe import load_recipe
+from syn2real.experiments.pipeline import Pipeline
+from syn2real.experiments.recipe import SynthesisRecipe, load_recipe
+from syn2real.experiments.stages import Workspace
+from syn2real.speech.corpus import Sentence
 
 GOOD = """\
 model: whisper-tiny.en
@@ -57,3 +61,37 @@ def test_faults_name_file_and_line(tmp_path, change, line, words):
 def test_a_missing_recipe_is_one_line(tmp_path):
     with pytest.raises(UserError, match="no-such"):
         load_recipe(tmp_path / "no-such.yaml")
+
+
+def test_a_check_is_named_or_spelt_out(tmp_path):
+    plain = load_recipe(write(tmp_path, GOOD)).synthesis
+    assert plain.check is None
+    named = load_recipe(write(tmp_path, GOOD), {"synthesis.check": "recogniser"}).synthesis.check
+    spelt = load_recipe(write(tmp_path, GOOD), {"synthesis.check.by": "recogniser"}).synthesis.check
+    assert named == spelt and named is not None and named.by == "recogniser"
+    for value, words in (
+        ("ears", "'signal', 'recogniser' or 'none'"),
+        ("{limits: {pauze: 2}}", "did you mean 'pause'"),
+        ("{recogniser: whisper-base}", "is heard only with by: recogniser"),
+    ):
+        with pytest.raises(UserError, match=words):
+            load_recipe(write(tmp_path, GOOD), {"synthesis.check": value})
+
+
+def test_only_a_check_that_is_asked_for_is_part_of_the_key(tmp_path):
+    """Studies spoken before there were checks are still found."""
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "config.json").write_text("{}")
+    pipeline = Pipeline.of(Workspace(tmp_path, dry=True), base, "en")
+    sentences = [Sentence("a", "hello there")]
+
+    def key(**values: Any) -> str:
+        return pipeline.speak(sentences, SynthesisRecipe(**values), 1, "speech").key
+
+    assert key().startswith("0ecba82aa2a7")  # of SYNTHESIS_VERSION 2
+    checks = [None, "signal", "none", "recogniser", {"by": "recogniser", "recogniser": "whisper-base"}]
+    checks += [{"limits": {"pause": 3}}, {"by": "recogniser", "recogniser": str(base)}]
+    keys = [key(check=check) for check in checks]
+    assert keys[0] == key() and len(set(keys)) == 6  # the study's own model, named or not, is one
+    assert keys[3] == keys[6]

@@ -8,7 +8,6 @@ from syn2real.hashing import sha256_json
 from syn2real.speech.checking.round_trip import Heard
 from syn2real.speech.corpus import Corpus, Utterance, sentence_key
 from syn2real.speech.hypotheses import KeptHypotheses
-from syn2real.speech.pretrained import model_key
 from syn2real.speech.scoring import Scores, pairs_of, score
 
 VERSION = 1  # raised when the same clip and model may give another hypothesis
@@ -25,6 +24,7 @@ def hear(corpus: Corpus, recogniser: Path, language: str | None, batch_size: int
     Hypotheses are kept in the cache by the clips' bytes and the model's, so that a run which was killed, or a second
     check, hears only what is new; when all is known, the model is not loaded. Raises as `transcribe` does.
     """
+    from syn2real.speech.pretrained import model_key
     from syn2real.speech.transcription import TranscriptionSettings, transcribe
 
     key = sha256_json([VERSION, model_key(recogniser), language])

@@ -66,12 +66,13 @@ def judge_hearing(clips: Iterable[Heard], limits: HearingLimits = DEFAULTS.heari
         sentences[clip.sentence].append(clip)
     verdicts = {}
     for clip in clips:
-        others = [other for other in sentences[clip.sentence] if other.voice != clip.voice]
-        verdicts[clip.id] = _judge(clip, others, limits)
+        verdicts[clip.id] = judge_clip(clip, sentences[clip.sentence], limits)
     return verdicts
 
 
-def _judge(clip: Heard, others: list[Heard], limits: HearingLimits) -> Verdict:
+def judge_clip(clip: Heard, sentence: Iterable[Heard], limits: HearingLimits = DEFAULTS.hearing) -> Verdict:
+    """A verdict on one clip, beside those of ``sentence`` that another voice speaks."""
+    others = [other for other in sentence if other.voice != clip.voice]
     expected = median(other.beyond(limits.slack) for other in others) if others else 0.0
     limit = limits.reject if others else limits.alone
     if clip.beyond(limits.slack) - expected > limit:

@@ -40,12 +40,16 @@ class ClipJudge(Protocol):
 class BatchJudge(Protocol):
     """Judges many clips in the driver.
 
-    Each verdict must depend on its clip and text alone: shards judge their share only, and a restart only what has no
-    verdict yet. A verdict is kept as soon as it is yielded.
+    Each verdict must depend on its clip and on takes of the same sentence alone: shards, which are shares of the
+    sentences, judge their share only, and a restart only what has no verdict yet. A verdict is kept as soon as it is
+    yielded.
     """
 
-    def __call__(self, clips: Sequence[Clip]) -> Iterable[tuple[Clip, Verdict]]:
-        """A verdict for every clip, in any order."""
+    def __call__(
+        self, clips: Sequence[Clip], heard: Sequence[tuple[Rendition, Mapping[str, Any]]]
+    ) -> Iterable[tuple[Clip, Verdict]]:
+        """A verdict for every clip, in any order. ``heard`` are the takes that had theirs before, sound or refused,
+        with its figures; the files of those refused may be gone."""
 
 
 @dataclass(frozen=True)

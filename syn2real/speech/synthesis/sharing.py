@@ -14,6 +14,7 @@ from errno import EACCES, EAGAIN
 from pathlib import Path
 
 from syn2real.errors import UserError
+from syn2real.hashing import seed_from
 from syn2real.speech.synthesis.journal import JOURNALS
 from syn2real.speech.synthesis.record import RECORD, is_record, require_same
 from syn2real.speech.synthesis.rendition import Rendition
@@ -23,7 +24,7 @@ PATIENCE = 10.0  # s to wait for a run that is just beginning or ending
 
 @dataclass(frozen=True)
 class Shard:
-    """A share of the renditions: the ``number``-th of ``count``, from 1."""
+    """A share of the sentences with all their renditions: the ``number``-th of ``count``, from 1."""
 
     number: int = 1
     count: int = 1
@@ -47,9 +48,8 @@ class Shard:
         return f"{self.number}-of-{self.count}"
 
     def of(self, renditions: Sequence[Rendition]) -> list[Rendition]:
-        """This shard's renditions. Seeds are hashes of sentence and number, so that shares are of one size and depend
-        on nothing else."""
-        return [rendition for rendition in renditions if rendition.seed % self.count == self.number - 1]
+        """This shard's renditions, by a hash of the sentences' ids and nothing else, so that shares are of one size."""
+        return [r for r in renditions if seed_from(r.sentence.id) % self.count == self.number - 1]
 
 
 class SharesLeft(Exception):

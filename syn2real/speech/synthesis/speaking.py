@@ -216,8 +216,14 @@ class _Session:
             for s in standings
             if s.take and s.clip and s.clip.figures is None
         ]
+        heard = [
+            (take, outcome.figures)
+            for s in standings
+            for take, outcome in (*s.tried, *([(s.take, s.clip)] if s.take and s.clip else []))
+            if outcome.figures is not None
+        ]
         refused = False
-        for clip, verdict in self._work.judges.batch(clips) if clips else ():
+        for clip, verdict in self._work.judges.batch(clips, heard) if clips else ():
             take = clip.rendition
             if verdict.reason is not None and self._work.on_problem == "stop":
                 raise _problem(take, verdict.reason)

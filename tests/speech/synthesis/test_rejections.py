@@ -175,7 +175,7 @@ class Measures:
     def __init__(self, refused=(), stop_after=None):
         self.refused, self.asked, self.stop_after = refused, [], stop_after
 
-    def __call__(self, clips):
+    def __call__(self, clips, heard):
         for clip in clips:
             if len(self.asked) == self.stop_after:
                 raise KeyboardInterrupt
