@@ -66,7 +66,7 @@ class Answer(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def speaker(monkeypatch):
-    monkeypatch.setattr("syn2real.speech.engines.server.PAUSE", 0.01)
+    monkeypatch.setattr("syn2real.posting.PAUSE", 0.01)
     server = Speaker()
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
