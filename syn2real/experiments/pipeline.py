@@ -20,7 +20,7 @@ from syn2real.merge.groups import groups_of
 from syn2real.speech.checking import Limits
 from syn2real.speech.checking.judges import CheckSettings
 from syn2real.speech.corpus import MANIFEST, Corpus, Sentence
-from syn2real.speech.engines import by_content, configured
+from syn2real.speech.engines import ENGINES, by_content, configured
 from syn2real.speech.pretrained import model_key, resolve_model
 from syn2real.speech.synthesis import Cast, SynthesisSettings, synthesize
 from syn2real.speech.synthesis.wording import worded
@@ -38,8 +38,7 @@ TRANSCRIPTION_VERSION = 3
 MERGE_VERSION = 2
 
 # What a clip costs in seconds of one CPU core, for a dry run's estimate: measured with Whisper tiny.en and base on
-# clips of 3 to 4 s. Training and hearing go by the number of weights.
-SPEAKING = 0.1
+# clips of 3 to 4 s. Training and hearing go by the number of weights, speaking by the engine.
 TRAINING = 7e-9
 HEARING = {"short": 3.5e-9, "full": 32e-9}
 
@@ -175,7 +174,7 @@ class Pipeline:
             inputs=inputs,
             title=title,
             amount=count,
-            seconds=count * SPEAKING,
+            seconds=count * effort_of(recipe),
         )
         return Clips(stage.key, count, lambda: Corpus.load(stage.directory / MANIFEST))
 
@@ -323,6 +322,13 @@ def require_voices(recipe: SynthesisRecipe, language: str) -> None:
     for name, given in (recipe.options or {}).items():
         configured(name, given)
     Cast.choose(synthesis_settings(recipe, 1, language))
+
+
+def effort_of(recipe: SynthesisRecipe) -> float:
+    """Seconds of one CPU core that a sentence takes its engines, roughly and on average."""
+    speaking = {voice.partition(":")[0] for voice in recipe.voices} or set(recipe.engines)
+    weights = {name: recipe.engines.get(name, 1.0) for name in speaking}
+    return sum(weight * ENGINES.get(name).effort for name, weight in weights.items()) / sum(weights.values())
 
 
 def _moves(scale: Scale) -> bool:

@@ -14,7 +14,8 @@ from syn2real.errors import UserError
 from syn2real.experiments.grid import Grid
 from syn2real.experiments.grid_recipe import GridRecipe
 from syn2real.experiments.grid_record import grid_record
-from syn2real.experiments.recipe import LoraRecipe
+from syn2real.experiments.pipeline import effort_of
+from syn2real.experiments.recipe import LoraRecipe, SynthesisRecipe
 from syn2real.experiments.stages import Workspace
 from syn2real.experiments.vectors import transfer_record, vectors_record
 from syn2real.hashing import sha256_file
@@ -299,6 +300,11 @@ class TestProtocol:
             Grid(broken, Workspace(tmp_path / "stages"))
         Grid(recipe(manifest, small_whisper, training_of={"whisper-tyni": {"epochs": 2}}), Workspace(tmp_path / "s"))
         assert "whisper-tyni" in capsys.readouterr().err
+
+    def test_a_plan_knows_slow_engines(self):
+        slow, fast = SynthesisRecipe(engines={"bark": 1, "espeak": 1}), SynthesisRecipe(voices=["espeak:en-US"])
+        assert effort_of(slow) == pytest.approx(30, rel=0.01)
+        assert effort_of(fast) == effort_of(SynthesisRecipe(engines={"espeak": 3})) < 0.1
 
     def test_ways_of_speaking_differ_in_what_they_say_and_in_nothing_else(self, manifest, small_whisper, tmp_path):
         ways = {"once": {}, "twice": {"target_renditions": 2}, "one voice": {"voices": ["espeak:en-US"]}}

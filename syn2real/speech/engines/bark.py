@@ -42,6 +42,7 @@ class Bark(PretrainedEngine):
     every utterance. Presets are named as Bark names them (``bark:v2/en_speaker_3``). Rate and pitch change nothing."""
 
     name = "bark"
+    effort = 60.0
     licence = "MIT"
     memory = 8e9
     options: BarkOptions = BarkOptions()

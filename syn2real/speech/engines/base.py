@@ -41,6 +41,7 @@ class Engine(ABC):
     name: ClassVar[str]
     licence: ClassVar[str] = "unknown"  # of the engine's own code; voices have theirs
     packages: ClassVar[tuple[str, ...]] = ()  # whose versions decide what is said, as PyPI calls them
+    effort: ClassVar[float] = 0.5  # s of one CPU core that a short sentence takes, roughly: what a plan goes by
     options: EngineOptions = EngineOptions()  # a subclass that can be set up has its own class here
     given: Given = ()  # the options as they were given
 

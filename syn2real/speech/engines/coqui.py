@@ -47,6 +47,7 @@ class Coqui(PretrainedEngine):
     name = "coqui"
     licence = "MPL-2.0"
     packages = ("torch", "coqui-tts")
+    effort = 2.0
     memory = 4e9
     options: CoquiOptions = CoquiOptions()
 

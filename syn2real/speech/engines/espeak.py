@@ -64,6 +64,7 @@ class Espeak(Engine):
     name = "espeak"
     licence = LICENCE
     packages = ("espeakng-loader",)
+    effort = 0.01
 
     def require(self) -> None:
         """Raise `NotInstalled` when neither the library nor the program is here."""

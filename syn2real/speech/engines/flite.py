@@ -27,6 +27,7 @@ class Flite(Engine):
     """flite. The seed changes nothing; ``rms`` has one pitch."""
 
     name = "flite"
+    effort = 0.04
     licence = LICENCE
 
     def require(self) -> None:

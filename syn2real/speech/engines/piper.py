@@ -28,6 +28,7 @@ class Piper(Engine):
     name = "piper"
     licence = "GPL-3.0-or-later"
     packages = ("piper-tts",)
+    effort = 0.15
 
     def require(self) -> None:
         """Raise `NotInstalled` when piper-tts is absent."""

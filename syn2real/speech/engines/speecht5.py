@@ -47,6 +47,7 @@ class SpeechT5(PretrainedEngine):
     nothing: the model has neither, and the x-vectors vary both."""
 
     name = "speecht5"
+    effort = 4.0
     licence = "MIT"
     memory = 2e9
     options: SpeechT5Options = SpeechT5Options()

@@ -68,6 +68,7 @@ class Vits(PretrainedEngine):
     and phonemes last whole frames; pitch shifts the formants a little too."""
 
     name = "vits"
+    effort = 1.0
     licence = "Apache-2.0"
     memory = 1.5e9
 
