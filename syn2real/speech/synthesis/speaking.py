@@ -27,6 +27,7 @@ from syn2real.speech.synthesis.rendition import Rendition, another, plan
 from syn2real.speech.synthesis.settings import SynthesisSettings
 from syn2real.speech.synthesis.sharing import Desk, Shard, SharesLeft
 from syn2real.speech.synthesis.watch import Watch
+from syn2real.speech.synthesis.wording import worded
 from syn2real.speech.synthesis.workforce import Workforce
 
 OnProblem = Literal["list", "stop"]
@@ -92,10 +93,11 @@ class Work:
     ) -> "Work":
         """Plan the work. Raises `UserError` for what can be known to fail before anything is written."""
         _require_sentences(sentences)
+        sentences = worded(sentences, settings.text_rule)
         if on_problem == "stop":
             for sentence in sentences:
                 if (reason := unfit(sentence)) is not None:
-                    raise UserError(f"sentence {sentence.id!r} ({sentence.text[:60]!r}) {reason}")
+                    raise UserError(f"sentence {sentence.id!r} ({(sentence.written or sentence.text)[:60]!r}) {reason}")
         cast = Cast.choose(settings)
         record = record_of(settings, sentences, cast, judges.stated)
         return cls(settings, cast, list(plan(sentences, settings, cast)), record, judges, workforce, on_problem)
@@ -264,11 +266,13 @@ def _require_sentences(sentences: Sequence[Sentence]) -> None:
 
 def _utterance(rendition: Rendition, clip: Outcome, directory: Path) -> Utterance:
     sentence, voice = rendition.sentence, rendition.voice
+    spoken = " ".join(sentence.text.split())
+    label = sentence.label or spoken
     return Utterance(
         id=rendition.id,
         audio_filepath=directory / AUDIO / clip.file,
         duration=clip.duration,
-        text=" ".join(sentence.text.split()),
+        text=label,
         domain=sentence.domain,
         speaker=voice.id,
         source="synthetic",
@@ -282,6 +286,8 @@ def _utterance(rendition: Rendition, clip: Outcome, directory: Path) -> Utteranc
             "pitch": rendition.pitch,
             "sentence_id": sentence.id,
             "rendition": rendition.number,
+            **({"spoken": spoken} if spoken != label else {}),
+            **({"written": sentence.written} if sentence.written not in (None, label) else {}),
             **({"attempt": rendition.attempt} if rendition.attempt else {}),
             **(clip.figures or {}),
         },
