@@ -17,7 +17,7 @@ from pydantic import Field
 from syn2real.documents import Document
 from syn2real.errors import UserError, at
 from syn2real.experiments.licences import Licence, obstacles
-from syn2real.experiments.recipe import Lambda, Strict, SynthesisRecipe, TrainingRecipe
+from syn2real.experiments.recipe import Lambda, NormaliserName, Strict, SynthesisRecipe, TrainingRecipe
 from syn2real.experiments.results import CurvePoint, SystemResult
 from syn2real.hashing import remembered_sha256, sha256_file
 from syn2real.merge import Checkpoint, TaskVector
@@ -77,7 +77,7 @@ class Recommended(Strict):
     recommended: Lambda
     chosen_on: list[str]  # empty when it was given and not chosen
     curve: list[CurvePoint]
-    normaliser: Literal["none", "basic", "english"]
+    normaliser: NormaliserName
 
 
 class Storage(Strict):
