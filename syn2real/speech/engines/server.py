@@ -85,9 +85,11 @@ class Server(Engine):
         """The server's answer, asked for again after a pause where that may help."""
         address = f"{str(self.options.url).rstrip('/').removesuffix('/v1')}/v1/audio/speech"
         key = require_key(self.options.key, "engine 'server'") if self.options.key is not None else None
-        limits = {"timeout": self.options.timeout, "retries": self.options.retries, "largest": LARGEST}
+        timeout, retries = self.options.timeout, self.options.retries
         try:
-            return post_json(address, asked, key=key, accept="audio/wav", **limits)
+            return post_json(
+                address, asked, key=key, timeout=timeout, retries=retries, largest=LARGEST, accept="audio/wav"
+            )
         except UserError as error:
             raise UserError(f"server: {error}; is it running, and are key and voice right?") from error
 
