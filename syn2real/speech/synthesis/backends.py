@@ -16,6 +16,7 @@ from syn2real.speech.synthesis.rendition import Rendition
 
 CHUNK = 32  # renditions handed to a worker at once, at most
 BRISK = 0.5  # s that a chunk should take, so that progress shows and no worker ends long after the others
+DIED = "the process that spoke it died"
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,13 @@ from concurrent.futures.process import BrokenProcessPool
 
 from syn2real.errors import UserError
 from syn2real.speech.engines import engine_of
-from syn2real.speech.synthesis.backends import Chunks, Place, keep, make, repeat
+from syn2real.speech.synthesis.backends import DIED, Chunks, Place, keep, make, repeat
 from syn2real.speech.synthesis.journal import Journal
 from syn2real.speech.synthesis.ledger import Ledger
 from syn2real.speech.synthesis.outcome import Outcome
 from syn2real.speech.synthesis.rendition import Rendition
 
 POOL_FROM = 24  # renditions for which starting worker processes (about 1 s) pays
-DIED = "the process that spoke it died"
 
 
 class Processes:
@@ -116,7 +115,7 @@ class _Worker:
 def _begin(place: Place) -> None:
     _Worker.place = place
     _Worker.journal = place.journal()
-    _end_with_parent()
+    end_with_parent()
 
 
 def _speak(renditions: list[Rendition]) -> tuple[list[Outcome], float]:
@@ -126,7 +125,7 @@ def _speak(renditions: list[Rendition]) -> tuple[list[Outcome], float]:
     return outcomes, time.monotonic() - start
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Leave no orphan: a worker whose parent was killed would wait for work for ever."""
     import multiprocessing
     from multiprocessing.connection import wait

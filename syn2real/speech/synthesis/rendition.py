@@ -69,7 +69,7 @@ def another(first: Rendition, tried: Set[str], settings: SynthesisSettings, cast
     seed = seed_from(settings.seed, first.sentence.id, first.number, attempt)
     random = Random(seed)
     voice = cast.draw_other(random, tried)
-    return voice and _drawn(first.sentence, first.number, voice, settings, random, seed, attempt)
+    return _drawn(first.sentence, first.number, voice, settings, random, seed, attempt) if voice is not None else None
 
 
 def _drawn(

@@ -7,13 +7,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from syn2real.errors import UserError
 from syn2real.lines import read_jsonl, write_jsonl
 from syn2real.sealing import flush_files
 from syn2real.speech.corpus import MANIFEST, Corpus, Sentence, Utterance
-from syn2real.speech.engines import Voice, engine_of
 from syn2real.speech.synthesis.backends import Backend, Place
 from syn2real.speech.synthesis.cast import Cast
 from syn2real.speech.synthesis.journal import AUDIO, JOURNAL, JOURNALS, Journal
@@ -21,6 +20,7 @@ from syn2real.speech.synthesis.judging import Clip, Judges
 from syn2real.speech.synthesis.ledger import Ledger, Standing
 from syn2real.speech.synthesis.outcome import Outcome
 from syn2real.speech.synthesis.pace import Pace
+from syn2real.speech.synthesis.preparation import prepare
 from syn2real.speech.synthesis.record import RECORD, record_of
 from syn2real.speech.synthesis.rejection import REJECTED, Rejection, unfit
 from syn2real.speech.synthesis.rendition import Rendition, another, plan
@@ -59,15 +59,6 @@ def synthesize(
     with closing(Desk(directory, Shard(), work.record)):
         work.speak(directory, Shard())
         return work.finish(directory)
-
-
-def prepare(voices: Iterable[Voice]) -> None:
-    """Bring what these voices need onto this machine, such as weights. Raises `UserError` when it cannot be had."""
-    groups: dict[tuple[str, tuple[Any, ...]], list[Voice]] = {}
-    for voice in dict.fromkeys(voices):
-        groups.setdefault((voice.engine, voice.options), []).append(voice)
-    for group in groups.values():
-        engine_of(group[0]).prepare(group)
 
 
 @dataclass(frozen=True)
