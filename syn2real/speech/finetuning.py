@@ -1,5 +1,6 @@
 """Fine-tuning a recogniser on a corpus through transformers' Trainer, in windows as short as the clips allow."""
 
+import gc
 import json
 import shutil
 from dataclasses import is_dataclass
@@ -160,6 +161,10 @@ def finetune(
     }
     write_text(output / "training.json", json.dumps(record, indent=2) + "\n")
     shutil.rmtree(output / CHECKPOINTS)
+    # A trainer refers to itself, and holds the model with its gradients and moments until the collector comes by, which
+    # counts objects and not bytes.
+    del trainer, network, recogniser
+    gc.collect()
 
 
 def _prepared(recogniser: Recogniser, settings: TrainingSettings) -> Any:
