@@ -9,14 +9,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from syn2real.lines import write_jsonl
-from syn2real.reports.drawing import FAINT, LINE, figure_of, png, style
+from syn2real.reports.drawing import INK, LINE, figure_of, png, style
 from syn2real.reports.wording import bounds, percent
 from syn2real.sealing import sealed_file, write_text
 
 RECORD, PICTURE, REJECTED = "check.json", "check.png", "rejected.jsonl"
 _SHOWN = 10  # rejected clips in the terminal; all are in the JSON
 _DRAWN = 40  # groups in the picture, the worst heard
-_BAR, _BAD = "#1f5fa8", "#c0392b"
+_BAR, _BAD, _LOOK = "#1f5fa8", "#c0392b", "#e3b04b"
 
 
 def print_check(record: dict[str, Any], title: str, console: Console) -> None:
@@ -58,40 +58,40 @@ def write_check(record: dict[str, Any], directory: Path) -> None:
 
 
 def draw_check(record: dict[str, Any]) -> bytes:
-    """PNG: each voice's pace, and its CER with interval where clips were heard; the worst heard on top."""
+    """PNG: each voice's CER with interval where clips were heard, its pace, and its share of clips rejected and
+    flagged; the worst heard on top."""
     by, heard = record["by"], record["all"]["cer"] is not None
-    groups = sorted(record["groups"], key=lambda row: (row["cer"] or 0, row["seconds_per_letter"] or 0), reverse=True)
-    left_out = len(groups) - _DRAWN
+    groups = sorted(record["groups"], key=lambda row: (row["cer"] or 0, row["rejected"], row[by]), reverse=True)
+    more = f", the {_DRAWN} worst of {len(groups)}" if len(groups) > _DRAWN else ""
     groups = groups[:_DRAWN]
     places = range(len(groups))
     with style():
-        figure = figure_of(8.4, 1.3 + 0.24 * len(groups))
-        panels = figure.subplots(1, 2 if heard else 1, sharey=True, squeeze=False)[0]
+        figure = figure_of(9.0 if heard else 6.6, 1.3 + 0.24 * len(groups))
+        panels = figure.subplots(1, 3 if heard else 2, sharey=True, squeeze=False)[0]
         if heard:
-            rates = panels[0]
-            cers = [100 * (row["cer"] or 0) for row in groups]
-            rates.barh(places, cers, color=_BAR, height=0.62)
+            panels[0].barh(places, [100 * (row["cer"] or 0) for row in groups], color=_BAR, height=0.62)
             for place, row in zip(places, groups, strict=True):
                 if row["ci_low"] is not None:
-                    rates.hlines(place, 100 * row["ci_low"], 100 * row["ci_high"], color=FAINT, linewidth=1.4)
-            rates.set_xlabel("CER of the round trip, %")
-        paces = panels[-1]
-        known = [(place, row["seconds_per_letter"]) for place, row in enumerate(groups) if row["seconds_per_letter"]]
-        paces.plot([1000 * pace for _, pace in known], [place for place, _ in known], "o", color=_BAR, markersize=5)
-        paces.set_xlim(left=0)
-        paces.set_xlabel("median pace, ms a letter")
-        for place, row in zip(places, groups, strict=True):
-            if row["rejected"]:
-                said = f"{row['rejected']} of {row['clips']} rejected"
-                paces.annotate(
-                    said, (1, place), xycoords=("axes fraction", "data"), ha="right", va="center", color=_BAD
-                )
+                    panels[0].hlines(place, 100 * row["ci_low"], 100 * row["ci_high"], color=INK, linewidth=1.2)
+            panels[0].set_xlabel("CER of the round trip, %")
+        known = [(place, row) for place, row in zip(places, groups, strict=True) if row["seconds_per_letter"]]
+        paces = [(place, 1000 * row["seconds_per_letter"]) for place, row in known]
+        panels[-2].plot([pace for _, pace in paces], [place for place, _ in paces], "o", color=_BAR, markersize=5)
+        panels[-2].set_xlim(0, 1.15 * max((pace for _, pace in paces), default=1.0))
+        panels[-2].set_xlabel("median pace, ms a letter")
+        before = [0.0] * len(groups)
+        for name, colour in (("rejected", _BAD), ("flagged", _LOOK)):
+            shares = [100 * row[name] / row["clips"] for row in groups]
+            panels[-1].barh(places, shares, left=before, color=colour, height=0.62, label=name)
+            before = [a + b for a, b in zip(before, shares, strict=True)]
+        panels[-1].set_xlim(0, max(5.0, 1.1 * max(before)))
+        panels[-1].set_xlabel("clips, %")
+        panels[-1].legend(frameon=False, loc="lower right")
         panels[0].set_yticks(places, [row[by][:40] for row in groups])
         panels[0].invert_yaxis()
         for panel in panels:
             panel.grid(axis="x", color=LINE, linewidth=0.6)
             panel.set_axisbelow(True)
-        more = f", the {_DRAWN} worst heard of {_DRAWN + left_out}" if left_out > 0 else ""
         panels[0].set_title(f"{record['all']['clips']} clips by {by}{more}")
         return png(figure)
 

@@ -1,6 +1,7 @@
 """What a recogniser makes of clips, heard once and kept, and how far that is from their text."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from syn2real.cache import cache_directory
@@ -34,18 +35,25 @@ def hear(corpus: Corpus, recogniser: Path, language: str | None, batch_size: int
 
 
 def score_heard(corpus: Corpus, texts: Mapping[str, str], normaliser: str) -> Scores:
-    """Character errors of each utterance against its text."""
-    return score(pairs_of(corpus, texts), normaliser, "character")
+    """Character errors of each utterance against what was to be said in it."""
+    said = Corpus.of(replace(utterance, text=spoken_text(utterance)) for utterance in corpus)
+    return score(pairs_of(said, texts), normaliser, "character")
 
 
 def heard_clips(
-    corpus: Corpus, scores: Scores, sentence: Callable[[Utterance], str] = lambda u: sentence_key(u.text)
+    corpus: Corpus, scores: Scores, sentence: Callable[[Utterance], str] = lambda u: sentence_key(spoken_text(u))
 ) -> list[Heard]:
     """The clips as the rule of `round_trip` takes them; ``sentence`` says which of them say the same."""
     return [
         Heard(u.id, sentence(u), voice_of(u), scored.counts.errors, scored.counts.words)
         for u, scored in zip(corpus, scores, strict=True)
     ]
+
+
+def spoken_text(utterance: Utterance) -> str:
+    """What is said: the transcript, unless a synthetic line notes other words, as for a transcript in figures."""
+    spoken = utterance.extra.get("spoken")
+    return spoken if isinstance(spoken, str) and spoken.strip() else utterance.text
 
 
 def voice_of(utterance: Utterance) -> str:

@@ -10,7 +10,15 @@ from syn2real.errors import AudioError, UserError
 from syn2real.progress import track
 from syn2real.speech.augmentation import read_utterance
 from syn2real.speech.checking.findings import Finding
-from syn2real.speech.checking.hearing import engine_of, hear, heard_clips, normaliser_of, score_heard, voice_of
+from syn2real.speech.checking.hearing import (
+    engine_of,
+    hear,
+    heard_clips,
+    normaliser_of,
+    score_heard,
+    spoken_text,
+    voice_of,
+)
 from syn2real.speech.checking.limits import DEFAULTS, Limits
 from syn2real.speech.checking.pace import seconds_per_letter
 from syn2real.speech.checking.round_trip import judge_hearing
@@ -91,7 +99,7 @@ def inspect(
     """
     measured = {u.id: _measure(u, limits) for u in track(corpus, "Checking")}
     spoken = [
-        Spoken.of(u.id, voice_of(u), engine_of(u), signal, u.text, rate_of(u))
+        Spoken.of(u.id, voice_of(u), engine_of(u), signal, spoken_text(u), rate_of(u))
         for u in corpus
         if (signal := measured[u.id][0]) is not None
     ]
@@ -112,7 +120,7 @@ def inspect(
     clips = []
     for u in corpus:
         signal = measured[u.id][0]
-        pace = seconds_per_letter(u.text, signal.seconds, rate_of(u)) if signal else None
+        pace = seconds_per_letter(spoken_text(u), signal.seconds, rate_of(u)) if signal else None
         found = (tuple(rejected[u.id]), tuple(flags.get(u.id, ())))
         clips.append(Inspected(u, *found, pace, counts.get(u.id), texts.get(u.id)))
     return Inspection(tuple(clips), scores)
@@ -130,7 +138,7 @@ def _measure(utterance: Utterance, limits: Limits) -> tuple[Signal | None, list[
     except AudioError as error:
         return None, [Finding("unreadable", detail=str(error))]
     return Signal.of(samples), judge_signal(
-        samples, utterance.text, limits.of_source(utterance.source), rate_of(utterance)
+        samples, spoken_text(utterance), limits.of_source(utterance.source), rate_of(utterance)
     )
 
 

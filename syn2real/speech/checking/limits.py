@@ -24,11 +24,11 @@ class SignalLimits:
     silence: float = -60.0  # dBFS RMS of the loudest 10 ms: below, nothing is spoken
     offset: float = 0.95  # |mean| / RMS of the samples
     plateaus: float = 0.01  # share of samples in runs of 4 or more within 0.5 % of the peak
-    near_peak: float = 0.3  # share of samples above 0.7 of the peak, for clipping that was resampled since
+    near_peak: float = 0.2  # share of samples above 0.7 of the peak, for clipping that was resampled since
     pause: float = 2.0  # s without speech between the first and the last sound
     fast: float = 0.025  # s of speech a letter; below, something is missing
     slow: float = 0.2  # s a letter beside `allowance`; above, something is added
-    allowance: float = 1.0  # s that any text may take beside its letters
+    allowance: float = 1.5  # s that any text may take beside its letters
     ending: float = -25.0  # dB against the clip's loud frames: last 10 ms above have not died away, and are a cut …
     step: float = -12.0  # … where the last 0.5 ms are above this, in dB against the same
     hurried: float = 0.04  # … or where there is less speech a letter than this, in s
@@ -65,11 +65,12 @@ class VoiceLimits:
 class Limits:
     """All limits of a check.
 
-    People pause and draw out words as no engine does, and cut their recordings by hand: `recorded` is for real speech.
+    People pause and draw out words as no engine does, compress what they record and cut it by hand: `recorded` is for
+    real speech.
     """
 
     signal: SignalLimits = SignalLimits()
-    recorded: SignalLimits = SignalLimits(pause=5.0, slow=0.8, step=60.0)  # a step of 60 dB: no cut is told by it
+    recorded: SignalLimits = SignalLimits(pause=5.0, slow=0.8, near_peak=0.3, step=60.0)  # no cut is told by its step
     hearing: HearingLimits = HearingLimits()
     voice: VoiceLimits = VoiceLimits()
 

@@ -76,7 +76,7 @@ def judge_clip(clip: Heard, sentence: Iterable[Heard], limits: HearingLimits = D
     expected = median(other.beyond(limits.slack) for other in others) if others else 0.0
     limit = limits.reject if others else limits.alone
     if clip.beyond(limits.slack) - expected > limit:
-        return Verdict(rejected=Finding("misheard", clip.cer, expected + limit))
+        return Verdict(rejected=Finding("misheard", clip.cer, expected + limit + limits.slack / clip.characters))
     if clip.cer <= limits.flag:
         return Verdict()
     theirs = median(other.cer for other in others) if others else 0.0

@@ -16,7 +16,7 @@ from syn2real.speech.checking.pace import fewest_letters, most_letters
 FRAME = 160  # samples: 10 ms
 STEP = 8  # samples: 0.5 ms, too short for a voice to die away in
 QUIET = 0.01  # of the loudest frame (-40 dB): frames below hold no speech
-LOUD = 90  # percentile of the frames' levels that stands for the clip's loud frames
+LOUD = 90  # percentile of the levels of frames with speech that stands for the clip's loud frames
 PLATEAU = 4  # samples in a row at the peak: more than the crest of any voiced sound has
 AT_PEAK = 0.995  # of the peak
 NEAR_PEAK = 0.7  # of the peak
@@ -46,7 +46,7 @@ class Signal:
         size = np.abs(sound)
         levels = _levels(sound)
         heard = np.flatnonzero(levels > QUIET * levels.max())
-        loud = float(np.percentile(levels, LOUD))
+        loud = float(np.percentile(levels[heard], LOUD))
         return cls(
             seconds=float(heard[-1] - heard[0] + 1) * FRAME / SAMPLE_RATE,
             loudest=_decibels(levels.max()),

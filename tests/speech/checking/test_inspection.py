@@ -121,3 +121,11 @@ def test_the_summary_adds_up(corpus, tiny_en, cache):
     assert found.scores is not None and whole["cer"] == found.scores.rate
     assert [row["engine"] for row in summarise(found, DEFAULTS, "engine")["groups"]] == ["espeak"]
     assert summarise(inspect(corpus), DEFAULTS)["all"]["cer"] is None
+
+
+def test_a_transcript_in_figures_is_checked_by_the_words_spoken(corpus, tiny_en, cache):
+    first = corpus[0]
+    figures = replace(first, text="7", extra=first.extra | {"spoken": first.text})
+    plain, noted = (inspect(Corpus.of([u]), recogniser=tiny_en, language="en").clips[0] for u in (first, figures))
+    assert (noted.counts, noted.pace, noted.rejected) == (plain.counts, plain.pace, ())
+    assert inspect(Corpus.of([replace(first, text="7")]), recogniser=tiny_en, language="en").rejected

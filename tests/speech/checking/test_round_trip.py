@@ -60,7 +60,7 @@ def test_a_text_of_signs_alone_says_nothing():
 
 def test_a_rejection_says_why():
     (*_, broken) = judge_hearing(clips(2, 3, 38)).values()
-    assert str(broken.rejected) == "misheard: CER 95% (limit 30%)"
+    assert str(broken.rejected) == "misheard: CER 95% (limit 45%)"
 
 
 one_clip = st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(0, 80), st.integers(1, 40))

@@ -88,6 +88,12 @@ def test_another_text_is_told_by_length_alone_when_it_is_far_longer(spoken):
         assert kinds(samples, text * 4) == ["fast"]
 
 
+def test_a_word_in_a_long_silence_is_judged(spoken):
+    samples, _ = spoken[0]
+    word = np.concatenate([samples[8000:9600], np.zeros(10 * RATE, np.float32), samples[8000:9600]])
+    assert "pause" in kinds(word, "and")
+
+
 @pytest.mark.parametrize("level", [0.0, 1e-5])
 def test_silence_is_found(level):
     noise = level * np.random.default_rng(0).standard_normal(RATE)
@@ -110,7 +116,7 @@ def test_an_offset_is_found(spoken):
 
 def test_a_slow_rate_may_take_longer(spoken):
     samples, text = spoken[0]
-    slow = np.tile(samples, 4)
+    slow = np.tile(samples, 5)
     assert kinds(slow, text) == ["slow"]
     assert kinds(slow, text, rate=0.4) == []
 
