@@ -8,6 +8,7 @@ from typing import Any
 
 from syn2real.errors import AudioError, UserError
 from syn2real.progress import track
+from syn2real.speech import audio
 from syn2real.speech.augmentation import read_utterance
 from syn2real.speech.checking.findings import Finding
 from syn2real.speech.checking.hearing import (
@@ -94,8 +95,9 @@ def inspect(
 ) -> Inspection:
     """Check every clip by its samples, by its voice, and, where there is a ``recogniser``, by what that hears in it.
 
-    A clip that cannot be read is rejected and not heard. ``language`` is by default what the corpus names. Raises
-    `UserError` for a corpus of several languages where one is needed, and for a model that is no recogniser.
+    A clip that cannot be read, or lasts over 30 s, is rejected and not heard. ``language`` is by default what the
+    corpus names. Raises `UserError` for a corpus of several languages where one is needed, and for a model that is no
+    recogniser.
     """
     measured = {u.id: _measure(u, limits) for u in track(corpus, "Checking")}
     spoken = [
@@ -134,6 +136,7 @@ def rate_of(utterance: Utterance) -> float:
 
 def _measure(utterance: Utterance, limits: Limits) -> tuple[Signal | None, list[Finding]]:
     try:
+        audio.require_window(utterance.audio_filepath, utterance.duration)
         samples = read_utterance(utterance)
     except AudioError as error:
         return None, [Finding("unreadable", detail=str(error))]

@@ -19,7 +19,7 @@ def _require_sensible(limits: "SignalLimits | HearingLimits | VoiceLimits") -> N
 
 @dataclass(frozen=True)
 class SignalLimits:
-    """What rejects a clip by its samples and text alone. No good clip of the voices measured is near one."""
+    """What rejects a clip by its samples and text alone; of good clips, fewer than one in a thousand."""
 
     silence: float = -60.0  # dBFS RMS of the loudest 10 ms: below, nothing is spoken
     offset: float = 0.95  # |mean| / RMS of the samples

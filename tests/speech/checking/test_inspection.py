@@ -72,20 +72,19 @@ def test_a_check_by_samples_alone_adds_nothing_to_a_good_line(corpus):
 
 
 def test_what_cannot_be_read_is_rejected_and_the_rest_is_checked(corpus, tmp_path):
-    damaged = tmp_path / "damaged.flac"
+    damaged, silent, long = (tmp_path / f"{name}.flac" for name in ("damaged", "silent", "long"))
     damaged.write_bytes(b"fLaC")
-    silent = tmp_path / "silent.wav"
     audio.write_flac(silent, np.zeros(8000, np.float32))
-    broken = [
-        replace(corpus[0], id="damaged", audio_filepath=damaged),
-        replace(corpus[0], id="silent", audio_filepath=silent),
-    ]
+    audio.write_flac(long, np.tile(audio.read(corpus[0].audio_filepath), 20))
+    broken = [replace(corpus[0], id=path.stem, audio_filepath=path) for path in (damaged, silent)]
+    broken.append(replace(corpus[0], id="long", audio_filepath=long, duration=audio.info(long).duration))
     found = inspect(Corpus.of([*corpus, *broken]))
     assert [(clip.utterance.id, clip.rejected[0].kind) for clip in found.rejected] == [
         ("damaged", "unreadable"),
         ("silent", "unreadable"),
+        ("long", "unreadable"),
     ]
-    with pytest.raises(UserError, match="all 2 clips are rejected"):
+    with pytest.raises(UserError, match="all 3 clips are rejected"):
         inspect(Corpus.of(broken)).kept()
 
 
