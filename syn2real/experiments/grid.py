@@ -21,7 +21,7 @@ from syn2real.experiments.stages import Workspace
 from syn2real.experiments.systems import Workshop
 from syn2real.progress import say
 from syn2real.speech.corpus import Corpus
-from syn2real.speech.pretrained import resolve_model
+from syn2real.speech.pretrained import PACKAGES, resolve_model
 from syn2real.speech.scoring import Scores, pairs_of, score
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Grid:
         self.roles = Roles(recipe)
         for synthesis in recipe.engine_sets.values():
             require_voices(synthesis, recipe.language)
-        for name in set(recipe.training_of) - set(recipe.models):
+        for name in set(recipe.training_of) - set(recipe.models) - set(PACKAGES):
             say(f"training_of: {name!r} is none of the models ({', '.join(recipe.models)}) and changes nothing")
         if any(system.endswith("augmented") for system in recipe.systems):
             from syn2real.speech.augmentation import Augmentation
