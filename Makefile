@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint bench bench-merge clean
+.PHONY: demo test lint bench bench-merge bench-synthesis clean
 
 demo: $(VENV)/.demo
 	$(BIN)/syn2real demo --output $(DEMO) $(ARGS)
@@ -21,6 +21,9 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.run $(ARGS)
+
+bench-synthesis: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.synthesis $(ARGS)
 
 # The peer lives in an environment of its own: it pins older packages.
 bench-merge: $(VENV)/.dev $(VENV)-mergekit/.done

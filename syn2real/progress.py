@@ -54,9 +54,10 @@ class Bar:
         self._bar.stop()
         if self._bar.disable:
             task = self._bar.tasks[0]
-            say(
-                f"{task.description}: {self._total if self._total is not None else 'done'} in {task.elapsed or 0:.0f} s"
-            )
+            done = "done" if self._total is None else f"{self._total}"
+            if self._total is not None and task.completed < self._total:
+                done = f"{task.completed:.0f} of {self._total}"
+            say(f"{task.description}: {done} in {task.elapsed or 0:.0f} s")
         self._bar = None
 
 

@@ -127,7 +127,7 @@ def import_corpus(
 @app.command("export")
 def export_corpus(
     manifest: Manifest,
-    form: Annotated[str, typer.Option("--to", help="nemo, hf (Parquet, for datasets) or kaldi.")],
+    form: Annotated[str, typer.Option("--to", help="nemo, hf (Parquet, for datasets), kaldi or webdataset.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The directory to write.")],
     split: Annotated[_Text, typer.Option(help="Only utterances of this split.")] = None,
     audio_root: AudioRoot = None,

@@ -141,4 +141,5 @@ class Study:
             voices=sorted({f"{u.engine}:{u.voice}" for u in spoken}),
             licences=sorted({*source.source_voice_licences, *(f"{u.engine}: {u.licence}" for u in spoken)}),
             recordings_licences=sorted({*source.source_licences, *self.test.licences}),
+            rejected=self.bench.rejected(),
         )

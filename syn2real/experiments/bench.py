@@ -41,6 +41,10 @@ class Bench:
         """Everything that was spoken so far."""
         return [utterance for clips in self._spoken.values() for utterance in clips.load()]
 
+    def rejected(self) -> int:
+        """How many renditions no voice could speak."""
+        return sum(clips.rejected() for clips in self._spoken.values())
+
     def curve(self, name: str, blend: Blend, corpus: Corpus) -> list[CurvePoint]:
         """Errors of θ + λτ at every λ, in the window the models were trained for."""
         points = []

@@ -83,13 +83,14 @@ def _data(grid: Grid, outcome: Outcome) -> dict[str, Any]:
         if heard.get(_cell(cell), set()) - _SOURCELESS
         for u in roles.source(cell.sources)
     }
-    spoken = {
-        (u.engine, u.voice, u.licence)
+    speech = {
+        clips.key: clips
         for condition in grid.conditions()
         for name in roles.targets
         if heard.get((name, condition.model, condition.label, condition.repetition), set()) - _UNSPOKEN
-        for u in grid.workshop(condition).target_speech(name).load()
+        for clips in [grid.workshop(condition).target_speech(name)]
     }
+    spoken = {(u.engine, u.voice, u.licence) for clips in speech.values() for u in clips.load()}
     source = Corpus.of(sources.values())
     tests = {name: roles.test(name) for name in dict.fromkeys(one.target for one in outcome.heard)}
     return {
@@ -107,6 +108,7 @@ def _data(grid: Grid, outcome: Outcome) -> dict[str, Any]:
         "source_seconds": round(source.duration, 1),
         "source_speakers": len(source.speakers),
         "speakers_in_training_and_test": roles.speakers_shared,
+        "rejected": sum(clips.rejected() for clips in speech.values()),
         "voices": sorted({f"{engine}:{voice}" for engine, voice, _ in spoken}),
         "licences": sorted({f"{engine}: {licence}" for engine, _, licence in spoken}),
         "recordings_licences": sorted({*source.licences, *(name for test in tests.values() for name in test.licences)}),

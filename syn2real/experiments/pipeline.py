@@ -22,7 +22,7 @@ from syn2real.speech.checking.judges import CheckSettings
 from syn2real.speech.corpus import MANIFEST, Corpus, Sentence
 from syn2real.speech.engines import ENGINES, by_content, configured
 from syn2real.speech.pretrained import model_key, resolve_model
-from syn2real.speech.synthesis import Cast, SynthesisSettings, synthesize
+from syn2real.speech.synthesis import Cast, SynthesisSettings, read_rejections, synthesize
 from syn2real.speech.synthesis.wording import worded
 from syn2real.speech.training import TrainingSettings
 
@@ -55,6 +55,7 @@ class Clips:
     key: str
     count: int
     load: Callable[[], Corpus]
+    rejected: Callable[[], int] = lambda: 0  # renditions that no voice could speak
 
     @classmethod
     def of(cls, corpus: Corpus) -> "Clips":
@@ -67,7 +68,12 @@ class Clips:
         if len(parts) == 1:
             return parts[0]
         key = sha256_json([part.key for part in parts])
-        return cls(key, sum(p.count for p in parts), lambda: Corpus.of(u for part in parts for u in part.load()))
+        return cls(
+            key,
+            sum(p.count for p in parts),
+            lambda: Corpus.of(u for part in parts for u in part.load()),
+            lambda: sum(part.rejected() for part in parts),
+        )
 
 
 class Addend(Protocol):
@@ -176,7 +182,12 @@ class Pipeline:
             amount=count,
             seconds=count * effort_of(recipe),
         )
-        return Clips(stage.key, count, lambda: Corpus.load(stage.directory / MANIFEST))
+        return Clips(
+            stage.key,
+            count,
+            lambda: Corpus.load(stage.directory / MANIFEST),
+            lambda: len(read_rejections(stage.directory)),
+        )
 
     def tune(
         self,

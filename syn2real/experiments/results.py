@@ -113,6 +113,7 @@ class StudyData:
     voices: list[str]
     licences: list[str]
     recordings_licences: list[str]
+    rejected: int = 0  # renditions of source and target text that no voice could speak
 
 
 @dataclass(frozen=True)

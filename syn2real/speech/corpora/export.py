@@ -1,13 +1,15 @@
-"""A corpus in the forms other tools read: NeMo's manifest, Parquet for ``datasets``, a Kaldi directory.
+"""A corpus in the forms other tools read: NeMo's manifest, Parquet for ``datasets``, a Kaldi directory, WebDataset.
 
-Each is whole or absent, holds its own copy of the audio, and comes back through an importer: ``manifest``, ``hf``,
-``kaldi``.
+Each is whole or absent and holds its own copy of the audio. All but WebDataset's come back through an importer:
+``manifest``, ``hf``, ``kaldi``.
 """
 
 import json
 import re
 import shutil
+import tarfile
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +25,14 @@ from syn2real.speech.corpora.selection import split_name
 from syn2real.speech.corpus import MANIFEST, Corpus, Utterance
 
 EXPORTERS: Registry[Callable[[Corpus, Path, Path], None]] = Registry("export format")
-SHARD = 5_000  # recordings a Parquet file
+SHARD = 5_000  # recordings a Parquet file or tar
 _ROWS = 100  # recordings in memory at a time
 _CALLED = {"dev": "validation"}  # as the datasets library has it
 _TEXT = STRINGS | {"id", "text"}
 
 
 def export(corpus: Corpus, output: Path, form: str, *, overwrite: bool = False) -> None:
-    """Write ``corpus`` to the directory ``output`` as ``nemo``, ``hf`` or ``kaldi``.
+    """Write ``corpus`` to the directory ``output`` as ``nemo``, ``hf``, ``kaldi`` or ``webdataset``.
 
     Raises `UserError` when the form is unknown or ``output`` is there, `AudioError` for a recording that cannot be
     read.
@@ -70,12 +72,8 @@ def to_huggingface(corpus: Corpus, folder: Path, final: Path) -> None:
     if "audio" in columns:
         raise UserError("a field is called 'audio', as the column of the recordings is; rename it in the manifest")
     schema = Features({"audio": Audio(), **Features.from_arrow_schema(pyarrow.schema(columns))}).arrow_schema
-    splits: dict[str, list[int]] = {}
-    for place, utterance in enumerate(corpus):
-        name = split_name(str(utterance.extra.get("split") or "train"))
-        splits.setdefault(re.sub(r"\W+", "_", _CALLED.get(name, name)), []).append(place)
     (folder / "data").mkdir()
-    for name, places in splits.items():
+    for name, places in _splits(corpus).items():
         shards = [places[start : start + SHARD] for start in range(0, len(places), SHARD)]
         for number, shard in enumerate(shards):
             target = folder / "data" / f"{name}-{number:05d}-of-{len(shards):05d}.parquet"
@@ -86,6 +84,15 @@ def to_huggingface(corpus: Corpus, folder: Path, final: Path) -> None:
                     if len(batch) == _ROWS or place == shard[-1]:
                         writer.write_table(pyarrow.Table.from_pylist(batch, schema=schema))
                         batch = []
+
+
+def _splits(corpus: Corpus) -> dict[str, list[int]]:
+    """Places in the corpus by split, as the hub names them."""
+    splits: dict[str, list[int]] = {}
+    for place, utterance in enumerate(corpus):
+        name = split_name(str(utterance.extra.get("split") or "train"))
+        splits.setdefault(re.sub(r"\W+", "_", _CALLED.get(name, name)), []).append(place)
+    return splits
 
 
 def _columns(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -148,6 +155,38 @@ def to_kaldi(corpus: Corpus, folder: Path, final: Path) -> None:
     maps["spk2utt"] = {speaker: " ".join(names) for speaker, names in speakers.items()}
     for table, values in maps.items():
         write_text(folder / table, "".join(f"{name} {value}\n" for name, value in sorted(values.items())))
+
+
+@EXPORTERS.register("webdataset")
+def to_webdataset(corpus: Corpus, folder: Path, final: Path) -> None:
+    """Tars of up to 5,000 recordings, ``SPLIT-000000.tar``: each recording as it is and its fields as ``.json``, under
+    one key. ``index.json`` lists the tars with how many recordings, which split and how many bytes each has.
+
+    The same corpus gives the same bytes: members have no times and no owners.
+    """
+    taken: set[str] = set()
+    index = []
+    for split, places in _splits(corpus).items():
+        for number, start in enumerate(range(0, len(places), SHARD)):
+            target = folder / f"{split}-{number:06d}.tar"
+            shard = places[start : start + SHARD]
+            with tarfile.open(target, "w", format=tarfile.GNU_FORMAT) as tar:
+                for place in track(shard, f"exporting {target.stem}"):
+                    utterance = corpus[place]
+                    # A key ends at its first dot.
+                    key = distinct(safe(utterance.id).replace(".", "_"), taken)
+                    _add(tar, f"{key}{utterance.audio_filepath.suffix.lower()}", utterance.audio_filepath.read_bytes())
+                    _add(tar, f"{key}.json", json.dumps(_row(utterance), ensure_ascii=False).encode())
+            index.append(
+                {"file": target.name, "split": split, "utterances": len(shard), "bytes": target.stat().st_size}
+            )
+    write_text(folder / "index.json", json.dumps({"utterances": len(corpus), "tars": index}, indent=2) + "\n")
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)  # of the year 1970, and of nobody
+    member.size = len(content)
+    tar.addfile(member, BytesIO(content))
 
 
 def _map_of(field: str) -> str:

@@ -1,7 +1,7 @@
 """A corpus that is complete or does not exist, made by one run or by the runs of several shares."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def synthesize_sealed(
         return done
     with ExitStack() as stack:  # left after the directory, so that nobody else works in it while it is moved
         try:
-            with sealed_directory(output, resume=True, overwrite=overwrite) as partial:
+            with sealed_directory(output, resume=True, overwrite=overwrite) as partial, _kept(partial):
                 desk = stack.enter_context(closing(Desk(partial, shard, work.record)))
                 work.speak(partial, shard)
                 if not shard.whole:
@@ -56,3 +56,13 @@ def synthesize_sealed(
         except _SealedByAnother:
             return work.finished(output) or Corpus.load(output / MANIFEST)
     return Corpus.of(replace(u, audio_filepath=output / AUDIO / u.audio_filepath.name) for u in corpus)
+
+
+@contextmanager
+def _kept(directory: Path) -> Iterator[None]:
+    """What the system refuses, a full disk above all, in words that fit work which is kept."""
+    try:
+        yield
+    except OSError as error:
+        problem = f"{error.filename or directory}: {error.strerror or error}"
+        raise UserError(f"{problem}; what was spoken is kept, and the same command goes on with it") from error

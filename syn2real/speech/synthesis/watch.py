@@ -13,7 +13,7 @@ from syn2real.speech.synthesis.outcome import Outcome
 from syn2real.speech.synthesis.rendition import Rendition
 
 DOUBTFUL = 8  # failures in a row after which a model is asked to repeat what it spoke
-HOPELESS = 32  # failures after which a model that never spoke is given up
+HOPELESS = 16  # failures after which a model that never spoke is given up
 
 Repeat = Callable[[Rendition], str | None]
 

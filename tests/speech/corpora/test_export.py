@@ -1,5 +1,6 @@
 """What is exported comes back the same through the importer."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,6 +88,27 @@ def test_kaldi_directories_are_what_kaldi_demands(tmp_path: Path, corpus: Corpus
         assert (header.samplerate, header.channels, header.format, header.subtype) == (16_000, 1, "WAV", "PCM_16")
 
 
+def test_tars_are_read_by_webdataset(tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    webdataset = pytest.importorskip("webdataset", reason="needs webdataset (syn2real[webdataset])")
+    monkeypatch.setattr("syn2real.speech.corpora.export.SHARD", 2)
+    dotted = [replace(corpus[0], id="a.b", extra={}), replace(corpus[1], id="a_b", extra={}), corpus[2]]
+    one_split = Corpus.of(replace(u, extra=u.extra | {"split": "train"}) for u in dotted)
+    export(one_split, tmp_path / "out", "webdataset")
+    index = json.loads((tmp_path / "out" / "index.json").read_text())
+    assert [(tar["file"], tar["utterances"]) for tar in index["tars"]] == [
+        ("train-000000.tar", 2),
+        ("train-000001.tar", 1),
+    ]
+    tars = [tmp_path / "out" / tar["file"] for tar in index["tars"]]
+    assert [tar.stat().st_size for tar in tars] == [tar["bytes"] for tar in index["tars"]]
+    samples = list(webdataset.WebDataset([str(tar) for tar in tars], shardshuffle=False).decode())
+    assert [sample["__key__"] for sample in samples] == ["a_b", "a_b-2", "syn"]
+    for sample, utterance in zip(samples, one_split, strict=True):
+        assert sample["flac"] == utterance.audio_filepath.read_bytes()
+        (row,) = Corpus.of([utterance]).rows(utterance.audio_filepath.parent)
+        assert {"audio_filepath": row["audio_filepath"], **sample["json"]} == row
+
+
 def test_odd_fields_become_text_in_parquet(tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     datasets = pytest.importorskip("datasets")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
@@ -118,11 +140,11 @@ def test_an_export_is_whole_or_absent(tmp_path: Path, corpus: Corpus) -> None:
         export(corpus, tmp_path / "out", "nemo")
     with pytest.raises(UserError, match=r"unknown export format 'kalid' \(did you mean 'kaldi'\?\)"):
         export(corpus, tmp_path / "x", "kalid")
-    assert EXPORTERS.names() == ["hf", "kaldi", "nemo"]
+    assert EXPORTERS.names() == ["hf", "kaldi", "nemo", "webdataset"]
 
 
 def test_the_same_corpus_gives_the_same_bytes(tmp_path: Path, corpus: Corpus) -> None:
-    for form in ("nemo", "hf"):
+    for form in ("nemo", "hf", "webdataset"):
         for name in ("1", "2"):
             export(corpus, tmp_path / form / name, form)
         first, second = (
