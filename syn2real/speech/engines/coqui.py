@@ -14,7 +14,15 @@ import numpy as np
 
 from syn2real.errors import NotInstalled, UserError, did_you_mean, one_line
 from syn2real.speech.engines.base import ENGINES, Voice, within_range
-from syn2real.speech.engines.pretrained import ModelOptions, PretrainedEngine, Terms, device_of, drawing
+from syn2real.speech.engines.pretrained import (
+    UNKNOWN_LICENCE,
+    ModelOptions,
+    PretrainedEngine,
+    Terms,
+    device_of,
+    drawing,
+)
+from syn2real.speech.engines.prompts import Prompt, read_prompts
 from syn2real.speech.engines.resampling import change_voice, speed_before
 from syn2real.speech.engines.xvectors import EVERY
 
@@ -29,20 +37,19 @@ KNOWN: dict[str, tuple[str, Terms, tuple[str, ...]]] = {
         ("ar", "cs", "de", "en", "es", "fr", "hi", "hu", "it", "ja", "ko", "nl", "pl", "pt", "ru", "tr", "zh"),
     ),
 }
-RECORDINGS = (".wav", ".flac", ".ogg", ".mp3")
 
 
 class CoquiOptions(ModelOptions):
     """``model`` is ``vctk``, ``xtts``, or a folder with ``config.json`` and one ``.pth`` of weights."""
 
-    speakers: str | None = None  # a folder of recordings to clone, one voice each (XTTS)
+    speakers: str | None = None  # recordings to clone (XTTS): a folder, one voice each, or a manifest, one a speaker
     agree_cpml: bool = False  # that you have read XTTS's licence and agree to it
 
 
 @ENGINES.register("coqui")
 class Coqui(PretrainedEngine):
     """coqui-tts. The voice ``random`` takes a speaker of the model drawn by the seed; any speaker can be named. With
-    the option ``speakers`` the voices are the recordings in that folder, cloned."""
+    the option ``speakers`` the voices are recordings, cloned; their licence goes with what they say."""
 
     name = "coqui"
     licence = "MPL-2.0"
@@ -65,21 +72,24 @@ class Coqui(PretrainedEngine):
                 f"engine 'coqui': XTTS and what it says are under the {CPML}; read it at https://coqui.ai/cpml and, if "
                 "you agree, say coqui.agree_cpml=true"
             )
-        if self.options.speakers is not None and not self._recordings:
-            raise UserError(f"engine 'coqui': speakers {self.options.speakers}: no folder of recordings ({RECORDINGS})")
+        if self.options.speakers is not None:
+            try:
+                _ = self._prompts
+            except UserError as error:
+                raise UserError(f"engine 'coqui': speakers {error}") from error
 
     def all_voices(self) -> list[Voice]:
         """`random`, or the recordings to clone; in each language of the model that options leave open."""
         self.require()
-        return [self._voice(name, language) for name in self._recordings or [EVERY] for language in self._languages]
+        return [self._voice(name, language) for name in self._prompts or [EVERY] for language in self._languages]
 
     def voice(self, name: str) -> Voice:
         """`random`, a recording's name, or a speaker of the model, which is looked for when speaking starts; with
         ``@es`` at its end, in that language."""
         self.require()
         speaker, _, language = name.partition("@")
-        if self._recordings and speaker not in self._recordings:
-            raise UserError(f"engine 'coqui' has no voice {speaker!r}{did_you_mean(speaker, self._recordings)}")
+        if self._prompts and speaker not in self._prompts:
+            raise UserError(f"engine 'coqui' has no voice {speaker!r}{did_you_mean(speaker, self._prompts)[:200]}")
         if language and language not in self._languages:
             raise UserError(f"engine 'coqui': {self._model} does not speak {language!r}")
         return self._voice(speaker, language or self._languages[0])
@@ -102,8 +112,8 @@ class Coqui(PretrainedEngine):
         model = self._loaded
         speaker = voice.name.partition("@")[0]
         options: dict[str, Any] = {}
-        if speaker in self._recordings:
-            options["speaker_wav"] = str(self._recordings[speaker])
+        if speaker in self._prompts:
+            options["speaker_wav"] = str(self._prompts[speaker].path)
         else:
             options["speaker_name"] = self._speaker(speaker, seed)
         speed = speed_before(rate, pitch)
@@ -120,6 +130,10 @@ class Coqui(PretrainedEngine):
         terms = Terms.of(self.options, known[1] if known else None)
         full = name if len(self._languages) == 1 else f"{name}@{language}"
         rights = (terms.licence, terms.commercial_ok)
+        if name in self._prompts:
+            cloned = self._prompts[name].licence or UNKNOWN_LICENCE
+            # Whoever is cloned has a say: free only where it is said to be, for the model and the recordings.
+            rights = (f"{terms.licence}; recording {cloned}", bool(self.options.commercial))
         return Voice(self.name, full, language, language, SAMPLE_RATE, *rights, options=self.given)
 
     def _speaker(self, name: str, seed: int) -> str | None:
@@ -145,12 +159,9 @@ class Coqui(PretrainedEngine):
         return KNOWN[self._model][2] if self._model in KNOWN else ("en",)
 
     @cached_property
-    def _recordings(self) -> dict[str, Path]:
-        """The recordings to clone, by name."""
-        folder = self.options.speakers
-        if folder is None:
-            return {}
-        return {path.stem: path for path in sorted(Path(folder).glob("*")) if path.suffix.lower() in RECORDINGS}
+    def _prompts(self) -> dict[str, Prompt]:
+        """The recordings to clone, by voice."""
+        return read_prompts(Path(self.options.speakers)) if self.options.speakers is not None else {}
 
     @cached_property
     def _files(self) -> tuple[Path, Path]:

@@ -1,12 +1,15 @@
 """Coqui's VITS by its true class, small and with random weights; where coqui-tts imports (it wants torchaudio)."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from syn2real.errors import NotInstalled, UserError
+from syn2real.speech.corpus import Corpus
 from syn2real.speech.engines import configured, coqui, engine, find_voice
+from syn2real.speech.engines.prompts import read_prompts
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +96,26 @@ def test_recordings_become_voices(here, tmp_path):
     assert made.voice("mary@fr").language == "fr"
     with pytest.raises(UserError, match="did you mean 'mary'"):
         made.voice("marie")
+
+
+def test_speakers_of_a_corpus_become_voices_under_its_licence(here, recordings, tmp_path):
+    corpus = Corpus.load(recordings)
+    named = Corpus.of(replace(u, speaker=f"s@{n % 3}", licence="CC-BY-4.0") for n, u in enumerate(corpus))
+    manifest = recordings.parent / "named.jsonl"
+    named.save(manifest)
+    prompts = read_prompts(manifest)
+    assert list(prompts) == ["s_0", "s_1", "s_2"]
+    for n, prompt in enumerate(prompts.values()):
+        nearest = min(list(named)[n::3], key=lambda u: (abs(u.duration - 8), u.id))
+        assert prompt.path == nearest.audio_filepath
+    given = {"model": "xtts", "agree_cpml": True, "speakers": str(manifest)}
+    voices = configured("coqui", given).voices("es")
+    assert [voice.name for voice in voices] == ["s_0@es", "s_1@es", "s_2@es"]
+    assert {voice.licence for voice in voices} == {f"{coqui.CPML}; recording CC-BY-4.0"}
+    assert not any(voice.commercial_ok for voice in voices)
+    Corpus.of(replace(u, speaker=None) for u in corpus).save(recordings.parent / "unnamed.jsonl")
+    with pytest.raises(UserError, match="no real recording names its speaker"):
+        engine("coqui", given | {"speakers": str(recordings.parent / "unnamed.jsonl")})
 
 
 @pytest.mark.parametrize(
