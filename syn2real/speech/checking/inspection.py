@@ -47,7 +47,7 @@ class Inspected:
         """What a manifest's line says of a clip that was kept; empty where there is nothing to say."""
         said: dict[str, Any] = {}
         if self.counts is not None and self.counts.words:
-            said["cer"] = round(self.counts.rate, 3)
+            said["cer"] = round(self.counts.rate, 4)
         if self.flagged:
             said["flags"] = [finding.kind for finding in self.flagged]
         return said
