@@ -13,7 +13,7 @@ TELEPHONE = (7, 15)  # digits
 def telephone(grammar: Grammar) -> list[Rule]:
     """Numbers that are read digit by digit."""
     grouped = re.compile(
-        r"(?<![\w.,/-])(?:\+\s?)?\(?\d{1,5}\)?(?:[ \u00a0\u202f./-]{1,2}\(?\d{2,5}\)?)+(?![\w]|[-/:,.]\d)"
+        r"(?<![\w.,/-])(?:\+\s?)?\(?\d{1,5}\)?(?:[ \u00a0\u202f./-]{1,2}\(?\d{2,8}\)?)+(?![\w]|[-/:,.]\d)"
     )
     plain = re.compile(r"(?<![\w.,])(\+)\d{7,15}(?!\w|[.,]\d)")
 

@@ -27,6 +27,9 @@ def rules(grammar: Grammar) -> list[Rule]:
         ),
         Rule("time", re.compile(rf"(?<![\d:.,]){_TIME}(?![\d:]|[.,]\d){mark}"), lambda m: _time(m, grammar), ":"),
     ]
+    if grammar.meridiem:
+        pattern = re.compile(r"(?<![\d:.,])(0?[1-9]|1[0-2])\.([0-5]\d)(?=\s?[aApP]\.?[mM]\b)")
+        made.append(Rule("time", pattern, lambda m: _time(m, grammar), "mM"))
     if grammar.hour_mark == "Uhr":  # written with a full stop too
         pattern = re.compile(r"(?<![\d:.,])([01]?\d|2[0-4])\.([0-5]\d)\s?Uhr\b")
         made.append(Rule("time", pattern, lambda m: _time(m, grammar), "U"))

@@ -15,6 +15,7 @@ CASES = {
     "en": {
         "Meet me at 5:30 pm.": "Meet me at five thirty pm.",
         "17:05": "seventeen oh five",
+        "10.30pm": "ten thirty pm",
         "at 5am, 5:00 or 5 a.m.": "at five am, five o'clock or five a.m.",
         "9:00-17:00": "nine o'clock to seventeen hundred",
         "1:02:03": "one hour two minutes three seconds",
@@ -85,6 +86,7 @@ CASES = {
         "3 Mio. €, 1 %, 5,20 €": "drei Millionen Euro, ein Prozent, fünf Euro zwanzig",
         "1 Katze, 1 Buch": "eine Katze, ein Buch",
         "z. B. Nr. 5": "zum Beispiel Nummer fünf",
+        "+49 30 123456": "plus vier neun drei null eins zwei drei vier fünf sechs",
     },
     "ro": {
         "2 persoane, 2 copii, 2 kg": "două persoane, doi copii, două kilograme",

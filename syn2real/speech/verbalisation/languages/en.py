@@ -170,6 +170,7 @@ ENGLISH = Grammar(
         "24/7": "twenty-four seven",
         "9/11": "nine eleven",
         "50/50": "fifty-fifty",
+        "20/20": "twenty twenty",
         "w/o": "without",
         "c/o": "care of",
     },
