@@ -339,7 +339,7 @@ def effort_of(recipe: SynthesisRecipe) -> float:
     """Seconds of one CPU core that a sentence takes its engines, roughly and on average."""
     speaking = {voice.partition(":")[0] for voice in recipe.voices} or set(recipe.engines)
     weights = {name: recipe.engines.get(name, 1.0) for name in speaking}
-    return sum(weight * ENGINES.get(name).effort for name, weight in weights.items()) / sum(weights.values())
+    return sum(weight * ENGINES.get(name)().effort for name, weight in weights.items()) / sum(weights.values())
 
 
 def _moves(scale: Scale) -> bool:
