@@ -14,18 +14,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
 
+from syn2real.cli.synthesis import synthesize as synthesize_command
+from syn2real.sealing import partial_path
 from syn2real.speech import audio
-from syn2real.speech.corpus import Sentence, read_sentences
+from syn2real.speech.corpus import MANIFEST, Sentence
 from syn2real.speech.engines import ENGINES, engine, missing_engines
-from syn2real.speech.synthesis import Judges, SynthesisSettings, Workforce, render, synthesize
-from syn2real.speech.synthesis.journal import AUDIO, JOURNALS, Journal
-from syn2real.speech.synthesis.outcome import Outcome
-from syn2real.speech.synthesis.record import RECORD
+from syn2real.speech.synthesis import Judges, SynthesisSettings, Workforce, backends, render, synthesize
+from syn2real.speech.synthesis.journal import JOURNAL, JOURNALS
 from syn2real.speech.synthesis.speaking import Work
 
 LINES = 10_000
+WORDS = ("apple", "bread", "cheese", "dinner", "garlic", "honey", "lemon", "onion", "pepper", "sugar")
 SECONDS = 20.0  # that one worker speaks, about
 
 
@@ -46,7 +49,9 @@ def show(**row: object) -> None:
 
 
 def sentence(number: int) -> Sentence:
-    return Sentence(f"lines-{number:05d}", f"This is sentence number {number}, and it is spoken.")
+    """Sentences of one length, so that one clip may stand for all."""
+    words = " ".join(WORDS[int(digit)] for digit in f"{number:05d}")
+    return Sentence(f"lines-{number:05d}", f"Please say {words} and no more.")
 
 
 def speeds(name: str, seconds: float) -> dict[str, float]:
@@ -77,24 +82,34 @@ def restart(lines: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         text, output = Path(folder) / "lines.txt", Path(folder) / "spoken"
         text.write_text("".join(sentence(n).text + "\n" for n in range(1, lines + 1)))
+        pretend(text, output)
         command = [sys.executable, "-m", "syn2real", "synthesize", str(text), "-o", str(output), "--json"]
-        fill(read_sentences(text), output.with_name(f".{output.name}.partial"))
-        found = {"lines": lines, "unfinished_s": timed(command), "finished_s": timed(command)}
+        finished = timed(command)
+        break_off(output)
+        found = {"lines": lines, "unfinished_s": timed(command), "finished_s": finished}
     return found | {"python_s": timed([sys.executable, "-c", "import numpy"])}
 
 
-def fill(sentences: list[Sentence], directory: Path) -> None:
-    """Leave what a run leaves that was killed after its last clip; one recording stands for all."""
-    work = Work.of(sentences, SynthesisSettings(engines={"espeak": 1.0}, language="en"), "list", Judges(), Workforce())
-    (directory / AUDIO).mkdir(parents=True)
-    (directory / JOURNALS).mkdir()
-    (directory / RECORD).write_text(work.record)
-    samples = render(work.renditions[0])
+def pretend(text: Path, output: Path) -> None:
+    """The command on this text, one clip standing for all: what is timed later is all but speaking."""
+    first = Work.of([sentence(1)], SynthesisSettings(), "list", Judges(), Workforce()).renditions[0]
+    samples = render(first)
     clip = audio.flac_bytes(samples)
-    journal = Journal(directory, "1-of-1")
-    for rendition in work.renditions:
-        journal.keep(Outcome(rendition.file_name, 0, samples.size), clip)
-    journal.close()
+    with (
+        patch.object(backends, "render", lambda _: samples),
+        patch.object(audio, "flac_bytes", lambda _: clip),
+        redirect_stdout(sys.stderr),
+    ):
+        synthesize_command(text, output, workers=1)
+
+
+def break_off(output: Path) -> None:
+    """Leave of a finished corpus what a run leaves that was killed after its last clip."""
+    unfinished = partial_path(output)
+    output.rename(unfinished)
+    (unfinished / MANIFEST).unlink()
+    (unfinished / JOURNALS).mkdir()
+    (unfinished / JOURNAL).rename(unfinished / JOURNALS / "1-of-1-0.jsonl")
 
 
 def timed(command: list[str]) -> float:

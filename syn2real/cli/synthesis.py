@@ -143,13 +143,16 @@ def synthesize(
 def _judges(check: str, recogniser: str | None, limits: list[str]) -> "Judges":
     from syn2real.speech.checking import Limits
     from syn2real.speech.checking.judges import CheckSettings
-    from syn2real.speech.pretrained import resolve_model
 
     if check not in ("signal", "recogniser", "none"):
         raise UserError(f"--check {check}: unknown{did_you_mean(check, ('signal', 'recogniser', 'none'))}")
     if recogniser is not None and check != "recogniser":
         raise UserError(f"--recogniser {recogniser}: hears clips only with --check recogniser")
-    model = resolve_model(recogniser or "whisper-base") if check == "recogniser" else None
+    model = None
+    if check == "recogniser":
+        from syn2real.speech.pretrained import resolve_model
+
+        model = resolve_model(recogniser or "whisper-base")
     return CheckSettings(check, model, Limits.of(parse_limits(limits))).judges()  # type: ignore[arg-type]
 
 
