@@ -13,6 +13,7 @@ from syn2real.errors import UserError
 app = typer.Typer(
     help="Domain text: checked, written as it is spoken, made more by a chat model.", no_args_is_help=True
 )
+TOKENS = 30  # of an answer for each sentence asked for
 _SHOWN = 20  # rows of a table; --json and the output have all
 Text = Annotated[Path, typer.Argument(help="One sentence a line, or JSONL with a text in each line.")]
 Spoken = Annotated[str, typer.Option("--language", "-l", help="Language, as ISO 639-1 or a locale (en-GB: day first).")]
@@ -149,7 +150,7 @@ def expand(
     domain: Annotated[str | None, typer.Option(help="Domain written to each line.")] = None,
     shown: Annotated[int, typer.Option(min=1, help="Seed sentences in each prompt.")] = 6,
     lines: Annotated[int, typer.Option(min=1, help="Sentences asked for in each prompt.")] = 10,
-    temperature: Annotated[float, typer.Option(min=0, max=5, help="0 takes the likeliest words.")] = 0.9,
+    temperature: Annotated[float, typer.Option(min=0, max=5, help="0 takes the likeliest words.")] = 0.8,
     most_words: Annotated[int, typer.Option(min=2, help="Longest sentence kept, in words.")] = 40,
     seed: Annotated[int, typer.Option(help="What is drawn depends on it.")] = 0,
     overwrite: Overwrite = False,
@@ -186,7 +187,7 @@ def expand(
         about,
         shown,
         lines,
-        Sampling(temperature, 0.95, 40 * lines),
+        Sampling(temperature, 0.95, TOKENS * lines),
         Limits(most_words=most_words),
         seed,
     )

@@ -16,9 +16,9 @@ from syn2real.progress import Bar
 
 TOGETHER = 8  # prompts asked at once
 PATIENCE = 5  # times that so many prompts may bring nothing new before it is given up
-TASK = "You write sentences that people say. You answer with sentences alone, one on each line."
+TASK = "You write sentences that people say. You answer with a list of sentences and nothing else."
 
-SAMPLING = Sampling(temperature=0.9, top_p=0.95, max_tokens=400)
+SAMPLING = Sampling(temperature=0.8, top_p=0.95, max_tokens=300)
 LIMITS = Limits()
 
 
@@ -96,7 +96,8 @@ def expand(
     if not seeds:
         raise UserError("there are no seed sentences to go by")
     kept = KeptReplies(replies)
-    sieve = Sieve((seed.text for seed in seeds), TASK + " " + _request(settings), settings.limits, key, unspeakable)
+    instructions = f"{TASK} {_first(settings, settings.shown)} {_more(settings)}"
+    sieve = Sieve((seed.text for seed in seeds), instructions, settings.limits, key, unspeakable)
     rows: list[dict[str, Any]] = []
     refused: Counter[Reason] = Counter()
     asked = lines = barren = 0
@@ -132,16 +133,24 @@ def prompt(seeds: Sequence[Seed], settings: ExpansionSettings, number: int) -> P
     """The prompt with this number: it shows its own draw of the seeds, whatever was asked before."""
     drawn = seed_from(settings.seed, "expansion", number)
     shown = tuple(Random(drawn).sample(list(seeds), min(settings.shown, len(seeds))))
-    examples = "\n".join(seed.text for seed in shown)
-    request = f"{examples}\n\n{_request(settings)}"
-    return Prompt(shown, (Message("system", TASK), Message("user", request)), drawn)
-
-
-def _request(settings: ExpansionSettings) -> str:
-    kind = f"These are {settings.about}. " if settings.about else ""
-    return (
-        f"{kind}Write {settings.lines} new ones of the same kind in the same language, one per line, without numbers."
+    # The seeds stand as the model's own earlier answer: small models go on with what they have begun, and hardly follow
+    # instructions.
+    listed = "\n".join(f"{place}. {seed.text}" for place, seed in enumerate(shown, start=1))
+    turns = (
+        Message("system", TASK),
+        Message("user", _first(settings, len(shown))),
+        Message("assistant", listed),
+        Message("user", _more(settings)),
     )
+    return Prompt(shown, turns, drawn)
+
+
+def _first(settings: ExpansionSettings, shown: int) -> str:
+    return f"Write {shown} {settings.about or 'sentences that belong together'}."
+
+
+def _more(settings: ExpansionSettings) -> str:
+    return f"Write {settings.lines} more of the same kind and in the same language, each different."
 
 
 def _answers(model: ChatModel, prompts: Sequence[Prompt], sampling: Sampling, kept: KeptReplies) -> list[str]:

@@ -88,4 +88,6 @@ def test_the_command_writes_text_that_is_read_as_it_is(chat_server, tmp_path):
     assert answer["refused"]["characters"] >= 2
     sentences = read_sentences(tmp_path / "more.jsonl")
     assert len(sentences) == 10 and {sentence.domain for sentence in sentences} == {"alarms"}
-    assert "These are requests to a clock." in chat_server.asked[0]["messages"][1]["content"]
+    turns = chat_server.asked[0]["messages"]
+    assert [turn["role"] for turn in turns] == ["system", "user", "assistant", "user"]
+    assert turns[1]["content"] == "Write 4 requests to a clock." and turns[2]["content"].startswith("1. wake me up at ")
