@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -19,6 +21,7 @@ from syn2real.speech.synthesis import (
     SynthesisSettings,
     Workforce,
     plan,
+    read_rejections,
     sharing,
     synthesize,
     synthesize_sealed,
@@ -54,6 +57,16 @@ def test_the_last_share_completes_the_corpus(tmp_path, lines, whole, files, orde
     before = {path: path.stat().st_mtime_ns for path in output.rglob("*")}
     assert share(lines, output, order[0], 3) == corpus
     assert {path: path.stat().st_mtime_ns for path in output.rglob("*")} == before
+
+
+def test_a_share_in_which_nothing_can_be_spoken_is_no_obstacle(tmp_path, lines, files):
+    bad = [Sentence(f"bad{n}", "a very large house and " * 40) for n in range(3)]
+    text, settings = [*lines[:2], *bad], replace(SETTINGS, renditions=1, voices=("espeak:en-US", "espeak:en-US+f2"))
+    for number in range(1, 41):
+        with suppress(SharesLeft):
+            synthesize_sealed(text, settings, tmp_path / "out", shard=Shard(number, 40), workforce=ONE)
+    synthesize(text, settings, tmp_path / "whole", 1)
+    assert files(tmp_path / "out") == files(tmp_path / "whole") and len(read_rejections(tmp_path / "out")) == 3
 
 
 def test_folders_copied_together_are_joined_by_a_run_of_the_whole(tmp_path, lines, whole, files, monkeypatch):
