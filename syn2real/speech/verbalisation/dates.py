@@ -23,9 +23,8 @@ def rules(grammar: Grammar) -> list[Rule]:
         ),
         _in_words(grammar),
     ]
-    if grammar.month_then_day:
+    if grammar.month_then_day:  # as English has it, whose decades have plurals
         made.append(_month_first(grammar))
-    if grammar.month_then_day:  # whose centuries have plurals
         made.append(
             Rule("decade", re.compile(r"(?<![\w.,])['’]?(\d{4}|\d0)['’]?s\b"), lambda m: _decade(m, grammar), "s")
         )
@@ -98,20 +97,15 @@ def _named(written: str, grammar: Grammar) -> str:
 def _in_words(grammar: Grammar) -> Rule:
     of = rf"(?:{re.escape(grammar.of)}\s+)?" if grammar.of else ""
     mark = rf"(?:{grammar.ordinal_marks}|\.)?" if grammar.ordinal_marks else r"\.?"
-    pattern = re.compile(rf"(?<![\w.,/:-])(\d{{1,2}}){mark}(\s+{of})(?P<month>{_month_pattern(grammar)})(?!\w)")
+    pattern = re.compile(rf"(?<![\w.,/:-])(\d{{1,2}}){mark}(?P<gap>\s+{of})(?P<month>{_month_pattern(grammar)})(?!\w)")
 
     def say(match: re.Match[str]) -> str | None:
         if not 1 <= int(match[1]) <= 31:
             return None
-        between = match.string[match.end(1) : match.start("month")]
-        gap = between[len(between.rstrip()) :] if not grammar.of else " " + between[between.find(" ") :].strip() + " "
-        return f"{_day(int(match[1]), match, grammar)}{' '.join(gap.split(' '))}{_named(match['month'], grammar)}"
+        said = f"{_day(int(match[1]), match, grammar)}{match['gap']}{_named(match['month'], grammar)}"
+        return " ".join(said.split())
 
-    def tidy(match: re.Match[str]) -> str | None:
-        said = say(match)
-        return None if said is None else " ".join(said.split())
-
-    return Rule("date", pattern, tidy)
+    return Rule("date", pattern, say)
 
 
 def _month_first(grammar: Grammar) -> Rule:
