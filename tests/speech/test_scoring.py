@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syn2real.errors import UserError
-from syn2real.speech.transcripts import read_pairs, read_transcripts
 from syn2real.speech.scoring import ZERO, Edit, ErrorCounts, Pair, Transcript, alignment, pair_up, score
+from syn2real.speech.transcripts import read_pairs, read_transcripts
 
 sentences = st.lists(st.sampled_from(["a", "b", "ab", "ca", "é"]), max_size=8).map(" ".join)
 some = sentences.filter(bool)
