@@ -29,6 +29,11 @@ class Standing:
         return self.take if self.clip is None else None
 
     @property
+    def unjudged(self) -> bool:
+        """Whether there is a clip without a judge's figures."""
+        return self.clip is not None and self.clip.figures is None
+
+    @property
     def outcomes(self) -> list[Outcome]:
         """Of all attempts, in order."""
         return [outcome for _, outcome in self.tried] + ([self.clip] if self.clip else [])

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from syn2real.errors import NotInstalled, UserError, one_line
+from syn2real.progress import say
 from syn2real.speech.synthesis.backends import DIED, Chunks, Place, keep, make, repeat
 from syn2real.speech.synthesis.judging import ClipJudge
 from syn2real.speech.synthesis.outcome import Outcome
@@ -78,6 +79,9 @@ class Actors:
         self._begun = not ray.is_initialized()
         if self._begun:
             _connect(ray, address, workers)
+        there = ray.cluster_resources()
+        if there.get("GPU", 0) < gpus:  # a cluster may grow, so this is no error
+            say(f"each worker asks for {gpus:g} GPUs and the Ray cluster has {there.get('GPU', 0):g}: waiting for more")
         self._class: Any = ray.remote(Speaker).options(num_cpus=1, num_gpus=gpus)
         errors = ray.exceptions
         self._lost = (
@@ -90,7 +94,7 @@ class Actors:
         self._judge = place.judge
         self._journal = place.journal()
         self._failed_starts = 0
-        self._count = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        self._count = workers or max(1, int(there.get("CPU", 1)))
         self._waiting: dict[Any, tuple[Any, list[Rendition]]] = {}  # by what an actor owes: itself and what it has
         self._idle: list[Any] = []
         for _ in range(self._count):

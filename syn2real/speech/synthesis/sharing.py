@@ -15,7 +15,7 @@ from pathlib import Path
 
 from syn2real.errors import UserError
 from syn2real.hashing import seed_from
-from syn2real.speech.synthesis.journal import JOURNALS
+from syn2real.speech.synthesis.journal import AUDIO, JOURNALS
 from syn2real.speech.synthesis.record import RECORD, is_record, require_same
 from syn2real.speech.synthesis.rendition import Rendition
 
@@ -53,7 +53,7 @@ class Shard:
 
 
 class SharesLeft(Exception):
-    """This share is spoken; others are not."""
+    """This share is done; others are not."""
 
     def __init__(self, shard: Shard, left: int, total: int) -> None:
         self.shard, self.left, self.total = shard, left, total
@@ -102,6 +102,7 @@ class Desk:
                 break
             self._lock(fcntl.LOCK_EX)
             if not is_record(self._path.read_text(encoding="utf-8")):
+                self._require_no_audio()
                 self._write(record)
         if not shard.whole:
             self._claim(shard)
@@ -118,23 +119,31 @@ class Desk:
         os.pwrite(self._descriptors[0], record.encode(), 0)
         os.fsync(self._descriptors[0])
 
+    def _require_no_audio(self) -> None:
+        """What no record speaks for is not of a synthesis: it would be cleared away as left over."""
+        audio = self.directory / AUDIO
+        if audio.is_dir() and any(audio.iterdir()):
+            self._path.unlink()  # the lock's file alone
+            raise UserError(f"{audio}: holds recordings of something else; choose another directory")
+
     def _claim(self, shard: Shard) -> None:
         """Keep out a second run of this share, and shares of another count, which would overlap."""
         folder = self.directory / JOURNALS
         folder.mkdir(exist_ok=True)
-        for path in {folder / f"{shard.tag}.lock", *folder.glob("*.lock")}:
-            mine = path.stem == shard.tag
-            if not mine and path.stem.endswith(f"-of-{shard.count}"):
+        # Its own lock first: of two runs that begin at the same moment, at least one then sees the other's.
+        self._descriptors.append(os.open(folder / f"{shard.tag}.lock", os.O_RDWR | os.O_CREAT, 0o666))
+        if not _locked(self._descriptors[-1], fcntl.LOCK_EX):
+            raise UserError(f"{self.directory}: this share is being spoken by another run")
+        for path in folder.glob("*.lock"):
+            if path.stem.endswith(f"-of-{shard.count}"):
                 continue
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = os.open(path, os.O_RDWR)
             free = _locked(descriptor, fcntl.LOCK_EX)
-            if mine and free:
-                self._descriptors.append(descriptor)
-                continue
             os.close(descriptor)
             if not free:
-                what = "this share is" if mine else f"shares of another count ({path.stem}) are"
-                raise UserError(f"{self.directory}: {what} being spoken by another run")
+                raise UserError(
+                    f"{self.directory}: shares of another count ({path.stem}) are being spoken by another run"
+                )
 
 
 def _locked(descriptor: int, kind: int) -> bool:

@@ -126,9 +126,10 @@ class Work:
         ]
 
     def require_all(self, directory: Path, shard: Shard) -> None:
-        """Raise `SharesLeft` when other shares are not spoken."""
+        """Raise `SharesLeft` when other shares are not spoken, or spoken and not judged yet."""
         standings = self.standings(self.renditions, Ledger(directory))
-        left = sum(1 for standing in standings if standing.due)
+        judged = self.judges.batch is not None
+        left = sum(1 for standing in standings if standing.due or (judged and standing.unjudged))
         if left:
             raise SharesLeft(shard, left, len(standings))
 
@@ -207,7 +208,7 @@ class _Session:
         clips = [
             Clip(s.take, self._place.directory / AUDIO / s.clip.file, s.clip.duration)
             for s in standings
-            if s.take and s.clip and s.clip.figures is None
+            if s.take and s.clip and s.unjudged
         ]
         heard = [
             (take, outcome.figures)

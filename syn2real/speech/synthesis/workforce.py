@@ -37,4 +37,5 @@ class Workforce:
 
             return Actors(place, self.workers, self.ray_address, self.ray_gpus)
         count = worker_count(self.workers, waiting)
-        return Here(place) if count == 1 else Processes(place, count)
+        # Where several were asked for, the last sentence too has a process of its own: it may be one that kills it.
+        return Here(place) if count == 1 and self.workers in (None, 1) else Processes(place, count)

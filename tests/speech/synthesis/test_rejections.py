@@ -157,6 +157,8 @@ def test_a_text_that_kills_its_worker_is_found_and_listed(tmp_path, program, fil
     rest = [s for s in sentences if s.id != "w17"]
     synthesize(rest, settings, tmp_path / "rest", 1)
     assert files(tmp_path / "rest" / "audio") == files(tmp_path / "out" / "audio")
+    with pytest.raises(UserError, match="the process that spoke it died"):  # also where it alone is left
+        synthesize([sentences[17]], settings, tmp_path / "last", 2)
 
 
 @dataclass(frozen=True)

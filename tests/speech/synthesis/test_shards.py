@@ -16,9 +16,11 @@ from syn2real.sealing import partial_path
 from syn2real.speech.corpus import Corpus, Sentence
 from syn2real.speech.synthesis import (
     Cast,
+    Judges,
     Shard,
     SharesLeft,
     SynthesisSettings,
+    Verdict,
     Workforce,
     plan,
     read_rejections,
@@ -109,6 +111,33 @@ def test_shares_at_the_same_time_and_one_killed(tmp_path, files):
     assert files(tmp_path / "out") == files(tmp_path / "whole")
 
 
+class Killed(BaseException):
+    """Ends a run as a kill would: nothing catches it."""
+
+
+def test_a_share_that_was_killed_before_its_clips_were_judged_is_waited_for(tmp_path, lines, files):
+    judged = set()
+
+    def judge(clips, heard):
+        if not judged:
+            judged.add("killed")
+            raise Killed
+        for clip in clips:
+            yield clip, Verdict(figures={"check": {"cer": 0.0}})
+
+    judges = Judges(batch=judge)
+    settings = {"shard": Shard(1, 2), "workforce": ONE, "judges": judges}
+    with pytest.raises(Killed):
+        synthesize_sealed(lines, SETTINGS, tmp_path / "out", **settings)
+    with pytest.raises(SharesLeft) as left:
+        synthesize_sealed(lines, SETTINGS, tmp_path / "out", **(settings | {"shard": Shard(2, 2)}))
+    assert left.value.left > 0
+    corpus = synthesize_sealed(lines, SETTINGS, tmp_path / "out", **settings)
+    assert len(corpus) == 20 and all("check" in utterance.extra for utterance in corpus)
+    synthesize(lines, SETTINGS, tmp_path / "whole", 1, judges=judges)
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
 def start(command):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
@@ -147,6 +176,37 @@ def test_whoever_comes_second_to_the_end_leaves_it_alone(tmp_path, lines, whole,
     assert not late.alone()
     late.close()
     assert files(output) == whole
+
+
+def test_of_two_counts_that_begin_together_one_at_most_goes_on(tmp_path, monkeypatch):
+    """The second sits down while the first is between its own lock and the look at the others'."""
+    record, seats = "{\n}\n", []
+    Desk(tmp_path, Shard(1, 2), record).close()
+    Desk(tmp_path, Shard(1, 3), record).close()
+    locked = sharing._locked
+
+    def meanwhile(descriptor, kind):
+        free = locked(descriptor, kind)
+        if kind == sharing.fcntl.LOCK_EX:  # the first's own lock
+            monkeypatch.setattr(sharing, "_locked", locked)
+            with suppress(UserError):
+                seats.append(Desk(tmp_path, Shard(1, 3), record))
+        return free
+
+    monkeypatch.setattr(sharing, "_locked", meanwhile)
+    with suppress(UserError):
+        seats.append(Desk(tmp_path, Shard(1, 2), record))
+    assert len(seats) <= 1
+    for seat in seats:
+        seat.close()
+
+
+def test_recordings_of_something_else_are_left_alone(tmp_path, lines):
+    (tmp_path / "audio").mkdir()
+    (tmp_path / "audio" / "mine.wav").write_bytes(b"mine")
+    with pytest.raises(UserError, match="audio: holds recordings of something else"):
+        synthesize(lines, SETTINGS, tmp_path, 1)
+    assert [path.name for path in tmp_path.rglob("*")] == ["audio", "mine.wav"]
 
 
 @pytest.mark.parametrize("text", ["", "1", "0/2", "3/2", "1/0", "a/b", "-1/2", "1/2/3", "²/3"])
