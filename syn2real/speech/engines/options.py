@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from syn2real.documents import parse_values
 from syn2real.errors import UserError
 from syn2real.hashing import sha256_file, sha256_json
+from syn2real.speech.engines.prompts import read_prompts
 
 Option = str | int | float | bool
 Given = tuple[tuple[str, Option], ...]  # sorted by name
@@ -69,8 +70,8 @@ def options_from(options: Options, base: Path) -> dict[str, dict[str, Any]]:
 
 
 def by_content(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of one engine with every file and folder they name replaced by a hash of what it holds: what a result
-    is keyed by, wherever the files lie."""
+    """The options of one engine with every file and folder they name replaced by a hash of what it holds, of a manifest
+    also the recordings that are cloned: what a result is keyed by, wherever the files lie."""
     return {
         name: _hash(value) if isinstance(value, str) and Path(value).exists() else value
         for name, value in given.items()
@@ -81,4 +82,7 @@ def by_content(given: Mapping[str, Any]) -> dict[str, Any]:
 def _hash(path: str) -> str:
     place = Path(path)
     files = [place] if place.is_file() else sorted(file for file in place.rglob("*") if file.is_file())
-    return sha256_json([[str(file.relative_to(place)), sha256_file(file)] for file in files])
+    hashes = [[str(file.relative_to(place)), sha256_file(file)] for file in files]
+    if place.suffix == ".jsonl":
+        hashes += [[voice, sha256_file(prompt.path)] for voice, prompt in read_prompts(place).items()]
+    return sha256_json(hashes)

@@ -13,6 +13,7 @@ from syn2real.experiments.recipe import SynthesisRecipe
 from syn2real.experiments.stages import Stage, Workspace
 from syn2real.speech.corpus import Sentence
 from syn2real.speech.engines import by_content, engine, options_from, read_options
+from syn2real.speech.engines.prompts import read_prompts
 from syn2real.speech.synthesis import SynthesisSettings, synthesize
 
 SENTENCES = [Sentence(f"s{number}", f"the {word} train") for number, word in enumerate(("first", "next", "last"))]
@@ -98,6 +99,14 @@ class TestKeys:
         (copy / "more.txt").write_text("changed")
         moved = copy.rename(tmp_path / "changed")  # hashes are kept as long as a process lives
         assert by_content({"model": str(moved)}) != by_content({"model": given["model"]})
+
+    def test_go_by_the_recordings_that_a_manifest_names(self, recordings, tmp_path):
+        for place in ("a", "b", "c"):
+            shutil.copytree(recordings.parent, tmp_path / place)
+        clips = [prompt.path for prompt in read_prompts(tmp_path / "c" / recordings.name).values()]
+        shutil.copyfile(clips[1], clips[0])
+        same, moved, other = (by_content({"speakers": str(tmp_path / n / recordings.name)}) for n in ("a", "b", "c"))
+        assert same == moved != other
 
 
 def test_paths_are_relative_to_the_recipe():
