@@ -116,7 +116,7 @@ def synthesize(
             read_sentences(text, domain),
             settings,
             output,
-            shard=Shard.parse(shard) if shard else None,
+            shard=Shard.parse(shard) if shard is not None else None,
             overwrite=overwrite,
             on_problem="stop" if strict else "list",
             judges=_judges(check, recogniser, limit or []),
@@ -148,6 +148,8 @@ def _judges(check: str, recogniser: str | None, limits: list[str]) -> "Judges":
         raise UserError(f"--check {check}: unknown{did_you_mean(check, ('signal', 'recogniser', 'none'))}")
     if recogniser is not None and check != "recogniser":
         raise UserError(f"--recogniser {recogniser}: hears clips only with --check recogniser")
+    if limits and check == "none":
+        raise UserError(f"--limit {limits[0]}: clips are held to no limit with --check none")
     model = None
     if check == "recogniser":
         from syn2real.speech.pretrained import resolve_model

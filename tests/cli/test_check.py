@@ -95,6 +95,8 @@ def test_a_manifest_that_is_not_there(tmp_path):
         (["--check", "signals"], "--check signals: unknown (did you mean 'signal'?)"),
         (["-r", "whisper-base"], "--recogniser whisper-base: hears clips only with --check recogniser"),
         (["--limit", "pauses=3"], "unknown limit 'pauses' (did you mean 'pause'?)"),
+        (["--check", "none", "--limit", "pause=3"], "--limit pause=3: clips are held to no limit with --check none"),
+        (["--shard", ""], "write I/N"),
     ],
 )
 def test_mistakes_in_what_to_check_while_speaking(tmp_path, arguments, problem):

@@ -138,6 +138,7 @@ def _measure(utterance: Utterance, limits: Limits) -> tuple[Signal | None, list[
     try:
         audio.require_window(utterance.audio_filepath, utterance.duration)
         samples = read_utterance(utterance)
+        audio.require_window(utterance.audio_filepath, samples.size / audio.SAMPLE_RATE)  # whatever its line says
     except AudioError as error:
         return None, [Finding("unreadable", detail=str(error))]
     return Signal.of(samples), judge_signal(

@@ -78,13 +78,15 @@ def test_what_cannot_be_read_is_rejected_and_the_rest_is_checked(corpus, tmp_pat
     audio.write_flac(long, np.tile(audio.read(corpus[0].audio_filepath), 20))
     broken = [replace(corpus[0], id=path.stem, audio_filepath=path) for path in (damaged, silent)]
     broken.append(replace(corpus[0], id="long", audio_filepath=long, duration=audio.info(long).duration))
+    broken.append(replace(corpus[0], id="longer than it says", audio_filepath=long))
     found = inspect(Corpus.of([*corpus, *broken]))
     assert [(clip.utterance.id, clip.rejected[0].kind) for clip in found.rejected] == [
         ("damaged", "unreadable"),
         ("silent", "unreadable"),
         ("long", "unreadable"),
+        ("longer than it says", "unreadable"),
     ]
-    with pytest.raises(UserError, match="all 3 clips are rejected"):
+    with pytest.raises(UserError, match="all 4 clips are rejected"):
         inspect(Corpus.of(broken)).kept()
 
 
