@@ -161,6 +161,7 @@ class _Asked:
         by: Sequence[str],
         keywords: Path | None,
     ) -> None:
+        from syn2real.errors import UserError
         from syn2real.lines import read_lines
         from syn2real.speech.transcripts import read_field
 
@@ -170,6 +171,8 @@ class _Asked:
         self.fields = {field: read_field(reference, field, form) for field in by if field != "speaker"}
         self.by = by
         self.keywords = [line.strip() for _, line in read_lines(keywords)] if keywords else []
+        if keywords and not self.keywords:
+            raise UserError(f"{keywords}: holds no keywords; write a word or phrase a line")
 
     def answer(
         self, pairs: list["Pair"], other: list["Pair"] | None, show: int, html: Path | None, as_json: bool

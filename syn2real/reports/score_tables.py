@@ -117,7 +117,7 @@ def tests_table(record: dict[str, Any]) -> Table:
 def _rates(part: dict[str, Any]) -> tuple[str, ...]:
     counts = part["counts"]
     return (
-        percent(part["wer"]),
+        _percent(part["wer"]),
         bounds(part["ci_low"], part["ci_high"]),
         f"{counts['substitutions']} / {counts['deletions']} / {counts['insertions']}",
         str(part["words"]),
@@ -134,9 +134,13 @@ def _bar(part: dict[str, Any]) -> tuple[float, float, float] | None:
 
 
 def _keyword(row: dict[str, Any], before: dict[str, Any] | None, interval: str) -> tuple[str, ...]:
-    recall = "–" if row["recall"] is None else percent(row["recall"])
-    cells = (row["keyword"], str(row["said"]), str(row["found"]), recall, interval, str(row["invented"]))
+    said, found, recall = str(row["said"]), str(row["found"]), _percent(row["recall"])
+    cells = (row["keyword"], said, found, recall, interval, str(row["invented"]))
     return (*cells, str(before["found"])) if before else cells
+
+
+def _percent(rate: float | None) -> str:
+    return "–" if rate is None else percent(rate)
 
 
 def _points(difference: float) -> str:

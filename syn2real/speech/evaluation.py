@@ -89,7 +89,7 @@ def comparison(systems: Mapping[str, Sequence[Pair]], normalise: Normaliser | st
 
 
 def rates(scores: Scores) -> dict[str, Any]:
-    """WER with interval, the other rates, and counts."""
+    """WER with interval, the other rates, and counts; no WER where no reference has a word, as in silences."""
     total = scores.total
     try:
         interval = bootstrap_interval(scores)
@@ -100,9 +100,10 @@ def rates(scores: Scores) -> dict[str, Any]:
             "ci_units": interval.units,
         }
     except UserError:  # one utterance has a rate and no interval
-        bounds = {"ci_low": None, "ci_high": None, "ci_unit": "utterance", "ci_units": 1}
+        units = sum(bool(utterance.counts.words) for utterance in scores)
+        bounds = {"ci_low": None, "ci_high": None, "ci_unit": "utterance", "ci_units": units}
     return {
-        "wer": scores.rate,
+        "wer": scores.rate if total.words else None,
         **bounds,
         "mer": total.match_error_rate,
         "wil": total.information_lost,
@@ -118,7 +119,7 @@ def compared(a: Scores, b: Scores) -> dict[str, Any]:
     gaps: dict[str, int] = {}
     unit = resampled_unit(a)
     for one, other in zip(a, matched(a, b), strict=True):
-        if one.counts.words:
+        if one.counts.words or other.counts.words:
             name = unit_of(one, unit)
             gaps[name] = gaps.get(name, 0) + one.counts.errors - other.counts.errors
     flips = sign_flips(np.array(list(gaps.values()))[:, None])

@@ -33,6 +33,7 @@ class Pair:
     hypothesis: str
     speaker: str | None = None
     domain: str | None = None
+    written: str | None = None  # the reference with all its readings, where it has several and `reference` is one
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ class ScoredUtterance:
     hypothesis: str
     speaker: str | None = None
     domain: str | None = None
+    written: str | None = None  # as in `Pair`
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,13 @@ def score(pairs: Iterable[Pair], normalise: Normaliser | str = "none", unit: Sco
     return Scores(
         tuple(
             ScoredUtterance(
-                row.id, _counts(chunks, bool(reference)), row.reference, row.hypothesis, row.speaker, row.domain
+                row.id,
+                _counts(chunks, bool(reference)),
+                row.reference,
+                row.hypothesis,
+                row.speaker,
+                row.domain,
+                row.written,
             )
             for row, chunks, reference in zip(rows, aligned.alignments, aligned.references, strict=True)
         ),

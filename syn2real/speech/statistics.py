@@ -92,7 +92,7 @@ def bootstrap_interval(scores: Scores, level: float = 0.95, draws: int = 10_000,
     """Percentile bootstrap interval of the error rate. Raises `UserError` for fewer than two units to draw from."""
     _require(level, draws)
     counts, unit = _units([scores])
-    sums = resample(counts, draws, seed)
+    sums = resample(counts, draws, seed)[:, 0]
     return Replicates(scores.rate, sums[:, 0] / sums[:, 1], unit, len(counts)).interval(level)
 
 
@@ -107,8 +107,10 @@ def paired_test(a: Scores, b: Scores, level: float = 0.95, draws: int = 10_000, 
     b = matched(a, b)
     counts, unit = _units([a, b])
     sums = resample(counts, draws, seed)
+    with np.errstate(invalid="ignore"):  # 0 / 0, where all that was drawn may be read as silence
+        draw_rates = sums[:, :, 0] / sums[:, :, 1]
     first, second = (
-        Replicates(system.rate, sums[:, index] / sums[:, 2], unit, len(counts)) for index, system in enumerate((a, b))
+        Replicates(system.rate, draw_rates[:, index], unit, len(counts)) for index, system in enumerate((a, b))
     )
     return paired(first, second, level)
 
@@ -151,7 +153,7 @@ def mapsswe(a: Scores, b: Scores) -> MatchedPairs:
     It takes utterances as independent, so with few speakers trust `paired_test`. Raises `UserError` as that does.
     """
     b = matched(a, b)
-    pairs = [(x.counts.errors, y.counts.errors) for x, y in zip(a, b, strict=True) if x.counts.words]
+    pairs = [(x.counts.errors, y.counts.errors) for x, y in zip(a, b, strict=True) if x.counts.words or y.counts.words]
     if len(pairs) < 2:
         raise UserError(f"a test needs at least 2 utterances with reference words, not {len(pairs)}")
     gaps = np.array([x - y for x, y in pairs], dtype=np.float64)
@@ -241,7 +243,10 @@ def _require(level: float, draws: int) -> None:
 
 
 def matched(a: Scores, b: Scores) -> Scores:
-    """``b`` in the order of ``a``; raises `UserError` unless both scored the same references in the same way."""
+    """``b`` in the order of ``a``; raises `UserError` unless both scored the same references in the same way.
+
+    Of a reference with several readings each system has its own, perhaps with other words.
+    """
     if (a.normaliser, a.unit) != (b.normaliser, b.unit):
         raise UserError(
             f"the systems were not scored alike: {a.unit}s after {a.normaliser!r} against "
@@ -254,21 +259,23 @@ def matched(a: Scores, b: Scores) -> Scores:
         listed = ", ".join(repr(name) for name in lone[:3]) + (", …" if len(lone) > 3 else "")
         raise UserError(f"the systems were scored on different utterances: {len(lone)} only in one ({listed})")
     for utterance in a:
-        if utterance.counts.words != others[utterance.id].counts.words:
+        other = others[utterance.id]
+        same_words = utterance.written is not None or utterance.counts.words == other.counts.words
+        if utterance.written != other.written or not same_words:
             raise UserError(f"the systems were scored against different references of {utterance.id!r}")
     return Scores(tuple(others[name] for name in a.ids), b.normaliser, b.unit)
 
 
 def _units(systems: list[Scores]) -> tuple[np.ndarray, Resampled]:
-    """Errors of each system and reference words of each unit: int64 of shape (units, systems + 1).
+    """Errors and reference words of each system and unit: int64 of shape (units, systems, 2).
 
     Utterances without reference words are left out, so that every draw has a rate.
     """
-    rows = [row for row in zip(*systems, strict=True) if row[0].counts.words]
+    rows = [row for row in zip(*systems, strict=True) if any(utterance.counts.words for utterance in row)]
     unit = resampled_unit(row[0] for row in rows)
-    sums: defaultdict[str, np.ndarray] = defaultdict(lambda: np.zeros(len(systems) + 1, dtype=np.int64))
+    sums: defaultdict[str, np.ndarray] = defaultdict(lambda: np.zeros((len(systems), 2), dtype=np.int64))
     for row in rows:
-        sums[unit_of(row[0], unit)] += [*(utterance.counts.errors for utterance in row), row[0].counts.words]
+        sums[unit_of(row[0], unit)] += [(utterance.counts.errors, utterance.counts.words) for utterance in row]
     if len(sums) < 2:
         raise UserError(f"a bootstrap needs at least 2 utterances with reference words, not {len(sums)}")
     return np.stack([sums[key] for key in sorted(sums)]), unit

@@ -38,6 +38,21 @@ def test_groups_split_the_words():
     assert sum(part["counts"]["substitutions"] for part in groups.values()) == record["counts"]["substitutions"]
 
 
+def test_a_group_of_silences_has_no_rate_and_costs_the_others_none():
+    silence = Pair("s", "", "thank you", "anna")
+    record = evaluation([*pairs(BAD), silence], "none", groups={"kind": {"s": "silence", "0": "speech"}})
+    silent = record["groups"]["kind"]["silence"]
+    assert (silent["wer"], silent["ci_low"], silent["ci_units"], silent["counts"]["empty_insertions"]) == (
+        None,
+        None,
+        0,
+        2,
+    )
+    assert record["wer"] == evaluation(pairs(BAD), "none")["wer"]
+    with pytest.raises(UserError, match="no reference words"):
+        evaluation([silence], "none")
+
+
 def test_against_another_system_words_and_keywords_are_set_side_by_side():
     record = evaluation(pairs(GOOD), "none", baseline=pairs(BAD), keywords=["pizzas", "mat", "morning"])
     assert record["keywords"]["found"] == 3 and record["paired"]["keywords"]["found"] == 1

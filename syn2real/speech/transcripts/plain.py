@@ -21,8 +21,8 @@ def read_kaldi(path: Path, side: Side) -> Iterator[Line]:
     """``utterance-id words …``, with the speakers of ``utt2spk`` where one lies beside the file."""
     speakers = _speakers(path.with_name("utt2spk"))
     for number, line in read_lines(path):
-        name, _, words = line.strip().partition(" ")
-        yield Line(number, name, Transcript(words.strip(), speakers.get(name)))
+        name, *words = line.strip().split(maxsplit=1)  # at a tab too
+        yield Line(number, name, Transcript("".join(words), speakers.get(name)))
 
 
 def _speakers(path: Path) -> dict[str, str]:

@@ -84,8 +84,13 @@ def read_pairs(references: Path, hypotheses: Path | None = None, form: str | Non
     except UserError as error:
         raise UserError(f"{hypotheses}: {error}") from error
     if forms[0] in ALTERNATING:
-        return [replace(pair, reference=nearest(pair.reference, pair.hypothesis)) for pair in pairs]
+        return [_read_as_heard(pair) for pair in pairs]
     return pairs
+
+
+def _read_as_heard(pair: Pair) -> Pair:
+    written = pair.reference if "{" in pair.reference else None
+    return replace(pair, reference=nearest(pair.reference, pair.hypothesis), written=written)
 
 
 def _read(path: Path, form: str, side: Side) -> dict[str, Transcript]:

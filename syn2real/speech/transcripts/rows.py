@@ -1,6 +1,6 @@
 """Transcripts in JSONL (NeMo manifests, SLURP's predictions) and in CSV or TSV with a header."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -23,14 +23,12 @@ class Line(NamedTuple):
 
 def read_manifest(path: Path, side: Side) -> Iterator[Line]:
     """The lines of a JSONL file."""
-    for number, row in read_jsonl(path):
-        yield _line(path, number, row, side)
+    yield from _lines(path, read_jsonl(path), side)
 
 
 def read_columns(path: Path, side: Side) -> Iterator[Line]:
     """The rows of a CSV or TSV file."""
-    for number, row in read_table(path, "id"):
-        yield _line(path, number, row, side)
+    yield from _lines(path, read_table(path, "id"), side)
 
 
 def raw_rows(path: Path, form: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -49,11 +47,23 @@ def name_of(path: Path, number: int, row: dict[str, Any]) -> str:
     return name
 
 
-def _line(path: Path, number: int, row: dict[str, Any], side: Side) -> Line:
+def _lines(path: Path, rows: Iterable[tuple[int, dict[str, Any]]], side: Side) -> Iterator[Line]:
+    """The transcripts of rows, all from one field: a line without ``pred_text`` among others that have it was not
+    recognised, and its ``text`` may be the reference."""
+    before = None
+    for number, row in rows:
+        wanted = next((known for known in _FIELDS[side] if known in row), None)
+        if before is not None and wanted is not None and wanted != before:
+            problem = f"has {wanted!r} where the lines before have {before!r}; give every line the same field"
+            raise UserError(at(path, number, problem))
+        yield _line(path, number, row, side, wanted)
+        before = wanted
+
+
+def _line(path: Path, number: int, row: dict[str, Any], side: Side, wanted: str | None) -> Line:
     name = name_of(path, number, row)
-    wanted = next((known for known in _FIELDS[side] if row.get(known) is not None), None)
-    if wanted is None:
-        options = " or ".join(repr(known) for known in _FIELDS[side])
+    if wanted is None or row[wanted] is None:
+        options = " or ".join(map(repr, [wanted] if wanted else _FIELDS[side]))
         raise UserError(
             at(path, number, f"no {options} for {name!r}; give every {side} its text, if only an empty one")
         )

@@ -16,6 +16,7 @@ from syn2real.lines import read_lines
 from syn2real.progress import say
 from syn2real.speech.scoring import Transcript
 from syn2real.speech.transcripts.rows import Line, Side
+from syn2real.speech.verbalisation import bare
 
 COMBINED = 6  # alternations of one utterance that are tried in all combinations
 IGNORED = "IGNORE_TIME_SEGMENT_IN_SCORING"
@@ -131,17 +132,18 @@ def hypotheses_of(references: Path, hypotheses: Path) -> dict[str, Transcript]:
 def nearest(reference: str, hypothesis: str) -> str:
     """The words of a reference, of its alternations those that leave the fewest errors; of equals the first.
 
-    All combinations are tried of up to `COMBINED` alternations, of more one after the other from the left.
+    Case and punctuation tell no readings apart, for a recogniser may write both where the reference has neither. All
+    combinations are tried of up to `COMBINED` alternations, of more one after the other from the left.
 
     >>> nearest("i've { um / uh / @ } seen it", "i've uh seen it")
     "i've uh seen it"
     """
     import jiwer
 
-    heard = " ".join(hypothesis.casefold().split())
+    heard = bare(hypothesis)
 
     def errors(text: str) -> int:
-        said = _words(_ALTERNATION.sub(lambda found: found[1].split("/")[0], text)).casefold()
+        said = bare(_words(_ALTERNATION.sub(lambda found: found[1].split("/")[0], text)))
         if not said:
             return len(heard.split())
         counts = jiwer.process_words(said, heard)

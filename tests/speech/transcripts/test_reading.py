@@ -35,6 +35,23 @@ def test_slurps_predictions_are_named_by_their_file(tmp_path):
     assert (pair.id, pair.hypothesis) == ("audio-1", "play chess")
 
 
+def test_a_line_that_was_not_recognised_is_not_taken_to_be_right(tmp_path):
+    rows = tmp_path / "heard.jsonl"
+    rows.write_text('{"id": "1", "text": "a", "pred_text": "a"}\n{"id": "2", "text": "b"}\n')
+    for hypotheses in (rows, None):
+        with pytest.raises(UserError, match=r"heard.jsonl:2: "):
+            read_pairs(rows, hypotheses)
+    rows.write_text('{"id": "1", "text": "a", "pred_text": null}\n{"id": "2", "text": "b", "pred_text": "b"}\n')
+    for hypotheses in (rows, None):
+        with pytest.raises(UserError, match=r"heard.jsonl:1: no 'pred_text' for '1'"):
+            read_pairs(rows, hypotheses)
+
+
+def test_kaldis_ids_may_end_at_a_tab(tmp_path):
+    (tmp_path / "text").write_text("anna-1\tgood morning\n")
+    assert read_transcripts(tmp_path / "text") == {"anna-1": Transcript("good morning")}
+
+
 def test_fields_of_rows(tmp_path):
     table = tmp_path / "ref.csv"
     table.write_text("id,text,gender\n1,a,f\n2,b,m\n")

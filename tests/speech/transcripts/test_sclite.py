@@ -4,6 +4,7 @@ import pytest
 
 from syn2real.errors import UserError
 from syn2real.speech.scoring import ErrorCounts, Transcript, score
+from syn2real.speech.statistics import mapsswe, paired_test
 from syn2real.speech.transcripts import read_pairs, read_transcripts
 from syn2real.speech.transcripts.sclite import nearest
 
@@ -79,11 +80,27 @@ def test_the_nearest_reading_is_the_reference(files):
         ("a { b / c } d", "a x d", "a b d"),
         ("{ a / @ }", "", ""),
         ("no choice", "at all", "no choice"),
+        ("{dr / doctor} no", "Doctor. No!", "doctor no"),
         (" ".join(["{ a / b }"] * 9), "b a b b a b b a b", "b a b b a b b a b"),
     ],
 )
 def test_of_nested_and_of_many_alternations(reference, heard, expected):
     assert nearest(reference, heard) == expected
+
+
+def test_systems_that_heard_other_readings_are_compared_each_by_its_own(files):
+    folder = files(
+        ref_trn="i {don't / do not} know (a-1)\n{um / @} the cat {sat / was sitting} (a-2)\ngood day to you (b-1)\n",
+        one_trn="i do not know (a-1)\nthe cat sat (a-2)\ngood day you (b-1)\n",
+        two_trn="i don't know (a-1)\num a cat was sitting (a-2)\ngood day (b-1)\n",
+    )
+    one, two = (score(read_pairs(folder / "ref.trn", folder / f"{name}.trn")) for name in ("one", "two"))
+    test = paired_test(one, two)
+    assert (test.rate_a, test.rate_b) == (1 / 11, 3 / 12)
+    assert mapsswe(one, two).mean == -2 / 3
+    files(ref_trn="i know (a-1)\nthe cat {sat / was sitting} (a-2)\ngood day to you (b-1)\n")
+    with pytest.raises(UserError, match="different references of 'a-1'"):
+        paired_test(score(read_pairs(folder / "ref.trn", folder / "one.trn")), two)
 
 
 @pytest.mark.parametrize(
