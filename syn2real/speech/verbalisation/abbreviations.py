@@ -26,8 +26,8 @@ def rules(grammar: Grammar) -> list[Rule]:
 def _full(match: re.Match[str], grammar: Grammar) -> str | None:
     key, before, after = match[1].lower(), match.string[: match.start()], match.string[match.end() :]
     following = after.lstrip()[:1]
-    if re.search(r"\d\s?$", before):
-        return None  # a unit
+    if re.search(r"\d\s?$", before) and (match[1] in grammar.units or match[1] in grammar.scales):
+        return None
     if following.isdigit() and key in grammar.before_number:
         word: str | None = grammar.before_number[key]
     elif following.isupper() and key in grammar.before_name:

@@ -32,6 +32,7 @@ class Grammar:
     both: str  # between whole and fraction, as in "two and a half"
     # Decimals are read digit by digit, or, up to three of them, as a number: "trois virgule quatorze".
     decimals_as_number: bool = False
+    ratio: str = ""  # at the colon of "3:2", where it is not `to`
     spaced: bool = True  # words are parted by spaces
     thousands: str = ".\u00a0\u202f "  # marks between groups of three digits
     day_first: bool = True  # 3/4/2026 is in April
@@ -40,6 +41,7 @@ class Grammar:
     # How a number ends before a noun: "veintiuno" is "veintiún euros" and "veintiuna libras".
     agreement: Mapping[Gender, Endings] = field(default_factory=dict)
     ordinal_feminine: Endings = ()
+    made_of_numbers: str = ""  # an ending that makes a noun of digits: "die 80er"
     # (pattern of the word before, ending in place of the last letter), for ordinals that are declined, which are
     # written as digits with a full stop: "am 3. Mai". The last one is for all other words, in dates alone.
     ordinal_endings: Endings = ()
@@ -48,7 +50,7 @@ class Grammar:
     link: tuple[str, str] | None = None  # (pattern, joiner): "un millón" + "de " + "euros"
     link_from: int | None = None  # Romanian says "de" from 20 on: "douăzeci de euro"
     elides: bool = False  # "de euros" is "d'euros"
-    singular: float = 1.0  # the largest number that counts as one: 1.5 in French
+    singular: float = 1.0  # the largest number that counts as one: 1.99 in French, where 0 does too
 
     months: tuple[str, ...] = ()
     month_short: Mapping[str, int] = field(default_factory=dict)  # "jan" → 1, written with or without a full stop
@@ -78,6 +80,9 @@ class Grammar:
     percent: str = ""
     units: Mapping[str, Noun] = field(default_factory=dict)
     symbols: Mapping[str, str] = field(default_factory=dict)
+    either: str = ""  # for the stroke between two words: "he/she"
+    endings: tuple[str, ...] = ()  # of another gender, written after a stroke: "Lehrer/innen"
+    per: str = ""  # for that before a unit or after an amount: "€2/kg"; none where it would be declined
     before_digit: Mapping[str, str] = field(default_factory=dict)  # symbols read otherwise before a number: "#1"
     exact: Mapping[str, str] = field(default_factory=dict)  # set phrases: "24/7"
     at: str = ""
@@ -103,7 +108,7 @@ class Grammar:
         if whole:
             gender = noun.gender if noun.gender != "n" else "m" if value == 1 else "f"
             words = self.agreeing(words, gender)
-        name = noun.one if abs(value) == 1 or 0 < abs(value) < 2 <= self.singular + 0.5 else noun.many
+        name = noun.one if abs(value) == 1 or abs(value) <= self.singular > 1 else noun.many
         if whole and self.link and re.search(self.link[0], words):
             joiner = self.link[1]
             if self.elides and name[:1].lower() in "aeéiouh":

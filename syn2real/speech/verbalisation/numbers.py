@@ -60,11 +60,12 @@ def rest(grammar: Grammar) -> list[Rule]:
     """All that is left, so that no digit stays."""
     number = numerals.number_pattern(grammar)
     made = []
-    made.append(
-        Rule("ratio", re.compile(r"(?<=\d)\s?:\s?(?=\d)"), lambda m: f" {grammar.to} " if grammar.to else " ", ":")
-    )
+    made.append(Rule("ratio", re.compile(r"(?<=\d)\s?:\s?(?=\d)"), lambda m: f" {grammar.ratio or grammar.to} ", ":"))
     if grammar.minus:
         made.append(Rule("minus", re.compile(r"(?<![\w.,)\]%€$£°'’-])-(?=\d)"), lambda m: f"{grammar.minus} ", "-"))
+    if grammar.made_of_numbers:
+        pattern = re.compile(rf"(?<![\w.,])['’]?(\d{{1,4}}){grammar.made_of_numbers}(?!\w)")
+        made.append(Rule("number", pattern, lambda m: f"{numerals.year(int(m[1]), grammar)}{grammar.made_of_numbers}"))
     several = re.compile(r"\d+(?:[.,]\d+)+")
     made += [
         Rule("number", re.compile(number), lambda m: _number(m[0], m.string[m.end() :], grammar)),

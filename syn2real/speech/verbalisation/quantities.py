@@ -5,7 +5,7 @@ import re
 from syn2real.speech.verbalisation import numerals
 from syn2real.speech.verbalisation.dates import declined
 from syn2real.speech.verbalisation.grammar import Grammar, Noun, replace_ending
-from syn2real.speech.verbalisation.rule import Rule, one_of
+from syn2real.speech.verbalisation.rule import INNER_STOP, Rule, one_of
 
 
 def rules(grammar: Grammar) -> list[Rule]:
@@ -102,7 +102,7 @@ def _measures(grammar: Grammar, number: str) -> list[Rule]:
     names |= grammar.units
     sign = r"(?=[-\d])(?P<minus>(?<![\w.,)%-])-)?"
     unit = re.compile(
-        rf"{sign}(?<![\w.,])(?P<number>{number})(?P<gap>\s?|-)(?P<unit>{one_of(names)})(?![\w²³°/]|['’][^\W_])"
+        rf"{sign}(?<![\w.,])(?P<number>{number})(?P<gap>\s?|-)(?P<unit>{one_of(names)})(?![\w²³°/]|['’][^\W_]){INNER_STOP}"
     )
     percent = re.compile(rf"{sign}(?<![\w.,])(?P<number>{number})\s?%")
 
@@ -143,6 +143,8 @@ def _ordinal(match: re.Match[str], grammar: Grammar) -> str | None:
     if number == 0:
         return None
     said = numerals.ordinal(number, grammar)
+    if match.groupdict().get("cut"):
+        said = said[:-1]  # "tercer" before a noun
     if any(value for name, value in match.groupdict().items() if name.startswith("f")):
         said = replace_ending(said, grammar.ordinal_feminine)
     # Romanian's ordinals begin with an article, which is written out before the digits.

@@ -4,6 +4,9 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+# The full stop of an abbreviation within a sentence; one before a capital or at the end may end the sentence too.
+INNER_STOP = r"(?:\.(?=[,;:)]|\s+[a-zß-ÿ0-9]))?"
+
 
 @dataclass(frozen=True)
 class Rule:

@@ -4,7 +4,7 @@ import re
 
 from syn2real.speech.verbalisation import numerals
 from syn2real.speech.verbalisation.grammar import Grammar
-from syn2real.speech.verbalisation.rule import Rule
+from syn2real.speech.verbalisation.rule import INNER_STOP, Rule
 
 _TIME = r"([01]?\d|2[0-4]):([0-5]\d)"
 _MERIDIEM = re.compile(r"\s?[ap]\.?\s?m\b", re.IGNORECASE)
@@ -14,7 +14,7 @@ def rules(grammar: Grammar) -> list[Rule]:
     """Rules for times; none for a language without words for them."""
     if not grammar.clock:
         return []
-    mark = rf"(?:\s?{grammar.hour_mark}\b\.?)?" if grammar.hour_mark else ""
+    mark = rf"(?:\s?{grammar.hour_mark}\b{INNER_STOP})?" if grammar.hour_mark else ""
     made = [
         Rule(
             "time", re.compile(r"(?<![\d:.,])(\d{1,2}):([0-5]\d):([0-5]\d)(?![\d:])"), lambda m: _clock(m, grammar), ":"
@@ -48,7 +48,8 @@ def _time(match: re.Match[str], grammar: Grammar) -> str:
     if minute:
         form = grammar.minute_zero if minute < 10 else "{minute}"
         words = numerals.cardinal(minute, grammar.numerals)
-        return grammar.time.format(hour=hour, minute=form.format(zero=grammar.zero, minute=words))
+        said = grammar.time.format(hour=hour, minute=form.format(zero=grammar.zero, minute=words))
+        return _singular(said, int(match[1]), grammar)
     if grammar.meridiem and _MERIDIEM.match(match.string, match.end()):
         return hour
     if grammar.meridiem and not 1 <= int(match[1]) <= 12:
@@ -81,4 +82,5 @@ def _hour(hour: int, grammar: Grammar) -> str:
 def _singular(said: str, hour: int, grammar: Grammar) -> str:
     """ "une heures" is "une heure"."""
     noun = grammar.clock["hour"]
-    return said.replace(noun.many, noun.one, 1) if hour == 1 else said
+    one = hour == 1 or hour < grammar.singular > 1
+    return said.replace(noun.many, noun.one, 1) if one else said

@@ -10,11 +10,16 @@ GERMAN = Grammar(
     zero="null",
     minus="minus",
     to="bis",
+    ratio="zu",
     both="und",
     years=((1100, 1999),),
     agreement={"m": ((r"eins$", "ein"),), "f": ((r"eins$", "eine"),)},
     noun=r"[A-ZÄÖÜ][^\W\d_]+",
-    feminine=r"(?:ung|heit|keit|schaft|ion|tät|e)$",
+    feminine=(
+        r"(?i:(?:ung|heit|keit|schaft|ion|tät|frau|stadt|nacht|zahl|tür|hand|zeit|person|mutter|tochter|schwester"
+        r"|(?<!nam)(?<!jung)(?<!kund)(?<!end)(?<!aug)(?<!kolleg)(?<!käs)(?<!gebäud)e)$)"
+    ),
+    made_of_numbers="er",
     ordinal_endings=(
         (r"\b(?:am|dem|den|des|vom|zum|beim|im|bis|ab|seit|einem|einen|jedem|jeden)$", "en"),
         (r"\b(?:der|die|das)$", "e"),
@@ -148,8 +153,11 @@ GERMAN = Grammar(
         "¥": "Yen",
         "‰": "Promille",
     },
+    either="oder",
+    endings=("in", "innen"),
+    per="pro",
     before_digit={"#": "Nummer"},
-    exact={"24/7": "vierundzwanzig sieben"},
+    exact={"24/7": "vierundzwanzig sieben", "50/50": "fünfzig fünfzig"},
     at="at",
     dot="Punkt",
     domains=("de", "at", "ch"),

@@ -165,6 +165,8 @@ ENGLISH = Grammar(
         "‰": "per mille",
         "¢": "cents",
     },
+    either="or",
+    per="per",
     before_digit={"#": "number"},
     exact={
         "24/7": "twenty-four seven",

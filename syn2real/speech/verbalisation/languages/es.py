@@ -21,7 +21,11 @@ SPANISH = Grammar(
         r"(?!(?:y|e|o|u|ni|de|del|a|al|en|por|para|con|sin|que|el|la|los|las|es|son|era|fue|más|menos|se|no|ya|hay|está"
         r"|están|hasta|desde|como|cuando|entre|sobre|según|va|coma|punto)\b)[^\W\d_]+"
     ),
-    feminine=r"(?:as?|ción|ciones|dad|dades|tud|tudes)$",
+    feminine=(
+        r"(?i)^(?!(?:días?|mediodías?|mapas?|planetas?|poetas?|\w*[lrt]emas?|idiomas?|\w*gramas?)$)"
+        r"\w*(?:as?|ción|ciones|dad|dades|tud|tudes)$|^(?:manos?|noches?|tardes?|clases?|vez|veces|calles?|llaves?"
+        r"|partes?|mujer|mujeres|flor|flores)$"
+    ),
     link=(r"(?:ón|ones)$", "de "),
     months=(
         "enero",
@@ -62,7 +66,7 @@ SPANISH = Grammar(
         "minute": Noun("minuto", "minutos"),
         "second": Noun("segundo", "segundos"),
     },
-    ordinal_marks=r"(?:\.?º|\.?(?P<f>ª)|ro\b|(?P<f2>ra)\b|er\b|do\b|to\b)",
+    ordinal_marks=r"(?:\.?º|\.?(?P<f>ª)|\.?ro\b|\.?(?P<f2>ra)\b|\.?(?P<cut>er)\b|\.?do\b|\.?to\b)",
     fractions={
         2: Noun("medio", "medios"),
         3: Noun("tercio", "tercios"),
@@ -144,8 +148,11 @@ SPANISH = Grammar(
         "¥": "yenes",
         "‰": "por mil",
     },
+    either="o",
+    endings=("as", "os"),
+    per="por",
     before_digit={"#": "número"},
-    exact={"24/7": "veinticuatro siete"},
+    exact={"24/7": "veinticuatro siete", "50/50": "cincuenta cincuenta", "y/o": "y o"},
     at="arroba",
     dot="punto",
     domains=("es", "mx", "ar", "cl"),

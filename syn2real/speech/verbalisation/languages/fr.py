@@ -14,6 +14,11 @@ FRENCH = Grammar(
     decimals_as_number=True,
     agreement={"f": ((r"\bun$", "une"), (r"-un$", "-une"))},
     ordinal_feminine=((r"premier$", "première"),),
+    noun=r"[^\W\d_]+",
+    feminine=(
+        r"^(?:heure|minute|seconde|semaine|année|journée|nuit|fois|personne|femme|fille|tonne|page|place|chambre|table"
+        r"|tasse|bouteille|voiture|rue)s?$|[st]ions?$"
+    ),
     link=(r"(?:lions?|liards?)$", "de "),
     elides=True,
     singular=1.99,
@@ -127,12 +132,20 @@ FRENCH = Grammar(
         "¥": "yens",
         "‰": "pour mille",
     },
+    either="ou",
+    endings=("es", "ne", "nes", "se", "te", "rice"),
+    per="par",
     before_digit={"#": "numéro"},
     exact={
         "Ier": "premier",
         "Ire": "première",
         "24/7": "vingt-quatre heures sur vingt-quatre",
         "24h/24": "vingt-quatre heures sur vingt-quatre",
+        "7j/7": "sept jours sur sept",
+        "50/50": "cinquante-cinquante",
+        "Mme": "Madame",
+        "Mmes": "Mesdames",
+        "Mlle": "Mademoiselle",
     },
     at="arobase",
     dot="point",

@@ -142,6 +142,7 @@ ITALIAN = Grammar(
         "¥": "yen",
         "‰": "per mille",
     },
+    either="o",
     before_digit={"#": "numero"},
     at="chiocciola",
     dot="punto",

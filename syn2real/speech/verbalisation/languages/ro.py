@@ -150,6 +150,8 @@ ROMANIAN = Grammar(
         "¥": "yeni",
         "‰": "la mie",
     },
+    either="sau",
+    per="pe",
     before_digit={"#": "numărul"},
     exact={
         "a 2-a": "a doua",
