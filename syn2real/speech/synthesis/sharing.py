@@ -15,7 +15,7 @@ from pathlib import Path
 
 from syn2real.errors import UserError
 from syn2real.hashing import seed_from
-from syn2real.speech.synthesis.journal import AUDIO, JOURNALS
+from syn2real.speech.synthesis.journal import AUDIO, JOURNAL, JOURNALS
 from syn2real.speech.synthesis.record import RECORD, is_record, require_same
 from syn2real.speech.synthesis.rendition import Rendition
 
@@ -120,10 +120,12 @@ class Desk:
         os.fsync(self._descriptors[0])
 
     def _require_no_audio(self) -> None:
-        """What no record speaks for is not of a synthesis: it would be cleared away as left over."""
+        """What no record and no journal speaks for is not of a synthesis: it would be cleared away as left over."""
         audio = self.directory / AUDIO
-        if audio.is_dir() and any(audio.iterdir()):
-            self._path.unlink()  # the lock's file alone
+        journals = (self.directory / JOURNALS, self.directory / JOURNAL)
+        if audio.is_dir() and any(audio.iterdir()) and not any(path.exists() for path in journals):
+            if not self._path.stat().st_size:
+                self._path.unlink()  # made for the lock alone
             raise UserError(f"{audio}: holds recordings of something else; choose another directory")
 
     def _claim(self, shard: Shard) -> None:
