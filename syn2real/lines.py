@@ -1,6 +1,7 @@
-"""Text files line by line: read with the numbers errors name, and JSON lines written whole."""
+"""Text files line by line: read with the numbers errors name, and JSON lines written whole, or added one by one."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,31 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if not isinstance(row, dict):
             raise UserError(at(path, number, "not a JSON object; each line is one {...}"))
         yield number, row
+
+
+def append_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Append objects to a file that only grows, made with its folder if need be, by one write that is on the disk when
+    this returns. Raises `UserError` when it cannot be written."""
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The first line break ends a line that a kill cut short.
+        with path.open("ab", buffering=0) as file:
+            file.write(f"\n{lines}".encode())
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}; make room, and start again") from error
+
+
+def appended_jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects that `append_jsonl` wrote; none without a file. A line that a kill cut short is passed over."""
+    for line in path.read_bytes().split(b"\n") if path.is_file() else ():
+        try:
+            row = json.loads(line)
+        except ValueError:  # blank, or cut short
+            continue
+        if isinstance(row, dict):
+            yield row
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:

@@ -1,5 +1,6 @@
 """`text check`, `text verbalise` and `text expand`: text before it is spoken."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,18 @@ app = typer.Typer(
 TOKENS = 30  # of an answer for each sentence asked for
 _SHOWN = 20  # rows of a table; --json and the output have all
 Text = Annotated[Path, typer.Argument(help="One sentence a line, or JSONL with a text in each line.")]
-Spoken = Annotated[str, typer.Option("--language", "-l", help="Language, as ISO 639-1 or a locale (en-GB: day first).")]
+
+
+def _language(code: str) -> str:
+    if not re.fullmatch(r"[A-Za-z]{2,3}([-_]\w+)*", code):
+        raise UserError(f"--language {code}: is no code of a language; write it as en, es or en-GB")
+    return code
+
+
+Spoken = Annotated[
+    str,
+    typer.Option("--language", "-l", help="Language, as ISO 639-1 or a locale (en-GB: day first).", callback=_language),
+]
 
 
 @app.command()
@@ -144,7 +156,9 @@ def expand(
     ] = "smollm2-135m",
     url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server, up to and without /v1.")] = None,
     key: Annotated[str | None, typer.Option(help="Name of the environment variable with the server's key.")] = None,
-    per_minute: Annotated[float | None, typer.Option(help="Requests that a server gets in a minute at most.")] = None,
+    per_minute: Annotated[
+        float | None, typer.Option(min=0.1, help="Requests that a server gets in a minute at most.")
+    ] = None,
     about: Annotated[str | None, typer.Option(help="What the sentences are, as 'requests to a robot'.")] = None,
     language: Spoken = "en",
     domain: Annotated[str | None, typer.Option(help="Domain written to each line.")] = None,

@@ -1,13 +1,11 @@
 """Hypotheses kept between runs: what a recogniser wrote for a clip, by the clip's bytes, in a file that only grows."""
 
-import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from syn2real.errors import UserError
 from syn2real.hashing import sha256_file, sha256_json
+from syn2real.lines import append_jsonl, appended_jsonl
 from syn2real.speech.augmentation.manifest import FIELD
 from syn2real.speech.corpus import Utterance
 
@@ -33,29 +31,13 @@ class KeptHypotheses:
     def keep(self, batch: Sequence[Utterance], texts: Sequence[str]) -> None:
         """Note what was heard. Raises `UserError` when the disk is full."""
         new = {clip_key(utterance): text for utterance, text in zip(batch, texts, strict=True)}
-        lines = "".join(json.dumps({"clip": key, "text": text}, ensure_ascii=False) + "\n" for key, text in new.items())
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            # The first line break ends a line that a kill cut short.
-            with self.path.open("ab", buffering=0) as file:
-                file.write(("\n" + lines).encode())
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise UserError(f"{self.path}: {error.strerror or error}; make room, and start again") from error
+        append_jsonl(self.path, ({"clip": key, "text": text} for key, text in new.items()))
         self._known.update(new)
 
     @cached_property
     def _known(self) -> dict[str, str]:
-        known: dict[str, str] = {}
-        lines = self.path.read_bytes().split(b"\n") if self.path.is_file() else []
-        for line in lines:
-            try:
-                row = json.loads(line)
-            except ValueError:  # blank, or cut short
-                continue
-            if isinstance(row, Mapping) and isinstance(row.get("clip"), str) and isinstance(row.get("text"), str):
-                known[row["clip"]] = row["text"]
-        return known
+        pairs = ((row.get("clip"), row.get("text")) for row in appended_jsonl(self.path))
+        return {clip: text for clip, text in pairs if isinstance(clip, str) and isinstance(text, str)}
 
 
 def clip_key(utterance: Utterance) -> str:

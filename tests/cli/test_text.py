@@ -33,6 +33,11 @@ def test_check_counts_by_character_and_lists_lines_with_nothing_else(lines):
     assert answer["rejected"] == [{"line": 3, "text": "🎉🎉"}]
 
 
+def test_a_language_is_given_by_its_code(lines):
+    done = run("check", lines, "--language", "english")
+    assert done.exit_code == 1 and str(done.exception).startswith("--language english: is no code of a language")
+
+
 def test_check_of_sound_text_is_status_0(tmp_path):
     (tmp_path / "sound.jsonl").write_text('{"text": "5 cosas"}\n', encoding="utf-8")
     done = run("check", tmp_path / "sound.jsonl", "--language", "es")
