@@ -9,14 +9,21 @@ from syn2real.hashing import sha256_json
 from syn2real.speech.checking.round_trip import Heard
 from syn2real.speech.corpus import Corpus, Utterance, sentence_key
 from syn2real.speech.hypotheses import KeptHypotheses
+from syn2real.speech.normalisation import SPOKEN
 from syn2real.speech.scoring import Scores, pairs_of, score
+from syn2real.speech.verbalisation.languages import grammar
 
 VERSION = 1  # raised when the same clip and model may give another hypothesis
 
 
 def normaliser_of(language: str | None) -> str:
-    """The normaliser that forgives most in a language: numbers and contractions in English, case and signs in all."""
-    return "english" if language == "en" else "basic"
+    """The normaliser that forgives most in a language: case and signs in all, contractions in English, and whether
+    numbers stand in figures or in words wherever we know how they are read."""
+    if language is None:
+        return "basic"
+    if language.lower().replace("_", "-").partition("-")[0] == "en":
+        return "english"
+    return "basic" if grammar(language) is None else f"{SPOKEN}{language}"
 
 
 def hear(corpus: Corpus, recogniser: Path, language: str | None, batch_size: int = 16) -> dict[str, str]:

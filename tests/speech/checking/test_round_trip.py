@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syn2real.speech.checking import Heard, HearingLimits, judge_hearing
+from syn2real.speech.checking.hearing import normaliser_of
+from syn2real.speech.normalisation import normaliser
 
 LIMITS = HearingLimits()
 
@@ -84,3 +86,16 @@ def test_order_and_other_sentences_change_no_verdict(drawn, random):
         assert bool(verdict.rejected or verdict.flagged) >= (clip.cer > max(LIMITS.flag, LIMITS.alone))
         if verdict.rejected:
             assert clip.errors > LIMITS.slack
+
+
+@pytest.mark.parametrize(
+    ("language", "name"),
+    [("en", "english"), ("en-GB", "english"), ("es", "spoken-es"), ("xx", "basic"), (None, "basic")],
+)
+def test_figures_and_words_are_the_same_where_they_are_known(language, name):
+    assert normaliser_of(language) == name
+
+
+def test_a_number_heard_in_figures_is_no_error():
+    clean = normaliser(normaliser_of("es"))
+    assert clean("Son las 5 y media.") == clean("son las cinco y media")
