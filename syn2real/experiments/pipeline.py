@@ -21,6 +21,7 @@ from syn2real.speech.checking import Limits
 from syn2real.speech.checking.judges import CheckSettings
 from syn2real.speech.corpus import MANIFEST, Corpus, Sentence
 from syn2real.speech.engines import ENGINES, by_content, configured
+from syn2real.speech.engines.options import voices_by_content
 from syn2real.speech.pretrained import model_key, resolve_model
 from syn2real.speech.synthesis import Cast, SynthesisSettings, read_rejections, synthesize
 from syn2real.speech.synthesis.wording import worded
@@ -161,6 +162,8 @@ class Pipeline:
         said = [
             [s.id, s.text, s.label, s.written] for s in worded(sentences, settings.text_rule) if s.written is not None
         ]
+        if files := voices_by_content(recipe.voices):
+            inputs["voices"] = sha256_json(files)
         if said:  # text that is spoken and labelled as it is written needs no more
             inputs["spoken"] = sha256_json(said)
         if recipe.check is not None:

@@ -1,7 +1,7 @@
 """What an engine can be set up with: a model's directory, a server's address. Given by name in a recipe or by the
 command line, checked before anything runs, and carried by each voice so that every process makes the same engine."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,9 @@ def read_options(items: list[str]) -> dict[str, dict[str, Any]]:
     return options
 
 
+WORDS = ("language", "device")  # options that are no path, whatever folders are called
+
+
 def options_from(options: Options, base: Path) -> dict[str, dict[str, Any]]:
     """The options with paths relative to ``base``, a recipe's folder. A value is a path when it begins with ``./`` or
     ``../``; a name such as ``org/model`` is none."""
@@ -73,9 +76,15 @@ def by_content(given: Mapping[str, Any]) -> dict[str, Any]:
     """The options of one engine with every file and folder they name replaced by a hash of what it holds, of a manifest
     also the recordings that are cloned: what a result is keyed by, wherever the files lie."""
     return {
-        name: _hash(value) if isinstance(value, str) and Path(value).exists() else value
+        name: _hash(value) if isinstance(value, str) and name not in WORDS and Path(value).exists() else value
         for name, value in given.items()
     }
+
+
+def voices_by_content(voices: Iterable[str]) -> dict[str, str]:
+    """A hash of what each voice holds that is named by a file, as ``piper:./voice.onnx#speaker``."""
+    files = {voice: voice.partition(":")[2].partition("#")[0] for voice in voices}
+    return {voice: _hash(file) for voice, file in files.items() if file and Path(file).is_file()}
 
 
 @cache

@@ -13,6 +13,7 @@ from syn2real.experiments.recipe import SynthesisRecipe
 from syn2real.experiments.stages import Stage, Workspace
 from syn2real.speech.corpus import Sentence
 from syn2real.speech.engines import by_content, engine, options_from, read_options
+from syn2real.speech.engines.options import voices_by_content
 from syn2real.speech.engines.prompts import read_prompts
 from syn2real.speech.synthesis import SynthesisSettings, synthesize
 
@@ -99,6 +100,18 @@ class TestKeys:
         (copy / "more.txt").write_text("changed")
         moved = copy.rename(tmp_path / "changed")  # hashes are kept as long as a process lives
         assert by_content({"model": str(moved)}) != by_content({"model": given["model"]})
+
+    def test_a_word_is_no_folder_of_the_same_name(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "es").mkdir()
+        assert by_content({"language": "es", "model": "org/model"}) == {"language": "es", "model": "org/model"}
+
+    def test_go_by_what_the_file_of_a_voice_holds(self, tmp_path):
+        (tmp_path / "voice.onnx").write_bytes(b"one")
+        (tmp_path / "other.onnx").write_bytes(b"two")
+        first, second = f"piper:{tmp_path / 'voice.onnx'}#3", f"piper:{tmp_path / 'other.onnx'}"
+        found = voices_by_content([first, second, "espeak:en-US"])
+        assert set(found) == {first, second} and found[first] != found[second]
 
     def test_go_by_the_recordings_that_a_manifest_names(self, recordings, tmp_path):
         for place in ("a", "b", "c"):
