@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from syn2real.cli.output import Json, Language, Model, Overwrite, print_json
+from syn2real.cli.startup import load_recognisers
 from syn2real.speech.training import DEFAULTS, LoraSettings
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def finetune(
     lora = _lora(lora_rank, lora_alpha, lora_dropout, lora_target, rslora)
     augmentation = _augmentation(augment, seed) if augment else None
     base = resolve_model(model)
+    load_recognisers()
     from syn2real.speech.finetuning import finetune as tune
     from syn2real.speech.training import TrainingSettings
 
@@ -177,6 +179,7 @@ def heard(
         raise UserError(f"--window {window}: unknown{did_you_mean(window, ('auto', 'short', 'full'))}")
     corpus = Corpus.load(manifest)
     corpus.require_sound()
+    load_recognisers()
     from syn2real.speech.transcription import TranscriptionSettings, transcribe
 
     settings = TranscriptionSettings(batch_size=batch_size, beams=beams, window=window)  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """What a command's first second is spent on, kept short."""
 
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,3 +19,11 @@ def importing() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def load_recognisers() -> None:
+    """Import what trains and runs recognisers, before the modules that need it ask for it piece by piece."""
+    if "transformers.models.whisper.modeling_whisper" in sys.modules:
+        return
+    with importing():
+        from transformers import Seq2SeqTrainer, WhisperForConditionalGeneration  # noqa: F401

@@ -1,10 +1,11 @@
 """The collector rests during imports, and only then."""
 
 import gc
+import sys
 
 import pytest
 
-from syn2real.cli.startup import importing
+from syn2real.cli.startup import importing, load_recognisers
 
 
 @pytest.fixture(autouse=True)
@@ -25,3 +26,12 @@ def test_a_failed_import_does_not_leave_it_off():
     with pytest.raises(ImportError), importing():
         raise ImportError
     assert gc.isenabled()
+
+
+def test_recognisers_are_loaded_once():
+    pytest.importorskip("transformers")
+    load_recognisers()
+    assert "transformers.models.whisper.modeling_whisper" in sys.modules
+    before = gc.get_freeze_count()
+    load_recognisers()
+    assert gc.isenabled() and gc.get_freeze_count() == before
