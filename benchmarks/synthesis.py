@@ -19,6 +19,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from syn2real.cli.synthesis import synthesize as synthesize_command
+from syn2real.errors import UserError
 from syn2real.sealing import partial_path
 from syn2real.speech import audio
 from syn2real.speech.corpus import MANIFEST, Sentence
@@ -39,8 +40,12 @@ def main() -> None:
     options = parser.parse_args()
     missing = missing_engines(options.engines)
     for name in options.engines:
-        if name not in missing and engine(name).voices("en"):
+        if name in missing or not engine(name).voices("en"):
+            continue
+        try:
             show(engine=name, **speeds(name, 1.0 if options.quick else SECONDS))
+        except UserError as error:  # weights that are neither here nor to be had
+            show(engine=name, cannot=str(error))
     show(what="restart", **restart(1_000 if options.quick else LINES))
 
 
