@@ -38,23 +38,21 @@ def console() -> Any:
 
 def parse_weights(items: list[str]) -> dict[str, float]:
     """``["espeak=2", "pico"]`` → ``{"espeak": 2.0, "pico": 1.0}``. Raises `UserError` for a bad weight."""
-    weights = {}
+    return _numbers(items, "1", "--engine {item}: the weight must be a number, for instance {name}=2")
+
+
+def _numbers(items: list[str], absent: str, problem: str) -> dict[str, float]:
+    """``NAME=NUMBER`` of each item, ``absent`` where none is given; ``problem`` says what is wrong with one."""
+    numbers = {}
     for item in items:
-        name, _, weight = item.partition("=")
+        name, _, value = item.partition("=")
         try:
-            weights[name] = float(weight or 1)
+            numbers[name] = float(value or absent)
         except ValueError as error:
-            raise UserError(f"--engine {item}: the weight must be a number, for instance {name}=2") from error
-    return weights
+            raise UserError(problem.format(item=item, name=name)) from error
+    return numbers
 
 
 def parse_limits(items: list[str]) -> dict[str, float]:
     """``["pause=4"]`` → ``{"pause": 4.0}``. Raises `UserError` for what is no number."""
-    values = {}
-    for item in items:
-        name, _, value = item.partition("=")
-        try:
-            values[name] = float(value)
-        except ValueError as error:
-            raise UserError(f"--limit {item}: write NAME=NUMBER, for instance pause=4") from error
-    return values
+    return _numbers(items, "", "--limit {item}: write NAME=NUMBER, for instance pause=4")

@@ -183,13 +183,14 @@ class _Asked:
 
         groups = {field: self.fields.get(field) or _speakers(pairs) for field in self.by}
         record = evaluation(pairs, self.clean, baseline=other, groups=groups, keywords=self.keywords)
+        shown = worst(pairs, self.clean) if html is not None or show else []
         if html is not None:
-            self._write_page(html, record, worst(pairs, self.clean), other)
+            self._write_page(html, record, shown, other)
         if as_json:
             print_json(record)
             return
         print_evaluation(record, console())
-        print_alignments(worst(pairs, self.clean)[:show], self.clean, console())
+        print_alignments(shown[:show], self.clean, console())
 
     def _write_page(self, html: Path, record: dict[str, Any], shown: list["Pair"], other: list["Pair"] | None) -> None:
         from syn2real.reports.scores_page import render_evaluation

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from syn2real.cli.startup import load_recognisers
 from syn2real.errors import UserError
 from syn2real.experiments.adaptation import Adapted, Study
 from syn2real.experiments.grid import Grid
@@ -52,7 +51,6 @@ def run_ready(recipe: ReadyRecipe, ready: ReadyVector, text: Path, test: Path | 
 def run_vector(recipe: VectorRecipe, output: Path) -> dict[str, Any]:
     """Make a vector to be published, in the folder `READY` of ``output``, and return what its card holds."""
     workspace = _workspace(output)
-    load_recognisers()
     study = VectorStudy(recipe, load_material(recipe), workspace)
     with workspace.lock():
         made = study.make()
@@ -66,7 +64,6 @@ def run_vector(recipe: VectorRecipe, output: Path) -> dict[str, Any]:
 
 
 def _run(study: Study, workspace: Workspace, output: Path) -> dict[str, Any]:
-    load_recognisers()
     with workspace.lock():
         adapted = study.adapt()
         # No older report stays beside the new model.
@@ -91,7 +88,6 @@ def run_grid(recipe: GridRecipe, output: Path) -> dict[str, Any]:
     from syn2real.reports.grid_files import write_grid_report
 
     workspace = _workspace(output)
-    load_recognisers()
     grid = Grid(recipe, workspace)
     with workspace.lock():
         outcome = grid.run()

@@ -6,21 +6,10 @@ from functools import cache
 from itertools import combinations
 from typing import Any
 
-import numpy as np
-
 from syn2real.errors import UserError
 from syn2real.speech.normalisation import Normaliser, normaliser
 from syn2real.speech.scoring import Pair, Scores, score
-from syn2real.speech.statistics import (
-    bootstrap_interval,
-    holm,
-    mapsswe,
-    matched,
-    paired_test,
-    resampled_unit,
-    sign_flips,
-    unit_of,
-)
+from syn2real.speech.statistics import bootstrap_interval, holm, mapsswe, paired_flips, paired_test
 from syn2real.speech.words import Aligned, aligned, confusions, keyword_recall, word_recall
 
 MOST = 20  # confusions of each kind that are listed
@@ -45,9 +34,7 @@ def evaluation(
     record: dict[str, Any] = {
         "normaliser": scores.normaliser,
         "utterances": len(scores),
-        **rates(scores),
-        "cer": score(pairs, clean, "character").rate,
-        "wer_unnormalised": score(pairs, "none").rate,
+        **_whole(pairs, scores, clean),
         "domains": {name: rates(part) for name, part in scores.domains.items()},
         "groups": {
             name: {value: rates(part) for value, part in scores.by(lambda u, of=of: of.get(u.id)).items()}  # type: ignore[misc]
@@ -78,12 +65,7 @@ def comparison(systems: Mapping[str, Sequence[Pair]], normalise: Normaliser | st
     return {
         "normaliser": str(clean),
         "utterances": len(next(iter(scores.values()))),
-        "systems": {
-            name: rates(found)
-            | {"cer": score(systems[name], clean, "character").rate}
-            | {"wer_unnormalised": score(systems[name], "none").rate}
-            for name, found in scores.items()
-        },
+        "systems": {name: _whole(systems[name], found, clean) for name, found in scores.items()},
         "pairs": tests,
     }
 
@@ -115,21 +97,19 @@ def rates(scores: Scores) -> dict[str, Any]:
 
 def compared(a: Scores, b: Scores) -> dict[str, Any]:
     """System a against system b: paired bootstrap, flipped signs of the same units, and MAPSSWE."""
-    test = asdict(paired_test(a, b))
-    gaps: dict[str, int] = {}
-    unit = resampled_unit(a)
-    for one, other in zip(a, matched(a, b), strict=True):
-        if one.counts.words or other.counts.words:
-            name = unit_of(one, unit)
-            gaps[name] = gaps.get(name, 0) + one.counts.errors - other.counts.errors
-    flips = sign_flips(np.array(list(gaps.values()))[:, None])
-    return test | {"flip_p": float(flips[0]), "mapsswe_p": mapsswe(a, b).p}
+    return asdict(paired_test(a, b)) | {"flip_p": paired_flips(a, b), "mapsswe_p": mapsswe(a, b).p}
 
 
 def _once(normalise: Normaliser | str) -> Normaliser:
     """The normaliser, each text going through it once: the same are scored by word, by character and word for word."""
     made = normaliser(normalise) if isinstance(normalise, str) else normalise
     return Normaliser(made.name, made.version, cache(made))
+
+
+def _whole(pairs: Sequence[Pair], scores: Scores, clean: Normaliser) -> dict[str, Any]:
+    """The rates of a system, with those by character and of the text as it is."""
+    cer, raw = score(pairs, clean, "character").rate, score(pairs, "none").rate
+    return rates(scores) | {"cer": cer, "wer_unnormalised": raw}
 
 
 def _confusions(rows: Sequence[Aligned]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Word and character error rates as counts that add. A rate is taken once, from the sum, and never averaged."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
@@ -236,17 +236,26 @@ def alignment(reference: str, hypothesis: str) -> list[Edit]:
     >>> [edit.op for edit in alignment("a red kite", "a kite flies")]
     ['equal', 'substitute', 'substitute']
     """
+    (edits,) = alignments([" ".join(reference.split())], [" ".join(hypothesis.split())])
+    return edits
+
+
+def alignments(references: Sequence[str], hypotheses: Sequence[str]) -> Iterator[list[Edit]]:
+    """`alignment` of many texts, their words separated by single spaces."""
     import jiwer
 
-    aligned = jiwer.process_words(" ".join(reference.split()), " ".join(hypothesis.split()))
-    edits = []
-    for chunk in aligned.alignments[0]:
-        said = aligned.references[0][chunk.ref_start_idx : chunk.ref_end_idx]
-        heard = aligned.hypotheses[0][chunk.hyp_start_idx : chunk.hyp_end_idx]
-        for index in range(max(len(said), len(heard))):
-            op = cast(EditKind, chunk.type)
-            edits.append(Edit(op, said[index] if said else None, heard[index] if heard else None))
-    return edits
+    if not references:
+        return
+    aligned = jiwer.process_words(list(references), list(hypotheses))
+    for words, answer, chunks in zip(aligned.references, aligned.hypotheses, aligned.alignments, strict=True):
+        edits = []
+        for chunk in chunks:
+            said = words[chunk.ref_start_idx : chunk.ref_end_idx]
+            heard = answer[chunk.hyp_start_idx : chunk.hyp_end_idx]
+            for index in range(max(len(said), len(heard))):
+                op = cast(EditKind, chunk.type)
+                edits.append(Edit(op, said[index] if said else None, heard[index] if heard else None))
+        yield edits
 
 
 def pairs_of(corpus: "Corpus", hypotheses: Mapping[str, str]) -> list[Pair]:

@@ -191,6 +191,12 @@ def sign_flips(gaps: np.ndarray, draws: int = 100_000, seed: int = 0) -> np.ndar
     return beyond / choices if exact else (beyond + 1) / (choices + 1)
 
 
+def paired_flips(a: Scores, b: Scores) -> float:
+    """The p-value of `sign_flips` for two systems, over the units that `paired_test` draws. Raises as that does."""
+    counts, _ = _units([a, matched(a, b)])
+    return float(sign_flips(counts[:, :1, 0] - counts[:, 1:, 0])[0])
+
+
 def holm(ps: Sequence[float]) -> list[float]:
     """p-values corrected for there being several, in the order given (Holm, Scand. J. Statist. 1979, step-down).
 

@@ -6,28 +6,45 @@ owner wants to see.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from syn2real.errors import UserError
 from syn2real.speech.normalisation import Normaliser
-from syn2real.speech.scoring import Pair
-from syn2real.speech.statistics import resample
+from syn2real.speech.scoring import Edit, Pair, alignments
+from syn2real.speech.statistics import Replicates, Resampled, resample
 
 
 @dataclass(frozen=True)
 class Aligned:
-    """The words of a pair; ``match`` has the place in the hypothesis of each word of the reference that was heard."""
+    """A pair, word against word."""
 
     pair: Pair
-    said: list[str]
-    heard: list[str]
-    match: list[int | None]
-    substituted: list[tuple[str, str]]
-    dropped: list[str]
-    added: list[str]
+    edits: list[Edit]
+
+    @cached_property
+    def said(self) -> list[str]:
+        """The words of the reference."""
+        return [edit.reference for edit in self.edits if edit.reference is not None]
+
+    @cached_property
+    def heard(self) -> list[str]:
+        """The words of the hypothesis."""
+        return [edit.hypothesis for edit in self.edits if edit.hypothesis is not None]
+
+    @cached_property
+    def match(self) -> list[int | None]:
+        """For each word of the reference its place in the hypothesis, where it was heard."""
+        found: list[int | None] = []
+        place = 0
+        for edit in self.edits:
+            if edit.reference is not None:
+                found.append(place if edit.op == "equal" else None)
+            place += edit.hypothesis is not None
+        return found
 
 
 @dataclass(frozen=True)
@@ -77,38 +94,21 @@ class KeywordRecall:
 
 def aligned(pairs: Sequence[Pair], normalise: Normaliser) -> Iterator[Aligned]:
     """Every pair after normalisation, word against word."""
-    import jiwer
-
-    if not pairs:
-        return
-    found = jiwer.process_words(
-        [normalise(pair.reference) for pair in pairs], [normalise(pair.hypothesis) for pair in pairs]
-    )
-    for pair, said, heard, chunks in zip(pairs, found.references, found.hypotheses, found.alignments, strict=True):
-        match: list[int | None] = [None] * len(said)
-        substituted, dropped, added = [], [], []
-        for chunk in chunks:
-            source = range(chunk.ref_start_idx, chunk.ref_end_idx)
-            target = range(chunk.hyp_start_idx, chunk.hyp_end_idx)
-            if chunk.type == "equal":
-                for place, other in zip(source, target, strict=True):
-                    match[place] = other
-            elif chunk.type == "substitute":
-                substituted += [(said[place], heard[other]) for place, other in zip(source, target, strict=True)]
-            elif chunk.type == "delete":
-                dropped += [said[place] for place in source]
-            else:
-                added += [heard[other] for other in target]
-        yield Aligned(pair, said, heard, match, substituted, dropped, added)
+    edits = alignments([normalise(p.reference) for p in pairs], [normalise(p.hypothesis) for p in pairs])
+    return map(Aligned, pairs, edits)
 
 
 def confusions(rows: Iterable[Aligned]) -> Confusions:
     """Counts over all pairs."""
     found = Confusions()
     for row in rows:
-        found.substitutions.update(row.substituted)
-        found.deletions.update(row.dropped)
-        found.insertions.update(row.added)
+        for op, said, heard in row.edits:
+            if op == "substitute":
+                found.substitutions[str(said), str(heard)] += 1
+            elif op == "delete":
+                found.deletions[str(said)] += 1
+            elif op == "insert":
+                found.insertions[str(heard)] += 1
     return found
 
 
@@ -151,12 +151,15 @@ def keyword_recall(
         raise UserError("none of the keywords is said in the references; are they spelt as the references are?")
     counts = [KeywordCount(p, said[p], found[p], max(0, heard[p] - found[p])) for p in phrases if said[p] or heard[p]]
     counts.sort(key=lambda count: (-count.said, count.keyword))
-    low = high = None
-    if len(units) > 1:
-        sums = resample(np.stack(list(units.values())), draws)
-        rates = sums[sums[:, 0] > 0]
-        low, high = map(float, np.quantile(rates[:, 1] / rates[:, 0], [(1 - level) / 2, (1 + level) / 2]))
-    return KeywordRecall(tuple(counts), low, high)
+    recall = KeywordRecall(tuple(counts), None, None)
+    if len(units) < 2:
+        return recall
+    sums = resample(np.stack(list(units.values())), draws)
+    with np.errstate(invalid="ignore"):  # 0 / 0, where nobody drawn said a keyword
+        drawn = sums[:, 1] / sums[:, 0]
+    unit: Resampled = "speaker" if speakers else "utterance"
+    interval = Replicates(found.total() / said.total(), drawn, unit, len(units)).interval(level)
+    return replace(recall, low=interval.low, high=interval.high)
 
 
 def _occurrences(

@@ -1,8 +1,6 @@
 """A corpus checked as a whole: damage, voices, and what a real recogniser hears."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,15 +31,6 @@ def corpus(tmp_path_factory) -> Corpus:
     made = synthesize(sentences, settings, folder, workers=1)
     wrong = replace(made[2], audio_filepath=made[3].audio_filepath)
     return Corpus.of(wrong if utterance.id == wrong.id else utterance for utterance in made)
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory, tiny_en) -> Iterator[Path]:
-    """A cache of these tests' own, so that each clip is heard once."""
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SYN2REAL_CACHE", str(folder))
-        yield folder
 
 
 def test_the_clip_that_says_something_else_is_found(corpus, tiny_en, cache):

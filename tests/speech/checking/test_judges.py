@@ -2,7 +2,7 @@
 
 import json
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,15 +46,6 @@ def _espeak() -> None:
     reason = ENGINES.get("espeak")().available()
     if reason is not None:
         pytest.skip(reason)
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory, tiny_en) -> Iterator[Path]:
-    """A cache of these tests' own, so that each clip is heard once."""
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SYN2REAL_CACHE", str(folder))
-        yield folder
 
 
 @pytest.fixture
