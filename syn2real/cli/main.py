@@ -11,6 +11,7 @@ from syn2real.cli import (
     check,
     corpus,
     doctor,
+    finetuning,
     merge,
     recogniser,
     scoring,
@@ -43,6 +44,7 @@ def _version(
 
 adapt.add_to(app)
 synthesis.add_to(app)
+finetuning.add_to(app)
 recogniser.add_to(app)
 scoring.add_to(app)
 merge.add_to(app)

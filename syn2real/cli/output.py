@@ -1,6 +1,7 @@
 """What every command shares: options that recur, and printing for people or for machines."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +14,8 @@ Language = Annotated[str | None, typer.Option("--language", "-l", help="Language
 Model = Annotated[
     str, typer.Option("--model", "-m", help="A model directory, a packaged name (whisper-base) or a hub id (org/name).")
 ]
+Manifest = Annotated[Path, typer.Argument(help="A JSONL manifest with audio_filepath and text.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Clips heard at once.")]
 EngineOption = Annotated[
     list[str] | None,
     typer.Option("--option", help="An engine's option, as ENGINE.OPTION=VALUE (docs/voices.md); repeatable."),

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syn2real.cli.output import Json, Language, Model, Overwrite, console, print_json
-from syn2real.cli.recogniser import BatchSize, Manifest, WindowOption, heard
+from syn2real.cli.output import BatchSize, Json, Language, Manifest, Model, Overwrite, console, print_json
+from syn2real.cli.recogniser import WindowOption, heard
 
 if TYPE_CHECKING:
     from syn2real.speech.normalisation import Normaliser
