@@ -1,5 +1,6 @@
 """Reading, checking and writing recordings. Everywhere inside, audio is mono float32 in [-1, 1] at 16 kHz."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -7,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from syn2real.errors import AudioError
+from syn2real.speech import ffmpeg
 
 SAMPLE_RATE = 16_000  # Hz, what Whisper hears
 WINDOW = 30.0  # s, Whisper's full window: the longest clip it can hold
+FOREIGN = {".g722", ".m4a", ".mp4", ".aac", ".amr", ".wma", ".webm", ".mkv", ".3gp", ".ac3"}  # formats ffmpeg reads
 SILENCE = 1e-4  # peak amplitude under which a clip holds no speech (-80 dBFS)
 
 
@@ -29,6 +32,61 @@ class AudioInfo:
 
 def info(path: Path) -> AudioInfo:
     """Header of a recording. Raises `AudioError` when it is missing, unreadable or of zero length."""
+    return _opened(path)[1]
+
+
+def read(path: Path, rate: int = SAMPLE_RATE, *, begin: float = 0.0, end: float | None = None) -> np.ndarray:
+    """Samples of a recording, or of its part from ``begin`` to ``end`` (s): float32 of shape (n,), channels averaged,
+    resampled to ``rate`` Hz.
+
+    Raises `AudioError` when it is missing, unreadable, of zero length, cut short, holds NaN or infinity, or is silent.
+    """
+    import soundfile
+
+    source, header = _opened(path)
+    first = min(round(begin * header.rate), header.frames)
+    last = header.frames if end is None else min(round(end * header.rate), header.frames)
+    try:
+        samples, native = soundfile.read(str(source), start=first, stop=last, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise AudioError(f"{path}: is damaged and cannot be decoded; remove or replace it") from error
+    if len(samples) < last - first:
+        raise _cut_short(path, (first + len(samples)) / native, header)
+    mono = _finite(path, samples.mean(axis=1))
+    if mono.size == 0 or float(np.abs(mono).max()) < SILENCE:
+        raise AudioError(f"{path}: is silent (peak below {SILENCE:g}); remove it from the manifest")
+    return resample(mono, native, rate)
+
+
+def stream(path: Path, seconds: float) -> Iterator[np.ndarray]:
+    """A recording at 16 kHz as `read` gives it, block by block of about so many seconds, silent ones too.
+
+    Memory does not grow with its length. Raises `AudioError` as `read` does, but for silence.
+    """
+    import soundfile
+    import soxr
+
+    source, header = _opened(path)
+    resampler = soxr.ResampleStream(header.rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+    seen = 0
+    try:
+        with soundfile.SoundFile(str(source)) as file:
+            while True:
+                samples = file.read(round(seconds * header.rate), dtype="float32", always_2d=True)
+                seen += len(samples)
+                mono = _finite(path, samples.mean(axis=1)) if len(samples) else np.zeros(0, np.float32)
+                same = header.rate == SAMPLE_RATE
+                yield mono if same else resampler.resample_chunk(mono, last=not len(samples))
+                if not len(samples):
+                    break
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise AudioError(f"{path}: is damaged and cannot be decoded; remove or replace it") from error
+    if seen < header.frames:
+        raise _cut_short(path, seen / header.rate, header)
+
+
+def _opened(path: Path) -> tuple[Path, AudioInfo]:
+    """The file that libsndfile reads for a recording, which may be what ffmpeg made of it, and its header."""
     import soundfile
 
     try:
@@ -37,33 +95,28 @@ def info(path: Path) -> AudioInfo:
         raise AudioError(f"{path}: {error.strerror}; correct the path") from error
     if not there:
         raise AudioError(f"{path}: no such recording (paths are relative to the manifest)")
+    source = path
     try:
         header = soundfile.info(str(path))
     except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise AudioError(f"{path}: cannot be read as audio; convert it to FLAC, WAV or Ogg") from error
+        if not ffmpeg.installed() or not path.stat().st_size:
+            hint = ", or install ffmpeg, which reads other formats" if path.suffix.lower() in FOREIGN else ""
+            raise AudioError(f"{path}: cannot be read as audio; convert it to FLAC, WAV or Ogg{hint}") from error
+        source = ffmpeg.decoded(path)
+        header = soundfile.info(str(source))
     if header.frames == 0:
         raise AudioError(f"{path}: zero-length recording; remove it from the manifest")
-    return AudioInfo(header.samplerate, header.frames, header.channels)
+    return source, AudioInfo(header.samplerate, header.frames, header.channels)
 
 
-def read(path: Path, rate: int = SAMPLE_RATE) -> np.ndarray:
-    """Samples of a recording: float32 of shape (n,), channels averaged, resampled to ``rate`` Hz.
-
-    Raises `AudioError` when it is missing, unreadable, of zero length, holds NaN or infinity, or is silent.
-    """
-    import soundfile
-
-    info(path)
-    try:
-        samples, native = soundfile.read(str(path), dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise AudioError(f"{path}: is damaged and cannot be decoded; remove or replace it") from error
-    mono = samples.mean(axis=1)
-    if not np.isfinite(mono).all():
+def _finite(path: Path, samples: np.ndarray) -> np.ndarray:
+    if not np.isfinite(samples).all():
         raise AudioError(f"{path}: holds NaN or infinite samples; re-export it")
-    if mono.size == 0 or float(np.abs(mono).max()) < SILENCE:
-        raise AudioError(f"{path}: is silent (peak below {SILENCE:g}); remove it from the manifest")
-    return resample(mono, native, rate)
+    return samples
+
+
+def _cut_short(path: Path, seconds: float, header: AudioInfo) -> AudioError:
+    return AudioError(f"{path}: is damaged: ends after {seconds:.1f} of {header.duration:.1f} s; get it anew")
 
 
 def require_window(path: Path, duration: float) -> None:
