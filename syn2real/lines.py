@@ -10,18 +10,32 @@ from syn2real.errors import UserError, at
 from syn2real.sealing import write_text
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines of a UTF-8 file that are not blank. Raises `UserError` naming the line that is not UTF-8."""
+def read_utf8(path: Path) -> str:
+    """The text of a file. Raises `UserError` naming the line that is not UTF-8."""
     try:
-        content = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         broken = path.read_bytes()[: error.start].count(b"\n") + 1
         raise UserError(at(path, broken, "is not UTF-8; re-save the file as UTF-8")) from error
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
-    for number, line in enumerate(content.split("\n"), start=1):
-        if line.strip():
-            yield number, line
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Numbered lines of a UTF-8 file that are not blank. Raises `UserError` naming the line that is not UTF-8."""
+    return ((number, line) for number, line in read_all_lines(path) if line.strip())
+
+
+def read_all_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """`read_lines` with those that are blank. One line is in memory at a time."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, start=1):
+                yield number, line.removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise UserError(at(path, _undecodable(path), "is not UTF-8; re-save the file as UTF-8")) from error
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -64,3 +78,14 @@ def appended_jsonl(path: Path) -> Iterator[dict[str, Any]]:
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write one JSON object a line, whole or not at all."""
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def _undecodable(path: Path) -> int:
+    """The first line that is not UTF-8."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    raise ValueError(f"{path}: every line is UTF-8")

@@ -14,6 +14,7 @@ from syn2real.cli import (
     finetuning,
     merge,
     recogniser,
+    safety,
     scoring,
     synthesis,
     text,
@@ -55,6 +56,7 @@ doctor.add_to(app)
 app.add_typer(vector.app, name="vector")
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(text.app, name="text")
+app.add_typer(safety.app, name="safety")
 
 
 def main() -> None:

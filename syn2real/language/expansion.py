@@ -9,6 +9,7 @@ from typing import Any
 
 from syn2real.errors import UserError
 from syn2real.hashing import seed_from, sha256_json
+from syn2real.language.chat.asking import ask
 from syn2real.language.chat.kept import KeptReplies
 from syn2real.language.chat.model import ChatModel, Message, Sampling
 from syn2real.language.sifting import Limits, Reason, Sieve, is_cut_off, lines_of
@@ -107,7 +108,8 @@ def expand(
         while len(rows) < settings.count and barren < PATIENCE:
             prompts = [prompt(seeds, settings, asked + place) for place in range(TOGETHER)]
             before = len(rows)
-            for one, reply in zip(prompts, _answers(model, prompts, settings.sampling, kept), strict=True):
+            talks, drawn = [one.messages for one in prompts], [one.seed for one in prompts]
+            for one, reply in zip(prompts, ask(model, talks, settings.sampling, drawn, kept), strict=True):
                 asked += 1
                 found = lines_of(reply)
                 lines += len(found)
@@ -151,23 +153,6 @@ def _first(settings: ExpansionSettings, shown: int) -> str:
 
 def _more(settings: ExpansionSettings) -> str:
     return f"Write {settings.lines} more of the same kind and in the same language, each different."
-
-
-def _answers(model: ChatModel, prompts: Sequence[Prompt], sampling: Sampling, kept: KeptReplies) -> list[str]:
-    asked = [_stated(model, one, sampling) for one in prompts]
-    if any(kept.recall(request) is None for request in asked):
-        # All of them again, for what is asked together may change the last bit of a sum.
-        replies = model.replies([one.messages for one in prompts], sampling, [one.seed for one in prompts])
-        for request, reply in zip(asked, replies, strict=True):
-            if kept.recall(request) is None:
-                kept.keep(request, reply)
-    return [str(kept.recall(request)) for request in asked]
-
-
-def _stated(model: ChatModel, one: Prompt, sampling: Sampling) -> dict[str, Any]:
-    messages = [[turn.role, turn.content] for turn in one.messages]
-    drawn = [sampling.temperature, sampling.top_p, sampling.max_tokens, one.seed]
-    return {"model": model.name, "messages": messages, "sampling": drawn}
 
 
 def _row(line: str, one: Prompt, model: ChatModel, domain: str | None) -> dict[str, Any]:

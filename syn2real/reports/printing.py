@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from rich import box
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Printed
 from rich.text import Text
@@ -21,6 +22,15 @@ def printed(table: Table, title: str = "") -> Printed:
     for row in table.rows:
         shown.add_row(*map(escape, row.cells), style=_STYLES.get(row.kind))
     return shown
+
+
+def print_table(table: Table | None, title: str, console: Console) -> None:
+    """Print a table, if there is one, with its note."""
+    if table is None:
+        return
+    console.print(printed(table, title))
+    if table.note:
+        console.print(table.note, style="dim", markup=False, highlight=False)
 
 
 def marked(edits: Iterable[Edit]) -> Text:

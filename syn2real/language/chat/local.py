@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from syn2real.errors import UserError, one_line
-from syn2real.language.chat.model import Conversation, Sampling
-from syn2real.language.chat.weights import PACKAGES, resolve_chat_model
+from syn2real.language.chat.model import Conversation, Message, Sampling
+from syn2real.language.chat.weights import PACKAGES, model_identity, resolve_chat_model
 
 if TYPE_CHECKING:
     import torch
@@ -18,20 +18,28 @@ BATCH = 8  # conversations answered at once
 class LocalModel:
     """Any causal language model of transformers with a chat template."""
 
-    def __init__(self, name: str, licence: str, model: Any, tokenizer: Any, batch_size: int = BATCH) -> None:
+    def __init__(
+        self, name: str, licence: str, identity: str, model: Any, tokenizer: Any, batch_size: int = BATCH
+    ) -> None:
         self.name = name
         self.licence = licence
+        self.identity = identity
         self.batch_size = batch_size
         self._model = model
         self._tokenizer = tokenizer
 
     @classmethod
-    def load(cls, name: str, device: str | None = None, batch_size: int = BATCH) -> "LocalModel":
-        """Load a directory, a packaged model or a hub id. Raises `UserError` for a model that cannot chat."""
+    def load(
+        cls, name: str, device: str | None = None, batch_size: int = BATCH, *, template: bool = True
+    ) -> "LocalModel":
+        """Load a directory, a packaged model or a hub id. Raises `UserError` for a model that cannot chat, unless one
+        without a chat ``template`` will do, which can only go on with texts."""
         directory = resolve_chat_model(name)
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         # A CPU is slower in bfloat16 than in float32.
         dtype = torch.float32 if device == "cpu" else torch.bfloat16
@@ -41,33 +49,56 @@ class LocalModel:
             model = model.to(device).eval()
         except Exception as error:  # of transformers, of the weights' reader, of the device
             raise UserError(f"{directory}: cannot be loaded as a chat model ({one_line(error)})") from error
-        if not tokenizer.chat_template:
+        if template and not tokenizer.chat_template:
             raise UserError(f"{directory}: has no chat template; choose an instruction-tuned model")
         tokenizer.padding_side = "left"
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
         licence = PACKAGES[name].licence if name in PACKAGES else "see the model's card"
-        return cls(name if name in PACKAGES else Path(name).name, licence, model, tokenizer, batch_size)
+        called = name if name in PACKAGES else Path(name).name
+        return cls(called, licence, model_identity(directory), model, tokenizer, batch_size)
 
     def replies(self, conversations: Sequence[Conversation], sampling: Sampling, seeds: Sequence[int]) -> list[str]:
         """See `ChatModel.replies`. Raises `UserError` for a conversation longer than the model's context."""
+        return self.continued([self.templated(turns) for turns in conversations], sampling, seeds)
+
+    def fitted(self, conversation: Conversation, sampling: Sampling) -> Conversation:
+        """See `ChatModel.fitted`."""
+        left = self._left(self.templated(conversation), sampling)
+        if left >= 0:
+            return conversation
+        *before, last = conversation
+        tokens = self._tokenizer(last.content, add_special_tokens=False).input_ids
+        # Cut text may be tokenised anew, in some tokens more.
+        while left < 0 and tokens:
+            tokens = tokens[-left:]
+            shorter = [*before, Message(last.role, self._tokenizer.decode(tokens).lstrip())]
+            left = self._left(self.templated(shorter), sampling)
+        return conversation if left < 0 else shorter
+
+    def templated(self, conversation: Conversation, *, answered: bool = False) -> str:
+        """A conversation as the model reads it; ``answered`` when its last turn is an answer and none is to come."""
+        turns = [{"role": turn.role, "content": turn.content} for turn in conversation]
+        # A judge's template ends with the question to it either way.
+        return str(self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=not answered))
+
+    def continued(self, texts: Sequence[str], sampling: Sampling, seeds: Sequence[int] = ()) -> list[str]:
+        """What comes after each text, special tokens left out, drawn as in `replies`. Raises `UserError` for one longer
+        than the model's context."""
         found: list[str] = []
-        for start in range(0, len(conversations), self.batch_size):
+        for start in range(0, len(texts), self.batch_size):
             part = slice(start, start + self.batch_size)
-            found += self._batch(conversations[part], sampling, seeds[part])
+            found += self._batch(texts[part], sampling, seeds[part])
         return found
 
-    def _batch(self, conversations: Sequence[Conversation], sampling: Sampling, seeds: Sequence[int]) -> list[str]:
+    def _batch(self, texts: Sequence[str], sampling: Sampling, seeds: Sequence[int]) -> list[str]:
         import torch
 
-        turns = [[{"role": turn.role, "content": turn.content} for turn in turns] for turns in conversations]
-        prompts = [self._tokenizer.apply_chat_template(t, tokenize=False, add_generation_prompt=True) for t in turns]
-        tokens = self._tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False)
+        tokens = self._tokenizer(list(texts), return_tensors="pt", padding=True, add_special_tokens=False)
         tokens = tokens.to(self._model.device)
         length = tokens["input_ids"].shape[1]
-        room = getattr(self._model.config, "max_position_embeddings", None)
-        if room is not None and length + sampling.max_tokens > room:
-            raise UserError(f"{self.name}: {length} tokens and {sampling.max_tokens} to come exceed its {room}")
+        if self._room is not None and length + sampling.max_tokens > self._room:
+            raise UserError(f"{self.name}: {length} tokens and {sampling.max_tokens} to come exceed its {self._room}")
         draws = [Draw(sampling, seeds)] if sampling.temperature else []
         with torch.inference_mode():
             # Greedy, for the draw is made by noise on the scores, and each row has its own.
@@ -82,6 +113,16 @@ class LocalModel:
                 logits_processor=draws,
             )
         return [text.strip() for text in self._tokenizer.batch_decode(output[:, length:], skip_special_tokens=True)]
+
+    @property
+    def _room(self) -> int | None:
+        return getattr(self._model.config, "max_position_embeddings", None)
+
+    def _left(self, text: str, sampling: Sampling) -> int:
+        """Tokens that the context has left after a text and its answer; 0 where it knows no end."""
+        if self._room is None:
+            return 0
+        return self._room - sampling.max_tokens - len(self._tokenizer(text, add_special_tokens=False).input_ids)
 
 
 class Draw:

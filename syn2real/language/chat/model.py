@@ -46,8 +46,16 @@ class ChatModel(Protocol):
     def licence(self) -> str:
         """Under which its answers may be used, as far as is known."""
 
+    @property
+    def identity(self) -> str:
+        """What tells its answers from those of every other model, of the same name or not."""
+
     def replies(self, conversations: Sequence[Conversation], sampling: Sampling, seeds: Sequence[int]) -> list[str]:
         """The answer to each conversation, drawn by its own seed, in their order.
 
         What is answered depends on the conversation and its seed, not on the others asked with it. Raises `UserError`.
         """
+
+    def fitted(self, conversation: Conversation, sampling: Sampling) -> Conversation:
+        """The conversation, its last turn cut at the beginning to what the model's context leaves beside an answer. As
+        it is where it fits, where nothing that is left would, and where the model does not say how much it holds."""

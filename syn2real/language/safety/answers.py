@@ -1,0 +1,103 @@
+"""What a model answers to requests, stored with care: harmful text stands in this file and is shown nowhere unasked."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from syn2real.errors import UserError, at
+from syn2real.language.chat.asking import ask
+from syn2real.language.chat.kept import KeptReplies
+from syn2real.language.chat.model import ChatModel, Conversation, Message, Sampling
+from syn2real.language.safety.prompts import SafetyPrompt
+from syn2real.lines import read_jsonl, write_jsonl
+from syn2real.progress import track
+
+TOGETHER = 32  # requests asked at once, of similar length
+_FIELDS = dict.fromkeys(("id", "source", "category", "prompt", "response"), str) | dict.fromkeys(
+    ("harmful", "shortened"), bool
+)
+
+
+@dataclass(frozen=True)
+class AnswerSettings:
+    """How answers are asked for: the likeliest tokens, as the published evaluations do."""
+
+    system: str | None = None  # the system prompt; None: none is given, and a chat template may have its own
+    max_tokens: int = 256
+
+    @property
+    def sampling(self) -> Sampling:
+        """Greedy."""
+        return Sampling(max_tokens=self.max_tokens)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A request, and what the model said to it."""
+
+    prompt: SafetyPrompt
+    response: str
+    shortened: bool = False  # the request lost its beginning, for the model's context holds no more
+
+
+def answer_all(
+    model: ChatModel,
+    prompts: Sequence[SafetyPrompt],
+    settings: AnswerSettings,
+    file: Path,
+    *,
+    title: str = "answering",
+) -> list[Answer]:
+    """The model's answers in the prompts' order, written to ``file`` as JSONL.
+
+    They are kept in ``….replies.jsonl`` beside it as they come, and the same call goes on from there after a kill. A
+    request that the model's context cannot hold loses its beginning. Raises `UserError` as the model does.
+    """
+    kept = KeptReplies(file.with_suffix(".replies.jsonl"))
+    told = [_conversation(prompt, settings) for prompt in prompts]
+    fitted = [model.fitted(conversation, settings.sampling) for conversation in told]
+    replies: dict[int, str] = {}
+    order = sorted(range(len(prompts)), key=lambda place: len(prompts[place].text))
+    for start in track(range(0, len(order), TOGETHER), title):
+        places = order[start : start + TOGETHER]
+        asked = [fitted[place] for place in places]
+        replies |= zip(places, ask(model, asked, settings.sampling, [0] * len(asked), kept), strict=True)
+    answers = [
+        Answer(prompt, replies[place], shortened=fitted[place] != told[place]) for place, prompt in enumerate(prompts)
+    ]
+    write_jsonl(file, (_row(answer) for answer in answers))
+    kept.path.unlink(missing_ok=True)
+    return answers
+
+
+def read_answers(file: Path) -> list[Answer]:
+    """The answers that `answer_all` wrote, or another tool in the same form; only ``prompt`` and ``response`` must be
+    there. Raises `UserError` with file and line."""
+    return list(_answers(file))
+
+
+def _answers(file: Path) -> Iterator[Answer]:
+    defaults = {"source": "", "category": "", "harmful": True, "shortened": False}
+    for line, row in read_jsonl(file):
+        given: dict[str, Any] = {"id": f"line{line}", **defaults, **row}
+        for name, kind in _FIELDS.items():
+            if not isinstance(given.get(name), kind):
+                raise UserError(at(file, line, f"no {name}: an answer has prompt and response, both text"))
+        prompt = SafetyPrompt(given["id"], given["prompt"], given["harmful"], given["category"], given["source"])
+        yield Answer(prompt, given["response"], given["shortened"])
+
+
+def _row(answer: Answer) -> dict[str, object]:
+    fields = asdict(answer.prompt)
+    return {
+        **{name: fields[name] for name in ("id", "source", "category", "harmful")},
+        "prompt": answer.prompt.text,
+        "response": answer.response,
+        "shortened": answer.shortened,
+    }
+
+
+def _conversation(prompt: SafetyPrompt, settings: AnswerSettings) -> Conversation:
+    first = (Message("system", settings.system),) if settings.system else ()
+    return (*first, Message("user", prompt.text))

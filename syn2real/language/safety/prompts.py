@@ -1,0 +1,184 @@
+"""Requests that a model should refuse, and harmless ones that it should not: the public sets' files, or one's own."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from itertools import chain
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from syn2real.errors import UserError, at
+from syn2real.hashing import seed_from, sha256_json
+from syn2real.lines import read_jsonl, read_lines, read_utf8
+
+Fields = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class SafetyPrompt:
+    """One request. ``harmful`` says whether a refusal is right."""
+
+    id: str
+    text: str
+    harmful: bool = True
+    category: str = ""
+    source: str = ""  # the set that it is of
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """The columns of a published set, and what a row of it says."""
+
+    columns: frozenset[str]
+    text: Callable[[Fields], str]
+    category: str = ""
+    id: str = ""
+    harmful: Callable[[Fields], bool] = lambda _: True
+
+
+def _in_context(row: Fields) -> str:
+    context = row.get("ContextString", "").strip()
+    return f"{context}\n\n---\n\n{row['Behavior']}" if context else row["Behavior"]
+
+
+# The first whose columns are all there. In order: HarmBench and AdvBench in its layout, AdvBench, XSTest by label and
+# by type, StrongREJECT, and what JSON files of requests are commonly called (BeaverTails has `prompt` and `category`).
+_LAYOUTS = (
+    _Layout(frozenset({"Behavior"}), _in_context, "SemanticCategory", "BehaviorID"),
+    _Layout(frozenset({"goal", "target"}), lambda row: row["goal"]),
+    _Layout(
+        frozenset({"prompt", "label", "type"}),
+        lambda row: row["prompt"],
+        "type",
+        "id",
+        lambda row: row["label"].strip().lower() != "safe",
+    ),
+    _Layout(
+        frozenset({"prompt", "type", "focus"}),
+        lambda row: row["prompt"],
+        "type",
+        "id_v2",
+        lambda row: row["type"].startswith("contrast"),
+    ),
+    _Layout(frozenset({"forbidden_prompt"}), lambda row: row["forbidden_prompt"], "category"),
+    _Layout(frozenset({"prompt"}), lambda row: row["prompt"], "category", "id"),
+    _Layout(frozenset({"instruction"}), lambda row: row["instruction"], "category", "id"),
+    _Layout(frozenset({"text"}), lambda row: row["text"], "category", "id"),
+)
+
+
+def read_prompts(path: Path, *, harmless: bool = False, name: str | None = None) -> list[SafetyPrompt]:
+    """The requests in a file, or in a folder of them (as HEx-PHI's, a headless CSV for each category).
+
+    Understood by their columns are HarmBench, AdvBench, XSTest, StrongREJECT and BeaverTails; else CSV, JSON and JSONL
+    with ``prompt``, ``instruction`` or ``text``, and plain text, one a line. ``harmless`` says that none of them should
+    be refused, where the file does not say itself. Raises `UserError` with file and line for what cannot be read.
+    """
+    name = name or path.stem
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix in _READERS)
+        found = [prompt for file in files for prompt in _of_folder(file, name)]
+    else:
+        found = list(_prompts(path, name))
+    if not found:
+        raise UserError(f"{path}: holds no requests")
+    twice = _first_twice([prompt.id for prompt in found])
+    if twice is not None:
+        raise UserError(f"{path}: two requests have the id {twice!r}; give each its own")
+    if not harmless:
+        return found
+    return [SafetyPrompt(one.id, one.text, False, one.category, one.source) for one in found]
+
+
+def drawn(prompts: Sequence[SafetyPrompt], limit: int | None, seed: int = 0) -> list[SafetyPrompt]:
+    """At most ``limit`` of them, drawn by the seed and each by its own id, in their order: a larger limit adds some and
+    drops none."""
+    if limit is None or limit >= len(prompts):
+        return list(prompts)
+    ranked = sorted(prompts, key=lambda prompt: Random(seed_from(seed, prompt.source, prompt.id)).random())
+    chosen = {(prompt.source, prompt.id) for prompt in ranked[:limit]}
+    return [prompt for prompt in prompts if (prompt.source, prompt.id) in chosen]
+
+
+def _of_folder(file: Path, name: str) -> Iterator[SafetyPrompt]:
+    for prompt in _prompts(file, name):
+        category = prompt.category or file.stem
+        yield SafetyPrompt(f"{file.stem}-{prompt.id}", prompt.text, prompt.harmful, category, name)
+
+
+def _prompts(path: Path, name: str) -> Iterator[SafetyPrompt]:
+    read = _READERS.get(path.suffix, _plain)
+    for line, row in read(path):
+        layout = next((one for one in _LAYOUTS if one.columns <= row.keys()), None)
+        if layout is None:
+            raise UserError(at(path, line, f"no request: none of prompt, instruction or text in {', '.join(row)}"))
+        text = layout.text(row).strip()
+        if not text:
+            raise UserError(at(path, line, "an empty request; remove the line"))
+        category = row.get(layout.category, "")
+        marked = row.get(layout.id) or f"{name}-{sha256_json(text)[:12]}"
+        yield SafetyPrompt(marked, text, layout.harmful(row), category, name)
+
+
+def _csv(path: Path) -> Iterator[tuple[int, Fields]]:
+    rows = csv.reader(StringIO(read_utf8(path), newline=""), strict=True)
+    try:
+        head = next(rows, [])
+        if not any(layout.columns <= set(head) for layout in _LAYOUTS):
+            # Without a header, as HEx-PHI's files are: one request a line.
+            yield from ((rows.line_num, {"text": ",".join(row)}) for row in chain([head], rows) if any(row))
+            return
+        for row in filter(any, rows):
+            if len(row) > len(head):
+                problem = f"{len(row)} cells under {len(head)} columns; put quotation marks around a text with commas"
+                raise UserError(at(path, rows.line_num, problem))
+            yield rows.line_num, dict(zip(head, row + [""] * (len(head) - len(row)), strict=True))
+    except csv.Error as error:
+        raise UserError(at(path, rows.line_num, f"is no CSV ({error})")) from error
+
+
+def _json(path: Path) -> Iterator[tuple[int, Fields]]:
+    try:
+        listed = json.loads(read_utf8(path))
+    except json.JSONDecodeError as error:
+        raise UserError(at(path, error.lineno, f"not JSON ({error.msg})")) from error
+    if not isinstance(listed, list):
+        raise UserError(f"{path}: is no list of requests")
+    for place, row in enumerate(listed, start=1):
+        if isinstance(row, str):
+            row = {"text": row}
+        if not isinstance(row, dict):
+            raise UserError(f"{path}: item {place} is no request; each is a text, or an object with prompt")
+        yield place, _texts(row)
+
+
+def _jsonl(path: Path) -> Iterator[tuple[int, Fields]]:
+    return ((line, _texts(row)) for line, row in read_jsonl(path))
+
+
+def _plain(path: Path) -> Iterator[tuple[int, Fields]]:
+    return ((line, {"text": text}) for line, text in read_lines(path))
+
+
+def _texts(row: Mapping[str, Any]) -> Fields:
+    """What of a row is text. BeaverTails' categories are a mapping of names to whether they apply."""
+    found = {key: str(value) for key, value in row.items() if isinstance(value, str | int | float)}
+    if isinstance(row.get("category"), dict):
+        found["category"] = ", ".join(sorted(key for key, applies in row["category"].items() if applies))
+    return found
+
+
+def _first_twice(names: Sequence[str]) -> str | None:
+    seen: set[str] = set()
+    return next((name for name in names if name in seen or seen.add(name)), None)  # type: ignore[func-returns-value]
+
+
+_READERS: dict[str, Callable[[Path], Iterator[tuple[int, Fields]]]] = {
+    ".csv": _csv,
+    ".json": _json,
+    ".jsonl": _jsonl,
+    ".txt": _plain,
+}

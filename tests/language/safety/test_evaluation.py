@@ -1,0 +1,130 @@
+"""Answers asked for, kept, judged and compared."""
+
+import json
+
+import pytest
+
+from syn2real.errors import UserError
+from syn2real.language.chat import chat_model
+from syn2real.language.safety import (
+    Answer,
+    AnswerSettings,
+    SafetyPrompt,
+    Verdict,
+    answer_all,
+    judge_named,
+    read_answers,
+)
+from syn2real.language.safety.evaluation import comparison, evaluation
+from syn2real.language.safety.folder import ANSWERS, judged, verdicts_in
+
+PROMPTS = [SafetyPrompt(f"p{n}", f"{'please ' * (n % 5)}request {n}", n % 4 > 0, "c", "set") for n in range(70)]
+SETTINGS = AnswerSettings(max_tokens=9)
+
+
+@pytest.fixture
+def model(chat_server):
+    return chat_model("server:m", url=chat_server.url)
+
+
+def test_answers_come_in_the_order_of_the_requests_and_are_read_again(model, chat_server, tmp_path):
+    file = tmp_path / ANSWERS
+    answers = answer_all(model, PROMPTS, AnswerSettings("Be brief.", 9), file)
+    assert [answer.prompt for answer in answers] == PROMPTS
+    assert [answer.response for answer in answers] == [f"I heard {prompt.text}" for prompt in PROMPTS]
+    assert read_answers(file) == answers and list(tmp_path.glob("*.replies.jsonl")) == []
+    roles = [turn["role"] for turn in chat_server.asked[0]["messages"]]
+    assert roles == ["system", "user"] and chat_server.asked[0]["max_tokens"] == 9
+
+
+def test_a_run_that_stops_midway_goes_on(model, chat_server, tmp_path, monkeypatch):
+    whole = answer_all(model, PROMPTS, SETTINGS, tmp_path / "whole.jsonl")
+    again = chat_model("server:again", url=chat_server.url)
+    reply = chat_server.reply
+    chat_server.reply = lambda asked: reply(asked) if len(chat_server.asked) < 70 + 45 else 1 / 0
+    monkeypatch.setattr(again, "_retries", 0)
+    with pytest.raises(UserError):
+        answer_all(again, PROMPTS, SETTINGS, tmp_path / "again.jsonl")
+    assert not (tmp_path / "again.jsonl").exists()
+    chat_server.reply, before = reply, len(chat_server.asked)
+    answers = answer_all(again, PROMPTS, SETTINGS, tmp_path / "again.jsonl")
+    assert answers == whole and len(chat_server.asked) - before < 45
+    assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+def test_a_request_longer_than_the_context_loses_its_beginning(chat_llama, tmp_path):
+    model = chat_model(str(chat_llama))
+    long = SafetyPrompt("long", "beginning " + "word " * 400 + "the end")
+    short, cut = answer_all(model, [PROMPTS[1], long], SETTINGS, tmp_path / "a.jsonl")
+    assert (short.shortened, cut.shortened) == (False, True) and cut.prompt == long
+    (turn,) = model.fitted(_talk(long), SETTINGS.sampling)
+    assert turn.content.endswith("the end") and "beginning" not in turn.content and len(turn.content) > 400
+
+
+def test_together_and_one_by_one_a_model_says_the_same(chat_llama):
+    model = chat_model(str(chat_llama))
+    talks = [_talk(prompt) for prompt in PROMPTS[:12]]
+    together = model.replies(talks, SETTINGS.sampling, [0] * 12)
+    assert together == [model.replies([talk], SETTINGS.sampling, [0])[0] for talk in talks]
+
+
+def test_a_record_counts_as_the_paper_does(answers):
+    verdicts = {
+        "one": [Verdict(False, True), Verdict(True, False), Verdict(None), Verdict(False, False), Verdict(False, True)],
+        "two": [Verdict(True), Verdict(True), Verdict(False), Verdict(None), Verdict(None)],
+    }
+    record = evaluation(answers, verdicts)
+    found = record["judges"]["one"]["all"]
+    assert (found["harmful_requests"], found["harmless_requests"], found["unparsed"]) == (3, 2, 1)
+    assert (found["attack_success"]["count"], found["attack_success"]["of"]) == (1, 2)
+    assert (found["over_refusal"]["count"], found["over_refusal"]["of"]) == (1, 2)
+    assert set(record["judges"]["one"]["sets"]) == {"a", "b"} and record["empty"] == 1
+    (agreement,) = record["agreement"]
+    assert (agreement["both"], agreement["only_a"], agreement["only_b"], agreement["neither"]) == (1, 0, 1, 0)
+
+
+def test_judges_add_to_what_is_there(answers, tmp_path):
+    rows = [
+        {"id": a.prompt.id, "prompt": a.prompt.text, "response": a.response, "harmful": a.prompt.harmful}
+        for a in answers
+    ]
+    (tmp_path / ANSWERS).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "own.txt").write_text("sure\n")
+    first = judged(tmp_path, [judge_named("refusal")], {"model": "m"})
+    assert list(first["judges"]) == ["refusal"] == list(verdicts_in(tmp_path))
+    other = judge_named("refusal", phrases=tmp_path / "own.txt")
+    other.name = "own"
+    second = judged(tmp_path, [other], {"model": "m"})
+    assert set(second["judges"]) == {"own", "refusal"} and len(second["agreement"]) == 1
+    assert json.loads((tmp_path / "safety.json").read_text()) == second
+
+
+def test_models_are_compared_request_by_request(answers):
+    kind = [Verdict(False, True)] * 5
+    other = list(reversed(answers)), [Verdict(True, False)] * 5
+    record = comparison({"kind": (answers, kind), "other": other})
+    (pair,) = record["pairs"]
+    assert record["requests"] == 5 and pair["attack_success"]["difference"] == -1 and pair["attack_success"]["of"] == 3
+    assert pair["over_refusal"]["difference"] == 1
+    with pytest.raises(UserError, match="not asked the same: 1 request"):
+        comparison({"a": (answers, kind), "b": (answers[1:], kind[1:])})
+    with pytest.raises(UserError, match="two models"):
+        comparison({"a": (answers, kind)})
+
+
+@pytest.mark.parametrize("row", ['{"prompt": "x"}', '{"prompt": "x", "response": 3}', '{"response": "y"}'])
+def test_lines_that_are_no_answers(tmp_path, row):
+    (tmp_path / "a.jsonl").write_text('{"prompt": "x", "response": "y"}\n' + row + "\n")
+    with pytest.raises(UserError, match=r"a\.jsonl:2: no (prompt|response)"):
+        read_answers(tmp_path / "a.jsonl")
+
+
+def test_answers_need_nothing_but_request_and_response(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"prompt": "x", "response": "y"}\n')
+    assert read_answers(tmp_path / "a.jsonl") == [Answer(SafetyPrompt("line1", "x"), "y")]
+
+
+def _talk(prompt):
+    from syn2real.language.chat import Message
+
+    return [Message("user", prompt.text)]
