@@ -1,16 +1,16 @@
-"""What a batch is made of: clips drawn in an order that a resumed run sees again, decoded and, if wished, augmented."""
+"""What a batch is made of: clips, decoded and, if wished, augmented, and what their loss is a mean over."""
 
-from collections.abc import Callable, Iterator, Sequence
-from random import Random
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
-from torch.utils.data import Dataset, Sampler
+import torch
+from torch.utils.data import Dataset
 
 from syn2real.errors import AudioError
-from syn2real.hashing import seed_from
 from syn2real.speech import audio
 from syn2real.speech.augmentation import read_utterance
+from syn2real.speech.batch_order import Draw
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.recogniser import Clip, Recogniser
 
@@ -19,12 +19,11 @@ from syn2real.speech.recogniser import Clip, Recogniser
 Augment = Callable[[np.ndarray, str, int], np.ndarray]
 
 
-class Draw(NamedTuple):
-    """One clip of a batch, and whether it is padded to 30 s."""
+ITEMS = "items"  # of a batch: how many its loss is the mean of
 
-    clip: int  # its place in the corpus
-    full: bool
-    epoch: int = 0
+
+class IdleClip(Clip):
+    """A clip heard so that every process of a training takes part in every step; it counts for nothing."""
 
 
 class ClipDataset(Dataset):
@@ -53,49 +52,18 @@ class ClipDataset(Dataset):
                 raise AudioError(f"{utterance.audio_filepath}: augmented to what is no audio; change the augmentation")
             if changed.size <= audio.WINDOW * audio.SAMPLE_RATE:
                 samples = changed
-        return Clip(samples, self.labels[draw.clip], draw.full)
+        return (IdleClip if draw.idle else Clip)(samples, self.labels[draw.clip], draw.full)
 
 
-class BucketSampler(Sampler):
-    """Shuffled batches of clips of similar length, of which a steady share is padded to 30 s.
+class Collator:
+    """Makes tensors of clips as the recogniser does, and adds `ITEMS`, by which means of several batches are weighed:
+    label tokens for Whisper, clips for CTC models."""
 
-    The order is a function of (seed, epoch) and nothing else, so a resumed run sees the same batches.
-    """
+    def __init__(self, recogniser: Recogniser) -> None:
+        self.recogniser = recogniser
 
-    def __init__(
-        self, durations: Sequence[float], batch_size: int, full_windows: float, seed: int, pool: int = 8
-    ) -> None:
-        self.durations = durations
-        self.batch_size = batch_size
-        self.full_windows = full_windows
-        self.seed = seed
-        self.pool = pool  # batches sorted together: larger wastes less padding, smaller mixes more
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order is produced next."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.durations)
-
-    def __iter__(self) -> Iterator[Draw]:
-        random = Random(seed_from(self.seed, self.epoch))
-        order = list(range(len(self.durations)))
-        random.shuffle(order)
-        size = self.batch_size * self.pool
-        batches = []
-        for start in range(0, len(order), size):
-            pool = sorted(order[start : start + size], key=lambda index: self.durations[index])
-            batches += [pool[at : at + self.batch_size] for at in range(0, len(pool), self.batch_size)]
-        # An incomplete batch stays last: anywhere else the data loader would cut the batches after it elsewhere.
-        last = [batch for batch in batches if len(batch) < self.batch_size]
-        batches = [batch for batch in batches if len(batch) == self.batch_size]
-        random.shuffle(batches)
-        owed = random.random()
-        for batch in batches + last:
-            random.shuffle(batch)
-            owed += self.full_windows * len(batch)
-            full = min(int(owed), len(batch))
-            owed -= full
-            yield from (Draw(index, place < full, self.epoch) for place, index in enumerate(batch))
+    def __call__(self, clips: Sequence[Clip]) -> dict[str, Any]:
+        """Tensors for `Recogniser.loss`, and ``items``, int64 of shape ()."""
+        counted = [clip for clip in clips if not isinstance(clip, IdleClip)]
+        items = sum(len(clip.labels) for clip in counted) if self.recogniser.windowed else len(counted)
+        return self.recogniser.collate(clips) | {ITEMS: torch.tensor(items)}

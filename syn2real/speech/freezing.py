@@ -14,20 +14,43 @@ def freeze(model: nn.Module, groups: Sequence[str]) -> None:
 
     Raises `UserError` for an unknown group, one that the model has no weights of, and when nothing would be left.
     """
+    inside = _members(model, groups, "freeze")
+    for weight in inside:
+        weight.requires_grad_(False)
+    if not any(weight.requires_grad for weight in model.parameters()):
+        raise UserError(f"freeze: nothing is left to train without {', '.join(groups)}; freeze less")
+
+
+def train_only(model: nn.Module, groups: Sequence[str]) -> None:
+    """Stop the training of every weight outside of these groups: with ``norm`` nothing but norms is trained.
+
+    Raises `UserError` for an unknown group, one that the model has no weights of, and when nothing would be left.
+    """
+    inside = {id(weight) for weight in _members(model, groups, "train_only")}
+    for weight in model.parameters():
+        if id(weight) not in inside:
+            weight.requires_grad_(False)
+    if not any(weight.requires_grad for weight in model.parameters()):
+        raise UserError(f"train_only: all of {', '.join(groups)} is frozen; name another group, or freeze less")
+
+
+def _members(model: nn.Module, groups: Sequence[str], option: str) -> list[nn.Parameter]:
+    """The weights in any of the groups."""
     known = [*GROUPS, "other"]
     for group in groups:
         if group not in known:
-            raise UserError(f"freeze: no group {group!r}{did_you_mean(group, known)}")
-    left = list(groups)
+            raise UserError(f"{option}: no group {group!r}{did_you_mean(group, known)}")
+    met: set[str] = set()
+    members = []
     for name, weight in model.named_parameters():
-        found = [group for group in groups_of(name) if group in groups]
+        found = set(groups_of(name)) & set(groups)
         if found:
-            weight.requires_grad_(False)
-            left = [group for group in left if group not in found]
-    if left:
-        raise UserError(f"freeze: the model has no weights in group {left[0]!r}; leave it out")
-    if not any(weight.requires_grad for weight in model.parameters()):
-        raise UserError(f"freeze: nothing is left to train without {', '.join(groups)}; freeze less")
+            members.append(weight)
+            met |= found
+    absent = [group for group in groups if group not in met]
+    if absent:
+        raise UserError(f"{option}: the model has no weights in group {absent[0]!r}; leave it out")
+    return members
 
 
 def hold_statistics(model: nn.Module) -> None:

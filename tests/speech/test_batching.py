@@ -1,4 +1,4 @@
-"""Batches: every clip once an epoch, in an order and with an augmentation that a resumed training sees again."""
+"""Batches: clips with an augmentation that a resumed training hears again, and what a loss is a mean over."""
 
 import json
 from dataclasses import dataclass
@@ -12,36 +12,12 @@ from syn2real.errors import AudioError
 from syn2real.hashing import seed_from, sha256_file
 from syn2real.speech import audio
 from syn2real.speech.augmentation import Augmentation, augmented, read_utterance
-from syn2real.speech.batching import BucketSampler, ClipDataset, Draw
+from syn2real.speech.batch_order import Draw
+from syn2real.speech.batching import ITEMS, ClipDataset, Collator
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.finetuning import finetune
 from syn2real.speech.recogniser import load_recogniser
 from syn2real.speech.training import TrainingSettings
-
-
-def sampler(**changes) -> BucketSampler:
-    return BucketSampler(
-        [float(i % 7) for i in range(50)], **({"batch_size": 8, "full_windows": 0.1, "seed": 3} | changes)
-    )
-
-
-def test_every_clip_once_an_epoch():
-    assert sorted(draw.clip for draw in sampler()) == list(range(50))
-
-
-def test_order_depends_on_seed_and_epoch_only():
-    first, again = sampler(), sampler()
-    assert list(first) == list(again)
-    again.set_epoch(1)
-    assert list(first) != list(again)
-    assert list(first) != list(sampler(seed=4))
-
-
-@pytest.mark.parametrize("share", [0.0, 0.06, 0.5, 1.0])
-def test_the_share_of_full_windows_is_kept(share):
-    drawn = list(sampler(full_windows=share))
-    assert abs(sum(draw.full for draw in drawn) - share * len(drawn)) <= 1
-    assert all(isinstance(draw, Draw) for draw in drawn)
 
 
 @dataclass(frozen=True)
@@ -98,3 +74,15 @@ class TestAugmentation:
         for name in ("model.safetensors", "training.json"):
             assert sha256_file(cut / name) == sha256_file(whole / name)
         assert json.loads((cut / "training.json").read_text())["augmentation"] == "Noise(level=0.01)"
+
+
+def test_a_mean_is_over_tokens_or_clips_and_an_idle_clip_is_none(tiny_en, small_ctc, recordings):
+    corpus = Corpus.load(recordings).sample(3)
+    draws = [Draw(0, full=False), Draw(1, full=True)]
+    idle = [Draw(2, full=False, idle=True)]
+    for model, tokens in ((tiny_en, True), (small_ctc(), False)):
+        recogniser = load_recogniser(model)
+        dataset, collate = ClipDataset(corpus, recogniser), Collator(recogniser)
+        expected = sum(map(len, recogniser.labels(corpus)[:2])) if tokens else 2
+        assert collate([dataset[draw] for draw in draws])[ITEMS] == expected
+        assert collate([dataset[draw] for draw in idle])[ITEMS] == 0

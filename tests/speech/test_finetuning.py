@@ -16,7 +16,7 @@ from transformers import WhisperTokenizer
 
 from syn2real.errors import UserError
 from syn2real.hashing import sha256_file
-from syn2real.speech.batching import BucketSampler
+from syn2real.speech.batch_order import BatchOrder
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.finetuning import finetune
 from syn2real.speech.scoring import Pair, score
@@ -108,7 +108,7 @@ def test_a_training_killed_when_over_is_not_gone_on_with(tiny_en, recordings, tm
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(WhisperTokenizer, "save_pretrained", kill)  # the first thing saved that no checkpoint holds
         finetune(tiny_en, corpus.sample(8), cut, settings, dev=dev)
-    monkeypatch.setattr(BucketSampler, "__iter__", lambda self: pytest.fail("it was trained further"))
+    monkeypatch.setattr(BatchOrder, "__iter__", lambda self: pytest.fail("it was trained further"))
     finetune(tiny_en, corpus.sample(8), cut, settings, dev=dev)
     for name in ("model.safetensors", "training.json", "config.json"):
         assert sha256_file(cut / name) == sha256_file(whole / name)
@@ -116,13 +116,13 @@ def test_a_training_killed_when_over_is_not_gone_on_with(tiny_en, recordings, tm
 
 def test_every_epoch_has_its_own_order(tiny_en, recordings, tmp_path, monkeypatch):
     seen = []
-    plain = BucketSampler.__iter__
+    plain = BatchOrder.__iter__
 
     def noted(self):
         seen.append(self.epoch)
         return plain(self)
 
-    monkeypatch.setattr(BucketSampler, "__iter__", noted)
+    monkeypatch.setattr(BatchOrder, "__iter__", noted)
     finetune(tiny_en, Corpus.load(recordings).sample(8), tmp_path, replace(SETTINGS, full_windows=0.0))
     assert set(seen) == {0, 1, 2}
 

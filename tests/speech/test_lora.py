@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from syn2real.errors import UserError
 from syn2real.hashing import sha256_file
 from syn2real.merge import Checkpoint
-from syn2real.speech.batching import BucketSampler
+from syn2real.speech.batch_order import BatchOrder
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.finetuning import finetune
 from syn2real.speech.lora import add_adapters
@@ -101,7 +101,7 @@ def test_the_best_adapters_are_kept_also_when_killed_at_the_end(small_whisper, c
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("syn2real.speech.finetuning.save_adapters", kill)
         finetune(small_whisper, corpus, cut, settings, dev=dev)
-    monkeypatch.setattr(BucketSampler, "__iter__", lambda self: pytest.fail("it was trained further"))
+    monkeypatch.setattr(BatchOrder, "__iter__", lambda self: pytest.fail("it was trained further"))
     finetune(small_whisper, corpus, cut, settings, dev=dev)
     for name in WRITTEN:
         assert sha256_file(cut / name) == sha256_file(whole / name), name
