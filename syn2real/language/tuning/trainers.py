@@ -1,0 +1,123 @@
+"""The trainers of TRL, one for each method, with what is ours in common: order, precision, checkpoints."""
+
+from math import gcd
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, Trainer
+
+from syn2real.language.tuning.order import SimilarLengths
+from syn2real.language.tuning.rendering import Rows
+from syn2real.language.tuning.settings import TuningSettings
+from syn2real.training_state import Progress, best_precision, saving
+
+LOGGED = 5  # steps between two losses in the log
+LENGTH_COLUMNS = ("input_ids", "chosen_input_ids", "chosen_ids")  # of sft, orpo, dpo
+
+
+class _Ordered:
+    """What all trainers have in common, put before each of TRL's."""
+
+    def _get_train_sampler(self, *_: Any) -> SimilarLengths:
+        data = self.train_dataset  # type: ignore[attr-defined]
+        column = next(name for name in LENGTH_COLUMNS if name in data.column_names)
+        args = self.args  # type: ignore[attr-defined]
+        return SimilarLengths([len(row) for row in data[column]], args.per_device_train_batch_size, args.seed)
+
+    def _save_checkpoint(self, *arguments: Any) -> None:
+        with saving(Path(str(self.args.output_dir))):  # type: ignore[attr-defined]
+            super()._save_checkpoint(*arguments)  # type: ignore[misc]
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """Nothing: a checkpoint is no model to be shown."""
+
+    def _send_telemetry(self) -> None:
+        """Nothing: what is trained here is nobody's business."""
+
+
+def make_trainer(
+    network: Any,
+    tokenizer: Any,
+    train: Rows,
+    dev: Rows | None,
+    directory: Path,
+    settings: TuningSettings,
+    progress: Progress,
+) -> Trainer:
+    """The trainer of the method, its checkpoints in ``directory``."""
+    config_class, trainer_class, own = _classes(settings)
+    from datasets import Dataset
+
+    callbacks: list[Any] = [progress]
+    if dev is not None:
+        callbacks.append(EarlyStoppingCallback(early_stopping_patience=settings.patience))
+    trainer = type(trainer_class.__name__, (_Ordered, trainer_class), {})(
+        model=network,
+        args=config_class(**_arguments(directory, settings, dev is not None), **own),
+        train_dataset=Dataset.from_dict(train.columns),
+        eval_dataset=Dataset.from_dict(dev.columns) if dev is not None else None,
+        processing_class=tokenizer,
+        callbacks=callbacks,
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    return trainer
+
+
+def _classes(settings: TuningSettings) -> tuple[Any, Any, dict[str, Any]]:
+    """Of the method: the class of its configuration, that of its trainer, and what the configuration takes alone."""
+    if settings.method == "sft":
+        from trl import SFTConfig, SFTTrainer
+
+        return SFTConfig, SFTTrainer, {"packing": settings.packing}
+    own = {"beta": settings.beta, "disable_dropout": not settings.dropout}
+    if settings.method == "dpo":
+        from trl import DPOConfig, DPOTrainer
+
+        # The model one started from is asked once for each reply, and not kept beside the one that is trained.
+        return DPOConfig, DPOTrainer, own | {"precompute_ref_log_probs": True}
+    from trl.experimental.orpo import ORPOConfig, ORPOTrainer
+
+    return ORPOConfig, ORPOTrainer, own | {"remove_unused_columns": False}
+
+
+def _arguments(directory: Path, settings: TuningSettings, with_dev: bool) -> dict[str, Any]:
+    """What all configurations take."""
+    cuda = torch.cuda.is_available()
+    precision = best_precision() if settings.precision == "auto" else settings.precision
+    # A packed row is as long as many examples: side by side in one batch they would be one longer row still.
+    size = 1 if settings.packing else settings.batch_size
+    return {
+        "output_dir": str(directory.absolute()),  # noted in checkpoints as the place of the best
+        "num_train_epochs": settings.epochs,
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": settings.schedule if settings.schedule != "constant" else "constant_with_warmup",
+        "warmup_steps": settings.warmup,
+        "weight_decay": settings.weight_decay,
+        "per_device_train_batch_size": size,
+        "per_device_eval_batch_size": size,
+        "gradient_accumulation_steps": settings.accumulation * settings.batch_size // size,
+        "gradient_checkpointing": settings.gradient_checkpointing,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False} if settings.gradient_checkpointing else None,
+        "max_length": settings.cut_off,
+        "use_cpu": not cuda,
+        "bf16": precision == "bf16",
+        "fp16": precision == "fp16",
+        # A loss is the mean since the one before, which a resumed run knows only if checkpoints lie on logged steps.
+        "logging_steps": gcd(LOGGED, settings.checkpoint_steps),
+        "save_strategy": "steps",
+        "save_steps": settings.checkpoint_steps,
+        "save_total_limit": 2,
+        "eval_strategy": "steps" if with_dev else "no",
+        "eval_steps": settings.checkpoint_steps if with_dev else None,
+        "load_best_model_at_end": with_dev,
+        "metric_for_best_model": "eval_loss" if with_dev else None,
+        "greater_is_better": False if with_dev else None,
+        "restore_callback_states_from_checkpoint": True,  # else a resumed run forgets how long it has waited
+        "report_to": [],
+        "seed": settings.seed,
+        "data_seed": settings.seed,
+        "dataloader_pin_memory": cuda,
+        "disable_tqdm": True,
+    }

@@ -1,0 +1,209 @@
+"""Tuning a chat model through TRL: by examples or by preferences, all weights or adapters, resumable to the byte."""
+
+import gc
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from syn2real.errors import UserError, did_you_mean, one_line
+from syn2real.hashing import remembered_sha256
+from syn2real.language.tuning.examples import ChatExample, Example, Preference, fingerprint
+from syn2real.language.tuning.quiet import quiet_libraries
+from syn2real.language.tuning.rendering import Rows, chat_rows, preference_rows
+from syn2real.language.tuning.settings import DEFAULTS, PREFERENCE, TuningSettings
+from syn2real.language.tuning.trainers import make_trainer
+from syn2real.lora import ADAPTER, add_adapters, save_adapters
+from syn2real.merge.sidecars import copy_sidecars, sidecars
+from syn2real.progress import say
+from syn2real.sealing import require_space, write_text
+from syn2real.training_state import CHECKPOINTS, Progress, keep_only, last_checkpoint, saving, train
+
+WEIGHTS = ("*.safetensors", "*.bin")
+# Of each logged step: how trl and transformers call it, and what training.json says.
+LOGGED = {
+    "loss": "loss",
+    "eval_loss": "eval_loss",
+    "learning_rate": "learning_rate",
+    "rewards/accuracies": "preferred",  # share of the pairs of which the chosen reply is the likelier
+    "eval_rewards/accuracies": "eval_preferred",
+}
+
+
+def tune(
+    model: Path,
+    examples: Sequence[Example],
+    output: Path,
+    settings: TuningSettings = DEFAULTS,
+    *,
+    dev: Sequence[Example] | None = None,
+    title: str = "tuning",
+) -> None:
+    """Tune the chat model in ``model`` on ``examples`` into ``output``, a Hugging Face directory.
+
+    ``output`` is a directory the caller seals (a stage's, or `sealing.sealed_directory` with ``resume=True``); when it
+    holds the checkpoints of an earlier, killed run, tuning goes on from the last complete one and ends in the same
+    bytes. With ``dev`` the model of the lowest dev loss is kept and tuning stops early. With adapters the model is
+    written with these merged in, and they lie beside it in ``adapter/``. Its ``training.json`` has the settings, the
+    counts of examples and tokens, and the losses.
+
+    Raises `UserError` for examples of another kind than the method's or that the chat template refuses, for a model
+    that is none or has no chat template, and for a full disk.
+    """
+    _require_kind(examples, settings, "examples")
+    if dev is not None:
+        _require_kind(dev, settings, "dev examples")
+    with quiet_libraries():
+        _tune(model, examples, output, settings, dev, title)
+
+
+def _tune(
+    model: Path,
+    examples: Sequence[Example],
+    output: Path,
+    settings: TuningSettings,
+    dev: Sequence[Example] | None,
+    title: str,
+) -> None:
+    tokenizer = _tokenizer(model)
+    rows = _rows(tokenizer, examples, settings, "examples")
+    dev_rows = _rows(tokenizer, dev, settings, "dev examples") if dev is not None else None
+    base = {path.name: remembered_sha256(path) for path in _files(model)}
+    identity = {
+        "model": base,
+        "examples": fingerprint(examples),
+        "dev": fingerprint(dev) if dev is not None else None,
+        "settings": settings.record(),
+    }
+    progress = Progress(title)
+    network = _network(model, settings)
+    require_space(output, _space(network))
+    keep_only(output / CHECKPOINTS, identity)
+    trainer = make_trainer(network, tokenizer, rows, dev_rows, output / CHECKPOINTS, settings, progress)
+    try:
+        train(trainer, last_checkpoint(output / CHECKPOINTS))
+    finally:
+        progress.bar.stop()
+    with saving(output):
+        if settings.lora is not None:
+            save_adapters(network, output / ADAPTER)
+            network = network.merge_and_unload()
+        dtype = getattr(torch, settings.dtype)
+        network.to(dtype).save_pretrained(output)
+        # The rest is the base's: its tokenizer to the byte, and a configuration without what training set in it.
+        copy_sidecars(model, output, dtype)
+    record = {
+        "settings": settings.record(),
+        "base": base,
+        "examples": len(rows),
+        "tokens": sum(rows.lengths),
+        "learnt_tokens": rows.learnt,
+        "truncated": rows.truncated,
+        "dropped": rows.dropped,
+        "steps": trainer.state.global_step,
+        "log": _log(trainer.state.log_history),
+    }
+    write_text(output / "training.json", json.dumps(record, indent=2) + "\n")
+    shutil.rmtree(output / CHECKPOINTS)
+    # A trainer refers to itself, and holds the model with its gradients and moments until the collector comes by, which
+    # counts objects and not bytes.
+    del trainer, network
+    gc.collect()
+
+
+def _require_kind(examples: Sequence[Example], settings: TuningSettings, what: str) -> None:
+    if not examples:
+        raise UserError(f"nothing to tune on: there are no {what}")
+    wanted = Preference if settings.method in PREFERENCE else ChatExample
+    if not all(isinstance(example, wanted) for example in examples):
+        kind = "preferences (chosen, rejected)" if wanted is Preference else "replies, not preferences"
+        raise UserError(f"{settings.method} learns from {kind}; give other {what} or another method")
+
+
+def _tokenizer(model: Path) -> Any:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model)
+    except Exception as error:  # of transformers, of the tokenizer's reader
+        raise UserError(f"{model}: its tokenizer cannot be loaded ({one_line(error)})") from error
+    if not tokenizer.chat_template:
+        raise UserError(f"{model}: has no chat template; choose an instruction-tuned model")
+    if not tokenizer.is_fast:
+        raise UserError(f"{model}: its tokenizer cannot say where words begin; it needs a tokenizer.json")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _rows(tokenizer: Any, examples: Sequence[Example], settings: TuningSettings, what: str) -> Rows:
+    if settings.method in PREFERENCE:
+        rows = preference_rows(tokenizer, examples, settings.cut_off, rendered=settings.method == "orpo")
+    else:
+        rows = chat_rows(tokenizer, examples, settings.cut_off)
+    if not len(rows):
+        raise UserError(f"nothing is left of the {what} after {settings.cut_off} tokens; raise the cut-off")
+    if rows.truncated or rows.dropped:
+        lost = f", and {rows.dropped} without a reply dropped" if rows.dropped else ""
+        say(f"{rows.truncated} of {len(examples)} {what} cut after {settings.cut_off} tokens{lost}")
+    return rows
+
+
+def _files(model: Path) -> list[Path]:
+    """What a tuned model depends on: weights, configuration, tokenizer, template."""
+    weights = next((found for pattern in WEIGHTS if (found := sorted(model.glob(pattern)))), None)
+    if weights is None:
+        raise UserError(f"{model}: holds no weights")
+    return [*weights, *sidecars(model)]
+
+
+def _network(model: Path, settings: TuningSettings) -> Any:
+    """The model in float32, with adapters or with dropout as the settings say."""
+    try:
+        config = AutoConfig.from_pretrained(model)
+        if settings.dropout and settings.lora is None:
+            _drop_out(config, settings.dropout, model)
+        network: Any = AutoModelForCausalLM.from_pretrained(model, config=config, dtype=torch.float32)
+    except UserError:
+        raise
+    except Exception as error:  # of transformers, of the weights' reader
+        raise UserError(f"{model}: cannot be loaded as a chat model ({one_line(error)})") from error
+    if settings.lora is not None:
+        network = add_adapters(network, settings.lora, _layers(network, settings.lora.targets), settings.seed)
+    return network
+
+
+def _drop_out(config: Any, share: float, model: Path) -> None:
+    """Set every dropout that the architecture's configuration knows."""
+    names = [name for name in vars(config) if name.endswith(("dropout", "pdrop")) and name != "classifier_dropout"]
+    if not names:
+        raise UserError(f"{model}: its architecture knows no dropout; train adapters, which have their own")
+    for name in names:
+        setattr(config, name, share)
+
+
+def _layers(network: Any, wanted: Sequence[str] | None) -> list[str]:
+    """Names of the linear layers to adapt: all but the one that makes words, or those whose names end so."""
+    head = network.get_output_embeddings()
+    linear = [name for name, part in network.named_modules() if isinstance(part, nn.Linear) and part is not head]
+    if wanted is None:
+        return linear
+    for ending in wanted:
+        if not any(f".{name}".endswith(f".{ending}") for name in linear):
+            endings = {name.rsplit(".", 1)[-1] for name in linear}
+            raise UserError(f"lora: no linear layer is called {ending!r}{did_you_mean(ending, endings)}")
+    return [name for name in linear if any(f".{name}".endswith(f".{ending}") for ending in wanted)]
+
+
+def _space(network: nn.Module) -> int:
+    """Bytes that a tuning needs: up to three checkpoints of weights and two moments, and the model, in float32."""
+    weights = list(network.parameters())
+    return 4 * sum(weight.numel() * (10 if weight.requires_grad else 1) for weight in weights)
+
+
+def _log(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    rows = (row for row in history if "loss" in row or "eval_loss" in row)
+    return [{"step": row["step"]} | {ours: row[name] for name, ours in LOGGED.items() if name in row} for row in rows]
