@@ -17,7 +17,7 @@ EXTRAS = {
     "accelerate": "speech",
     "soundfile": "speech",
     "soxr": "speech",
-    "jiwer": "speech",
+    "rapidfuzz": "speech",
     "matplotlib": "speech",
     "jinja2": "speech",
     "whisper_normalizer": "speech",

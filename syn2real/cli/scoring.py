@@ -1,6 +1,6 @@
 """`evaluate`, `score` and `compare`: error rates that can be defended."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +12,7 @@ from syn2real.cli.recogniser import WindowOption, heard
 if TYPE_CHECKING:
     from syn2real.speech.normalisation import Normaliser
     from syn2real.speech.scoring import Pair
+    from syn2real.speech.survey import Worst
 
 NormaliserOption = Annotated[
     str, typer.Option("--normaliser", "-n", help="none, basic, english or spoken-LANGUAGE; on both sides.")
@@ -73,7 +74,7 @@ def evaluate(
     if output is not None:
         write_jsonl(output, rows)
     pairs = [Pair(r["id"], r["text"], r["pred_text"], r.get("speaker"), r.get("domain")) for r in rows]
-    asked.answer(pairs, None, show, html, as_json)
+    asked.answer(lambda: iter(pairs), None, show, html, as_json)
 
 
 def score(
@@ -104,13 +105,13 @@ def score(
       syn2real score reference.stm hypothesis.ctm --by speaker --json
     """
     from syn2real.sealing import require_absent_file
-    from syn2real.speech.transcripts import read_pairs
+    from syn2real.speech.transcripts import iterate_pairs
 
     if html is not None:
         require_absent_file(html, overwrite=overwrite)
     asked = _Asked(reference, form, normaliser, word_map, by or [], keywords)
-    other = read_pairs(reference, baseline, form) if baseline else None
-    asked.answer(read_pairs(reference, hypothesis, form), other, show, html, as_json)
+    other = (lambda: iterate_pairs(reference, baseline, form)) if baseline else None
+    asked.answer(lambda: iterate_pairs(reference, hypothesis, form), other, show, html, as_json)
 
 
 def compare(
@@ -133,16 +134,16 @@ def compare(
     from syn2real.errors import UserError
     from syn2real.reports.scores import print_comparison
     from syn2real.speech.evaluation import comparison
-    from syn2real.speech.transcripts import read_pairs
+    from syn2real.speech.transcripts import iterate_pairs
 
-    systems: dict[str, list[Pair]] = {}
+    systems: dict[str, Iterator[Pair]] = {}
     for given in hypotheses:
         name, separator, file = given.partition("=")
         path = Path(file) if separator and not Path(given).exists() else Path(given)
         name = name if path != Path(given) else path.stem
         if name in systems:
             raise UserError(f"two systems are called {name!r}; name them: first={path} second=…")
-        systems[name] = read_pairs(reference, path, form)
+        systems[name] = iterate_pairs(reference, path, form)
     if len(systems) < 2:
         raise UserError("give the hypotheses of two systems or more; `syn2real score` is for one")
     record = comparison(systems, _normaliser(normaliser, word_map))
@@ -175,40 +176,56 @@ class _Asked:
             raise UserError(f"{keywords}: holds no keywords; write a word or phrase a line")
 
     def answer(
-        self, pairs: list["Pair"], other: list["Pair"] | None, show: int, html: Path | None, as_json: bool
+        self,
+        pairs: Callable[[], Iterator["Pair"]],
+        other: Callable[[], Iterator["Pair"]] | None,
+        show: int,
+        html: Path | None,
+        as_json: bool,
     ) -> None:
-        """Score, print, and write the page where one is wanted."""
+        """Score, print, and write the page where one is wanted. ``pairs`` and ``other`` read the pairs."""
+        from syn2real.errors import UserError
         from syn2real.reports.scores import print_alignments, print_evaluation
-        from syn2real.speech.evaluation import evaluation, worst
+        from syn2real.reports.scores_page import SHOWN
+        from syn2real.speech.evaluation import evaluation
+        from syn2real.speech.survey import Worst
 
-        groups = {field: self.fields.get(field) or _speakers(pairs) for field in self.by}
-        record = evaluation(pairs, self.clean, baseline=other, groups=groups, keywords=self.keywords)
-        shown = worst(pairs, self.clean) if html is not None or show else []
+        worst = Worst(max(show, SHOWN if html is not None else 0))
+        record = evaluation(
+            pairs(),
+            self.clean,
+            baseline=other() if other else None,
+            groups={field: self._group(field) for field in self.by},
+            keywords=self.keywords,
+            worst=worst if worst.most else None,
+        )
+        if "speaker" in self.by and not record["groups"]["speaker"]:
+            raise UserError("--by speaker: the references name no speakers")
         if html is not None:
-            self._write_page(html, record, shown, other)
+            self._write_page(html, record, worst, other)
         if as_json:
             print_json(record)
             return
         print_evaluation(record, console())
-        print_alignments(shown[:show], self.clean, console())
+        print_alignments(worst.pairs[:show], self.clean, console())
 
-    def _write_page(self, html: Path, record: dict[str, Any], shown: list["Pair"], other: list["Pair"] | None) -> None:
+    def _group(self, field: str) -> Callable[["Pair"], str | None]:
+        if field == "speaker":
+            return lambda pair: pair.speaker
+        values = self.fields[field]
+        return lambda pair: values.get(pair.id)
+
+    def _write_page(
+        self, html: Path, record: dict[str, Any], worst: "Worst", other: Callable[[], Iterator["Pair"]] | None
+    ) -> None:
         from syn2real.reports.scores_page import render_evaluation
         from syn2real.sealing import write_text
         from syn2real.speech.transcripts import read_recordings
 
-        others = {pair.id: pair.hypothesis for pair in other or []}
+        shown = {pair.id for pair in worst.pairs}
+        others = {pair.id: pair.hypothesis for pair in (other() if other else ()) if pair.id in shown}
         sounds = read_recordings(self.reference, self.form)
-        write_text(html, render_evaluation(record, shown, others, sounds, self.clean, self.reference.name))
-
-
-def _speakers(pairs: Sequence["Pair"]) -> dict[str, str]:
-    from syn2real.errors import UserError
-
-    found = {pair.id: pair.speaker for pair in pairs if pair.speaker}
-    if not found:
-        raise UserError("--by speaker: the references name no speakers")
-    return found
+        write_text(html, render_evaluation(record, worst, others, sounds, self.clean, self.reference.name))
 
 
 def _normaliser(name: str, word_map: Path | None) -> "Normaliser":

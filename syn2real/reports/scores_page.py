@@ -1,6 +1,5 @@
 """Scores as a page: one self-contained HTML file with the tables, and every utterance with an error, aligned."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from syn2real.reports import score_tables as tables
@@ -9,6 +8,7 @@ from syn2real.reports.page import render
 from syn2real.reports.table import Table
 from syn2real.speech.normalisation import Normaliser
 from syn2real.speech.scoring import Pair
+from syn2real.speech.survey import Worst
 
 SHOWN = 500  # utterances; a page of more is slow to open
 SOUNDS = 50  # of them with their recordings, which the page carries inside it
@@ -17,13 +17,13 @@ _MOST = 20
 
 def render_evaluation(
     record: dict[str, Any],
-    worst: Sequence[Pair],
+    worst: Worst,
     others: dict[str, str],
     sounds: dict[str, str],
     clean: Normaliser,
     title: str,
 ) -> str:
-    """The page of one system. ``worst`` are the pairs to show, ``others`` what another system heard, ``sounds`` the
+    """The page of one system. ``worst`` has the pairs to show, ``others`` what another system heard, ``sounds`` the
     recordings, each by id where there is one."""
     sections: list[tuple[str, Table | None]] = [("", tables.rates_table(record))]
     sections += [(f"By {name}", table) for name, table in tables.group_tables(record)]
@@ -32,14 +32,14 @@ def render_evaluation(
         ("Most frequent errors", tables.confusions_table(record, _MOST)),
         ("Words found more or less often", tables.changed_table(record, _MOST)),
     ]
-    shown = list(worst[:SHOWN])
+    shown = worst.pairs[:SHOWN]
     return render(
         "scores.html",
         title=title,
         sections=[(name, table) for name, table in sections if table is not None],
         against=tables.against(record["paired"]) if "paired" in record else None,
         examples=[_example(pair, others, sounds if place < SOUNDS else {}, clean) for place, pair in enumerate(shown)],
-        left=len(worst) - len(shown),
+        left=worst.wrong - len(shown),
     )
 
 

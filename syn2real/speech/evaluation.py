@@ -1,63 +1,75 @@
 """Everything that `evaluate`, `score` and `compare` say of recognisers, as JSON objects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from functools import cache
 from itertools import combinations
 from typing import Any
 
 from syn2real.errors import UserError
+from syn2real.speech.counts import CountTable
 from syn2real.speech.normalisation import Normaliser, normaliser
-from syn2real.speech.scoring import Pair, Scores, score
+from syn2real.speech.scoring import Pair
 from syn2real.speech.statistics import bootstrap_interval, holm, mapsswe, paired_flips, paired_test
-from syn2real.speech.words import Aligned, aligned, confusions, keyword_recall, word_recall
+from syn2real.speech.survey import Groups, Part, Survey, Worst, survey
+from syn2real.speech.words import Confusions, Keywords, WordRecall
 
 MOST = 20  # confusions of each kind that are listed
 
 
 def evaluation(
-    pairs: Sequence[Pair],
+    pairs: Iterable[Pair],
     normalise: Normaliser | str,
     *,
-    baseline: Sequence[Pair] | None = None,
-    groups: Mapping[str, Mapping[str, str]] | None = None,
+    baseline: Iterable[Pair] | None = None,
+    groups: Mapping[str, Callable[[Pair], str | None]] | None = None,
     keywords: Sequence[str] = (),
+    worst: Worst | None = None,
 ) -> dict[str, Any]:
     """WER with its interval and counts, other rates, the same by domain and group, confusions, keywords, and a test.
 
-    ``groups`` maps what to group by to each utterance's group, by id; ``baseline`` is another system on the same
-    references. Raises `UserError` as `score`, `keyword_recall` and `paired_test` do.
+    ``groups`` maps what to group by to a function that tells a pair's group; ``baseline`` is another system on the same
+    references; ``worst`` keeps the worst pairs. Pairs are taken as they come and not kept. Raises `UserError` as
+    `CountRows.table`, `Keywords.recall` and `paired_test` do.
     """
-    clean = _once(normalise)
-    scores = score(pairs, clean)
-    rows = list(aligned(pairs, clean))
+    clean = normaliser(normalise) if isinstance(normalise, str) else normalise
+    by = {name: Groups(of) for name, of in {"": _domain, **(groups or {})}.items()}
+    wrong = Confusions()
+    words, words_before = WordRecall(), WordRecall()
+    wanted, wanted_before = Keywords(keywords, clean), Keywords(keywords, clean)
+    parts: list[Part] = [*by.values(), wrong]
+    parts += [wanted] if keywords else []
+    parts += [worst] if worst is not None else []
+    if baseline is None:
+        (found,) = survey([(pairs, parts)], clean)
+    else:
+        before_parts: list[Part] = [words_before, wanted_before] if keywords else [words_before]
+        found, before = survey([(pairs, [*parts, words]), (baseline, before_parts)], clean)
+    scores = found.table(str(clean))
+    divided = {name: {value: rates(part) for value, part in scores.by(of.labels).items()} for name, of in by.items()}
     record: dict[str, Any] = {
         "normaliser": scores.normaliser,
         "utterances": len(scores),
-        **_whole(pairs, scores, clean),
-        "domains": {name: rates(part) for name, part in scores.domains.items()},
-        "groups": {
-            name: {value: rates(part) for value, part in scores.by(lambda u, of=of: of.get(u.id)).items()}  # type: ignore[misc]
-            for name, of in (groups or {}).items()
-        },
-        "confusions": _confusions(rows),
+        **_whole(found, scores),
+        "domains": divided.pop(""),
+        "groups": divided,
+        "confusions": _confusions(wrong),
     }
     if keywords:
-        record["keywords"] = _keywords(rows, keywords, clean)
+        record["keywords"] = _keywords(wanted, scores)
     if baseline is not None:
-        other = score(baseline, clean)
+        other = before.table(str(clean))
         record["paired"] = compared(scores, other)
-        before = list(aligned(baseline, clean))
-        record["words_changed"] = _changed(rows, before)
+        record["words_changed"] = _changed(words, words_before)
         if keywords:
-            record["paired"]["keywords"] = _keywords(before, keywords, clean)
+            record["paired"]["keywords"] = _keywords(wanted_before, other)
     return record
 
 
-def comparison(systems: Mapping[str, Sequence[Pair]], normalise: Normaliser | str) -> dict[str, Any]:
+def comparison(systems: Mapping[str, Iterable[Pair]], normalise: Normaliser | str) -> dict[str, Any]:
     """Every system's rates, and every two tested against each other, p-values corrected over all pairs by Holm."""
-    clean = _once(normalise)
-    scores = {name: score(pairs, clean) for name, pairs in systems.items()}
+    clean = normaliser(normalise) if isinstance(normalise, str) else normalise
+    found = dict(zip(systems, survey([(pairs, ()) for pairs in systems.values()], clean), strict=True))
+    scores = {name: system.table(str(clean)) for name, system in found.items()}
     tests = [{"a": a, "b": b} | compared(scores[a], scores[b]) for a, b in combinations(scores, 2)]
     for name in ("p", "flip_p", "mapsswe_p"):
         for test, corrected in zip(tests, holm([test[name] for test in tests]), strict=True):
@@ -65,12 +77,12 @@ def comparison(systems: Mapping[str, Sequence[Pair]], normalise: Normaliser | st
     return {
         "normaliser": str(clean),
         "utterances": len(next(iter(scores.values()))),
-        "systems": {name: _whole(systems[name], found, clean) for name, found in scores.items()},
+        "systems": {name: _whole(system, scores[name]) for name, system in found.items()},
         "pairs": tests,
     }
 
 
-def rates(scores: Scores) -> dict[str, Any]:
+def rates(scores: CountTable) -> dict[str, Any]:
     """WER with interval, the other rates, and counts; no WER where no reference has a word, as in silences."""
     total = scores.total
     try:
@@ -82,7 +94,7 @@ def rates(scores: Scores) -> dict[str, Any]:
             "ci_units": interval.units,
         }
     except UserError:  # one utterance has a rate and no interval
-        units = sum(bool(utterance.counts.words) for utterance in scores)
+        units = int((scores.words > 0).sum())
         bounds = {"ci_low": None, "ci_high": None, "ci_unit": "utterance", "ci_units": units}
     return {
         "wer": scores.rate if total.words else None,
@@ -95,25 +107,21 @@ def rates(scores: Scores) -> dict[str, Any]:
     }
 
 
-def compared(a: Scores, b: Scores) -> dict[str, Any]:
+def compared(a: CountTable, b: CountTable) -> dict[str, Any]:
     """System a against system b: paired bootstrap, flipped signs of the same units, and MAPSSWE."""
     return asdict(paired_test(a, b)) | {"flip_p": paired_flips(a, b), "mapsswe_p": mapsswe(a, b).p}
 
 
-def _once(normalise: Normaliser | str) -> Normaliser:
-    """The normaliser, each text going through it once: the same are scored by word, by character and word for word."""
-    made = normaliser(normalise) if isinstance(normalise, str) else normalise
-    return Normaliser(made.name, made.version, cache(made))
+def _domain(pair: Pair) -> str | None:
+    return pair.domain
 
 
-def _whole(pairs: Sequence[Pair], scores: Scores, clean: Normaliser) -> dict[str, Any]:
+def _whole(found: Survey, scores: CountTable) -> dict[str, Any]:
     """The rates of a system, with those by character and of the text as it is."""
-    cer, raw = score(pairs, clean, "character").rate, score(pairs, "none").rate
-    return rates(scores) | {"cer": cer, "wer_unnormalised": raw}
+    return rates(scores) | {"cer": found.characters.rate, "wer_unnormalised": found.unnormalised.rate}
 
 
-def _confusions(rows: Sequence[Aligned]) -> dict[str, Any]:
-    found = confusions(rows)
+def _confusions(found: Confusions) -> dict[str, Any]:
     return {
         "substitutions": [[*pair, count] for pair, count in found.substitutions.most_common(MOST)],
         "deletions": [[word, count] for word, count in found.deletions.most_common(MOST)],
@@ -121,8 +129,8 @@ def _confusions(rows: Sequence[Aligned]) -> dict[str, Any]:
     }
 
 
-def _keywords(rows: Sequence[Aligned], keywords: Sequence[str], clean: Normaliser) -> dict[str, Any]:
-    found = keyword_recall(rows, keywords, clean)
+def _keywords(counted: Keywords, scores: CountTable) -> dict[str, Any]:
+    found = counted.recall(scores.speakers)
 
     def row(count: Any) -> dict[str, Any]:
         return asdict(count) | {"recall": count.recall, "precision": count.precision}
@@ -130,21 +138,13 @@ def _keywords(rows: Sequence[Aligned], keywords: Sequence[str], clean: Normalise
     return row(found.total) | {"ci_low": found.low, "ci_high": found.high, "words": [row(w) for w in found.words]}
 
 
-def _changed(rows: Sequence[Aligned], before: Sequence[Aligned]) -> dict[str, list[Any]]:
+def _changed(now: WordRecall, then: WordRecall) -> dict[str, list[Any]]:
     """The words that are found more often than by the baseline, and those less often: word, said, found, found before.
 
     They are picked by what they show, so they say where the systems differ and not by how much.
     """
-    now, then = word_recall(rows), word_recall(before)
-    by_change = sorted(now, key=lambda word: (then[word][1] - now[word][1], word))
-    rows_of = {word: [word, *now[word], then[word][1]] for word in by_change}
-    gained = [rows_of[word] for word in by_change if now[word][1] > then[word][1]]
-    lost = [rows_of[word] for word in reversed(by_change) if now[word][1] < then[word][1]]
+    by_change = sorted(now.said, key=lambda word: (then.found[word] - now.found[word], word))
+    rows_of = {word: [word, now.said[word], now.found[word], then.found[word]] for word in by_change}
+    gained = [rows_of[word] for word in by_change if now.found[word] > then.found[word]]
+    lost = [rows_of[word] for word in reversed(by_change) if now.found[word] < then.found[word]]
     return {"gained": gained[:MOST], "lost": lost[:MOST]}
-
-
-def worst(pairs: Sequence[Pair], normalise: Normaliser) -> list[Pair]:
-    """The pairs with errors, those with most first, and the shorter before the longer."""
-    counted = {u.id: u.counts for u in score(pairs, normalise)}
-    wrong = [pair for pair in pairs if counted[pair.id].errors or counted[pair.id].empty_insertions]
-    return sorted(wrong, key=lambda p: (-counted[p.id].errors - counted[p.id].empty_insertions, counted[p.id].words))

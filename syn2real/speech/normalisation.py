@@ -66,7 +66,23 @@ def _basic() -> Normaliser:
     label = _installed("transformers")
     from transformers.models.whisper.english_normalizer import BasicTextNormalizer
 
-    return Normaliser("basic", label, BasicTextNormalizer(remove_diacritics=False, split_letters=False))
+    whole = BasicTextNormalizer(remove_diacritics=False, split_letters=False)
+    return Normaliser("basic", label, _by_character(whole))
+
+
+def _by_character(normalise: Callable[[str], str]) -> Callable[[str], str]:
+    """The same, several times faster on ASCII without brackets, of which each character becomes what it becomes alone.
+
+    So it is with `basic`, whose rules concern brackets, single characters, and characters that Unicode composes.
+    """
+    table = {code: normalise(chr(code)) or " " for code in range(128)}
+
+    def apply(text: str) -> str:
+        if text.isascii() and not ("(" in text or "[" in text or "<" in text):
+            return text.translate(table)
+        return normalise(text)
+
+    return apply
 
 
 def _english() -> Normaliser:

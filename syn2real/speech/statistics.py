@@ -10,7 +10,6 @@ speakers the bootstrap is too sure of itself; `sign_flips` is not. `holm` correc
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -18,10 +17,13 @@ from typing import Literal
 import numpy as np
 
 from syn2real.errors import UserError
+from syn2real.speech.counts import CountTable
 from syn2real.speech.scoring import ScoredUtterance, Scores
 
 Resampled = Literal["speaker", "utterance"]
+Scored = Scores | CountTable
 _CHUNK = 1 << 21  # unit indices drawn at a time: 16 MB, whatever the size of the corpus
+_MANY = 10_000  # units from which on those with equal counts are drawn together
 _EXACT = 16  # units up to which every choice of signs is tried: 32,768 of them
 _TIE = 1e-12  # a difference of rates that is only rounding
 
@@ -88,15 +90,15 @@ class Replicates:
         return Interval(*_limits(known, level), level, self.unit, self.units, len(known))
 
 
-def bootstrap_interval(scores: Scores, level: float = 0.95, draws: int = 10_000, seed: int = 0) -> Interval:
+def bootstrap_interval(scores: Scored, level: float = 0.95, draws: int = 10_000, seed: int = 0) -> Interval:
     """Percentile bootstrap interval of the error rate. Raises `UserError` for fewer than two units to draw from."""
     _require(level, draws)
-    counts, unit = _units([scores])
-    sums = resample(counts, draws, seed)[:, 0]
+    counts, unit = _units([_table(scores)])
+    sums = resample_alike(counts, draws, seed)[:, 0]
     return Replicates(scores.rate, sums[:, 0] / sums[:, 1], unit, len(counts)).interval(level)
 
 
-def paired_test(a: Scores, b: Scores, level: float = 0.95, draws: int = 10_000, seed: int = 0) -> PairedTest:
+def paired_test(a: Scored, b: Scored, level: float = 0.95, draws: int = 10_000, seed: int = 0) -> PairedTest:
     """Difference between two systems with its interval and a bootstrap p-value, drawing the same units for both.
 
     p = 2 min(#{d* ≤ 0} + 1, #{d* ≥ 0} + 1) / (draws + 1), at most 1, so that p < 1 − level exactly when the
@@ -104,13 +106,13 @@ def paired_test(a: Scores, b: Scores, level: float = 0.95, draws: int = 10_000, 
     were not scored alike on the same utterances, or have fewer than two units.
     """
     _require(level, draws)
-    b = matched(a, b)
-    counts, unit = _units([a, b])
-    sums = resample(counts, draws, seed)
+    tables = _both(a, b)
+    counts, unit = _units(tables)
+    sums = resample_alike(counts, draws, seed)
     with np.errstate(invalid="ignore"):  # 0 / 0, where all that was drawn may be read as silence
         draw_rates = sums[:, :, 0] / sums[:, :, 1]
     first, second = (
-        Replicates(system.rate, draw_rates[:, index], unit, len(counts)) for index, system in enumerate((a, b))
+        Replicates(system.rate, draw_rates[:, index], unit, len(counts)) for index, system in enumerate(tables)
     )
     return paired(first, second, level)
 
@@ -147,16 +149,16 @@ def paired(a: Replicates, b: Replicates, level: float = 0.95) -> PairedTest:
     )
 
 
-def mapsswe(a: Scores, b: Scores) -> MatchedPairs:
+def mapsswe(a: Scored, b: Scored) -> MatchedPairs:
     """Matched-pairs sentence-segment word error test, each utterance a segment.
 
     It takes utterances as independent, so with few speakers trust `paired_test`. Raises `UserError` as that does.
     """
-    b = matched(a, b)
-    pairs = [(x.counts.errors, y.counts.errors) for x, y in zip(a, b, strict=True) if x.counts.words or y.counts.words]
-    if len(pairs) < 2:
-        raise UserError(f"a test needs at least 2 utterances with reference words, not {len(pairs)}")
-    gaps = np.array([x - y for x, y in pairs], dtype=np.float64)
+    tables = _both(a, b)
+    said = _said(tables)
+    gaps = (tables[0].errors - tables[1].errors)[said].astype(np.float64)
+    if len(gaps) < 2:
+        raise UserError(f"a test needs at least 2 utterances with reference words, not {len(gaps)}")
     mean, deviation = float(gaps.mean()), float(gaps.std(ddof=1))
     if deviation == 0:
         z = math.copysign(math.inf, mean) if mean else 0.0
@@ -191,9 +193,9 @@ def sign_flips(gaps: np.ndarray, draws: int = 100_000, seed: int = 0) -> np.ndar
     return beyond / choices if exact else (beyond + 1) / (choices + 1)
 
 
-def paired_flips(a: Scores, b: Scores) -> float:
+def paired_flips(a: Scored, b: Scored) -> float:
     """The p-value of `sign_flips` for two systems, over the units that `paired_test` draws. Raises as that does."""
-    counts, _ = _units([a, matched(a, b)])
+    counts, _ = _units(_both(a, b))
     return float(sign_flips(counts[:, :1, 0] - counts[:, 1:, 0])[0])
 
 
@@ -227,6 +229,26 @@ def resample(counts: np.ndarray, draws: int = 10_000, seed: int = 0) -> np.ndarr
     return sums.reshape(draws, *counts.shape[1:])
 
 
+def resample_alike(counts: np.ndarray, draws: int = 10_000, seed: int = 0) -> np.ndarray:
+    """`resample`, in less time where there are many units and few counts among them: as often as each occurs.
+
+    How many of a sample have certain counts is multinomial, so the sums have the same law. Of `_MANY` units or more the
+    samples are others than those of `resample`; nothing else may rest on them.
+    """
+    rows = counts.reshape(len(counts), -1)
+    if len(rows) >= _MANY:
+        kinds, times = np.unique(rows, axis=0, return_counts=True)
+        if len(kinds) < len(rows) // 2:
+            generator = np.random.default_rng(seed)
+            size = max(1, _CHUNK // len(kinds))
+            parts = (
+                generator.multinomial(len(rows), times / len(rows), min(size, draws - start)).astype(np.float64)
+                for start in range(0, draws, size)
+            )
+            return np.concatenate([part @ kinds for part in parts]).reshape(draws, *counts.shape[1:])
+    return resample(counts, draws, seed)
+
+
 def resampled_unit(utterances: Iterable[ScoredUtterance]) -> Resampled:
     """What to draw: speakers where every utterance with reference words names one and there are two, else utterances.
 
@@ -253,38 +275,67 @@ def matched(a: Scores, b: Scores) -> Scores:
 
     Of a reference with several readings each system has its own, perhaps with other words.
     """
+    return Scores(tuple(b.utterances[place] for place in _order(a.table, b.table)), b.normaliser, b.unit)
+
+
+def _order(a: CountTable, b: CountTable) -> np.ndarray:
+    """Where in ``b`` each utterance of ``a`` is; raises as `matched` does."""
     if (a.normaliser, a.unit) != (b.normaliser, b.unit):
         raise UserError(
             f"the systems were not scored alike: {a.unit}s after {a.normaliser!r} against "
             f"{b.unit}s after {b.normaliser!r}; score both again with one normaliser"
         )
-    others = {utterance.id: utterance for utterance in b}
-    ids = set(a.ids)
-    lone = [name for name in a.ids if name not in others] + [name for name in b.ids if name not in ids]
-    if lone:
-        listed = ", ".join(repr(name) for name in lone[:3]) + (", …" if len(lone) > 3 else "")
-        raise UserError(f"the systems were scored on different utterances: {len(lone)} only in one ({listed})")
-    for utterance in a:
-        other = others[utterance.id]
-        same_words = utterance.written is not None or utterance.counts.words == other.counts.words
-        if utterance.written != other.written or not same_words:
-            raise UserError(f"the systems were scored against different references of {utterance.id!r}")
-    return Scores(tuple(others[name] for name in a.ids), b.normaliser, b.unit)
+    order = np.arange(len(a))
+    if not np.array_equal(a.ids, b.ids):
+        lone = [*a.ids[~np.isin(a.ids, b.ids)], *b.ids[~np.isin(b.ids, a.ids)]]
+        if lone:
+            listed = ", ".join(map(repr, lone[:3])) + (", …" if len(lone) > 3 else "")
+            raise UserError(f"the systems were scored on different utterances: {len(lone)} only in one ({listed})")
+        order[np.argsort(a.ids)] = np.argsort(b.ids)
+    other_words = (a.written == 0) & (a.words != b.words[order])
+    unlike = np.flatnonzero((a.written != b.written[order]) | other_words)
+    if len(unlike):
+        raise UserError(f"the systems were scored against different references of {a.ids[unlike[0]]!r}")
+    return order
 
 
-def _units(systems: list[Scores]) -> tuple[np.ndarray, Resampled]:
+def _table(scores: Scored) -> CountTable:
+    return scores.table if isinstance(scores, Scores) else scores
+
+
+def _both(a: Scored, b: Scored) -> list[CountTable]:
+    """The two tables, in the order of the first."""
+    first, second = _table(a), _table(b)
+    return [first, second.take(_order(first, second))]
+
+
+def _said(tables: Sequence[CountTable]) -> np.ndarray:
+    """Places of the utterances that have reference words, for one of the systems at least."""
+    return np.flatnonzero(np.any([table.words > 0 for table in tables], axis=0))
+
+
+def _units(tables: Sequence[CountTable]) -> tuple[np.ndarray, Resampled]:
     """Errors and reference words of each system and unit: int64 of shape (units, systems, 2).
 
     Utterances without reference words are left out, so that every draw has a rate.
     """
-    rows = [row for row in zip(*systems, strict=True) if any(utterance.counts.words for utterance in row)]
-    unit = resampled_unit(row[0] for row in rows)
-    sums: defaultdict[str, np.ndarray] = defaultdict(lambda: np.zeros((len(systems), 2), dtype=np.int64))
-    for row in rows:
-        sums[unit_of(row[0], unit)] += [(utterance.counts.errors, utterance.counts.words) for utterance in row]
-    if len(sums) < 2:
-        raise UserError(f"a bootstrap needs at least 2 utterances with reference words, not {len(sums)}")
-    return np.stack([sums[key] for key in sorted(sums)]), unit
+    said = _said(tables)
+    rows = np.stack([np.stack([table.errors, table.words], axis=1)[said] for table in tables], axis=1)
+    voices = tables[0].speakers.places[said]
+    present = np.unique(voices[tables[0].words[said] > 0])
+    unit: Resampled = "speaker" if len(present) > 1 and present[0] >= 0 else "utterance"
+    if unit == "utterance":
+        units = rows[np.argsort(tables[0].ids[said])]
+    else:
+        names = tables[0].speakers.names
+        ordered = sorted(set(voices.tolist()), key=lambda place: names[place] if place >= 0 else "")
+        units = np.zeros((len(ordered), *rows.shape[1:]), dtype=np.int64)
+        place_of = np.zeros(len(names) + 1, dtype=np.int64)  # the last, −1, for those without a name
+        place_of[ordered] = np.arange(len(ordered))
+        np.add.at(units, place_of[voices], rows)
+    if len(units) < 2:
+        raise UserError(f"a bootstrap needs at least 2 utterances with reference words, not {len(units)}")
+    return units, unit
 
 
 def _samples(units: int, draws: int, seed: int) -> Iterator[np.ndarray]:

@@ -4,56 +4,64 @@ Rates over all words hide the few that a domain is about. Recall of such keyword
 owner wants to see.
 """
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from syn2real.errors import UserError
+from syn2real.speech.alignment import Alignment
+from syn2real.speech.counts import Labels
 from syn2real.speech.normalisation import Normaliser
-from syn2real.speech.scoring import Edit, Pair, alignments
-from syn2real.speech.statistics import Replicates, Resampled, resample
+from syn2real.speech.scoring import Pair
+from syn2real.speech.statistics import Replicates, Resampled, resample_alike
+
+KINDS = 200_000  # different substitutions up to which all are remembered
 
 
-@dataclass(frozen=True)
-class Aligned:
-    """A pair, word against word."""
-
-    pair: Pair
-    edits: list[Edit]
-
-    @cached_property
-    def said(self) -> list[str]:
-        """The words of the reference."""
-        return [edit.reference for edit in self.edits if edit.reference is not None]
-
-    @cached_property
-    def heard(self) -> list[str]:
-        """The words of the hypothesis."""
-        return [edit.hypothesis for edit in self.edits if edit.hypothesis is not None]
-
-    @cached_property
-    def match(self) -> list[int | None]:
-        """For each word of the reference its place in the hypothesis, where it was heard."""
-        found: list[int | None] = []
-        place = 0
-        for edit in self.edits:
-            if edit.reference is not None:
-                found.append(place if edit.op == "equal" else None)
-            place += edit.hypothesis is not None
-        return found
-
-
-@dataclass(frozen=True)
 class Confusions:
-    """How often each word was taken for another, dropped and added."""
+    """How often each word was taken for another, dropped and added.
 
-    substitutions: Counter[tuple[str, str]] = field(default_factory=Counter)
-    deletions: Counter[str] = field(default_factory=Counter)
-    insertions: Counter[str] = field(default_factory=Counter)
+    Of more than `KINDS` substitutions those that occurred once so far are forgotten from time to time: below that,
+    counts are exact.
+    """
+
+    def __init__(self) -> None:
+        self.substitutions: Counter[tuple[str, str]] = Counter()
+        self.deletions: Counter[str] = Counter()
+        self.insertions: Counter[str] = Counter()
+        self._most = KINDS
+
+    def add(self, pair: Pair, alignment: Alignment) -> None:
+        """Count an utterance's."""
+        for op, said, said_end, heard, heard_end in alignment.runs:
+            if op == "substitute":
+                words = zip(alignment.said[said:said_end], alignment.heard[heard:heard_end], strict=True)
+                self.substitutions.update(words)
+            elif op == "delete":
+                self.deletions.update(alignment.said[said:said_end])
+            elif op == "insert":
+                self.insertions.update(alignment.heard[heard:heard_end])
+        if len(self.substitutions) > self._most:
+            self.substitutions = Counter({words: times for words, times in self.substitutions.items() if times > 1})
+            self._most = max(KINDS, 2 * len(self.substitutions))
+
+
+class WordRecall:
+    """Of every word of the references, how often it was said and how often found."""
+
+    def __init__(self) -> None:
+        self.said: Counter[str] = Counter()
+        self.found: Counter[str] = Counter()
+
+    def add(self, pair: Pair, alignment: Alignment) -> None:
+        """Count an utterance's words."""
+        self.said.update(alignment.said)
+        for op, said, said_end, _, _ in alignment.runs:
+            if op == "equal":
+                self.found.update(alignment.said[said:said_end])
 
 
 @dataclass(frozen=True)
@@ -92,80 +100,62 @@ class KeywordRecall:
         return KeywordCount("all", *sums)
 
 
-def aligned(pairs: Sequence[Pair], normalise: Normaliser) -> Iterator[Aligned]:
-    """Every pair after normalisation, word against word."""
-    edits = alignments([normalise(p.reference) for p in pairs], [normalise(p.hypothesis) for p in pairs])
-    return map(Aligned, pairs, edits)
-
-
-def confusions(rows: Iterable[Aligned]) -> Confusions:
-    """Counts over all pairs."""
-    found = Confusions()
-    for row in rows:
-        for op, said, heard in row.edits:
-            if op == "substitute":
-                found.substitutions[str(said), str(heard)] += 1
-            elif op == "delete":
-                found.deletions[str(said)] += 1
-            elif op == "insert":
-                found.insertions[str(heard)] += 1
-    return found
-
-
-def word_recall(rows: Iterable[Aligned]) -> dict[str, tuple[int, int]]:
-    """Of every word of the references, how often it was said and how often found."""
-    said: Counter[str] = Counter()
-    found: Counter[str] = Counter()
-    for row in rows:
-        said.update(row.said)
-        found.update(word for word, place in zip(row.said, row.match, strict=True) if place is not None)
-    return {word: (count, found[word]) for word, count in said.items()}
-
-
-def keyword_recall(
-    rows: Sequence[Aligned], keywords: Iterable[str], normalise: Normaliser, level: float = 0.95, draws: int = 10_000
-) -> KeywordRecall:
+class Keywords:
     """How many of the keywords (words or phrases) said were found; a phrase is, when all its words are, in one piece.
 
-    Keywords go through the normaliser too. The interval draws speakers where all are known, else utterances. Raises
-    `UserError` when no keyword is said in the references.
+    Keywords go through the normaliser too.
     """
-    phrases = {phrase: tuple(phrase.split()) for phrase in dict.fromkeys(map(normalise, keywords)) if phrase}
-    by_first: dict[str, list[str]] = {}
-    for phrase, words in phrases.items():
-        by_first.setdefault(words[0], []).append(phrase)
-    said, found, heard = Counter[str](), Counter[str](), Counter[str]()
-    units: dict[str, np.ndarray] = {}
-    speakers = all(row.pair.speaker for row in rows) and len({row.pair.speaker for row in rows}) > 1
-    for row in rows:
-        tally = units.setdefault((row.pair.speaker or "") if speakers else row.pair.id, np.zeros(2, dtype=np.int64))
-        for place, phrase in _occurrences(row.said, by_first, phrases):
-            matched = row.match[place : place + len(phrases[phrase])]
+
+    def __init__(self, keywords: Iterable[str], normalise: Normaliser) -> None:
+        self._phrases = {phrase: phrase.split() for phrase in dict.fromkeys(map(normalise, keywords)) if phrase}
+        self._by_first: dict[str, list[str]] = {}
+        for phrase, words in self._phrases.items():
+            self._by_first.setdefault(words[0], []).append(phrase)
+        self._said, self._found, self._heard = Counter[str](), Counter[str](), Counter[str]()
+        self._tallies = array("i")  # of each utterance how many were said, and how many found
+
+    def add(self, pair: Pair, alignment: Alignment) -> None:
+        """Count an utterance's."""
+        said = found = 0
+        for place, phrase in self._occurrences(alignment.said):
+            matched = alignment.places[place : place + len(self._phrases[phrase])]
             start = matched[0]
             whole = start is not None and matched == list(range(start, start + len(matched)))
-            said[phrase] += 1
-            found[phrase] += whole
-            tally += (1, int(whole))
-        heard.update(phrase for _, phrase in _occurrences(row.heard, by_first, phrases))
-    if not said:
-        raise UserError("none of the keywords is said in the references; are they spelt as the references are?")
-    counts = [KeywordCount(p, said[p], found[p], max(0, heard[p] - found[p])) for p in phrases if said[p] or heard[p]]
-    counts.sort(key=lambda count: (-count.said, count.keyword))
-    recall = KeywordRecall(tuple(counts), None, None)
-    if len(units) < 2:
-        return recall
-    sums = resample(np.stack(list(units.values())), draws)
-    with np.errstate(invalid="ignore"):  # 0 / 0, where nobody drawn said a keyword
-        drawn = sums[:, 1] / sums[:, 0]
-    unit: Resampled = "speaker" if speakers else "utterance"
-    interval = Replicates(found.total() / said.total(), drawn, unit, len(units)).interval(level)
-    return replace(recall, low=interval.low, high=interval.high)
+            self._said[phrase] += 1
+            self._found[phrase] += whole
+            said, found = said + 1, found + whole
+        self._heard.update(phrase for _, phrase in self._occurrences(alignment.heard))
+        self._tallies.extend((said, found))
 
+    def recall(self, speakers: Labels, level: float = 0.95, draws: int = 10_000) -> KeywordRecall:
+        """All that was counted; the interval draws ``speakers`` where all are known, else utterances.
 
-def _occurrences(
-    words: Sequence[str], by_first: dict[str, list[str]], phrases: dict[str, tuple[Any, ...]]
-) -> Iterator[tuple[int, str]]:
-    for place, word in enumerate(words):
-        for phrase in by_first.get(word, ()):
-            if tuple(words[place : place + len(phrases[phrase])]) == phrases[phrase]:
-                yield place, phrase
+        Raises `UserError` when no keyword is said in the references.
+        """
+        said, found, heard = self._said, self._found, self._heard
+        if not said:
+            raise UserError("none of the keywords is said in the references; are they spelt as the references are?")
+        counts = tuple(
+            KeywordCount(phrase, said[phrase], found[phrase], max(0, heard[phrase] - found[phrase]))
+            for phrase in self._phrases
+            if said[phrase] or heard[phrase]
+        )
+        words = tuple(sorted(counts, key=lambda count: (-count.said, count.keyword)))
+        units = np.array(self._tallies, dtype=np.int64).reshape(-1, 2)
+        unit: Resampled = "utterance"
+        if len(speakers.names) > 1 and (speakers.places >= 0).all():
+            unit = "speaker"
+            units = np.stack([np.bincount(speakers.places, column) for column in units.T], axis=1)
+        if len(units) < 2:
+            return KeywordRecall(words, None, None)
+        sums = resample_alike(units, draws)
+        with np.errstate(invalid="ignore"):  # 0 / 0, where nobody drawn said a keyword
+            drawn = sums[:, 1] / sums[:, 0]
+        interval = Replicates(found.total() / said.total(), drawn, unit, len(units)).interval(level)
+        return KeywordRecall(words, interval.low, interval.high)
+
+    def _occurrences(self, words: Sequence[str]) -> Iterator[tuple[int, str]]:
+        for place, word in enumerate(words):
+            for phrase in self._by_first.get(word, ()):
+                if words[place : place + len(self._phrases[phrase])] == self._phrases[phrase]:
+                    yield place, phrase

@@ -1,13 +1,16 @@
 """What is said of one system and of several, against independent counts."""
 
+import weakref
+
 import jiwer
 import pytest
 
 from syn2real.errors import UserError
-from syn2real.speech.evaluation import comparison, evaluation, worst
-from syn2real.speech.normalisation import normaliser
+from syn2real.speech import survey
+from syn2real.speech.evaluation import comparison, evaluation
 from syn2real.speech.scoring import Pair
 from syn2real.speech.statistics import holm
+from syn2real.speech.survey import Worst
 
 SAID = ["the cat sat on the mat", "two pizzas please", "hello there", "good morning to you all", "yes"]
 GOOD = ["the cat sat on a mat", "two pizzas please", "hello there", "good morning to all", "yes yes"]
@@ -32,7 +35,7 @@ def test_rates_are_those_of_jiwer():
 
 def test_groups_split_the_words():
     of = {str(n): "long" if len(text) > 12 else "short" for n, text in enumerate(SAID)}
-    record = evaluation(pairs(BAD), "none", groups={"length": of})
+    record = evaluation(pairs(BAD), "none", groups={"length": lambda pair: of[pair.id]})
     groups = record["groups"]["length"]
     assert {name: part["words"] for name, part in groups.items()} == {"long": 14, "short": 3}
     assert sum(part["counts"]["substitutions"] for part in groups.values()) == record["counts"]["substitutions"]
@@ -40,7 +43,9 @@ def test_groups_split_the_words():
 
 def test_a_group_of_silences_has_no_rate_and_costs_the_others_none():
     silence = Pair("s", "", "thank you", "anna")
-    record = evaluation([*pairs(BAD), silence], "none", groups={"kind": {"s": "silence", "0": "speech"}})
+    record = evaluation(
+        [*pairs(BAD), silence], "none", groups={"kind": lambda pair: {"s": "silence", "0": "speech"}.get(pair.id)}
+    )
     silent = record["groups"]["kind"]["silence"]
     assert (silent["wer"], silent["ci_low"], silent["ci_units"], silent["counts"]["empty_insertions"]) == (
         None,
@@ -71,5 +76,23 @@ def test_every_two_systems_are_compared_and_corrected():
 
 
 def test_the_worst_come_first_and_the_right_not_at_all():
-    shown = worst(pairs(GOOD), normaliser("none"))
-    assert [pair.id for pair in shown] == ["4", "3", "0"]
+    for most, ids in ((9, ["4", "3", "0"]), (2, ["4", "3"])):
+        worst = Worst(most)
+        evaluation(pairs(GOOD), "none", worst=worst)
+        assert [pair.id for pair in worst.pairs] == ids and worst.wrong == 3
+
+
+def test_pairs_are_not_kept(monkeypatch):
+    monkeypatch.setattr(survey, "CHUNK", 16)
+    refs, gone, alive = [], [], []
+
+    def spoken():
+        for n in range(400):
+            pair = Pair(str(n), f"the cat sat {n % 3}", "the cat sat", f"s{n % 7}", f"d{n % 2}")
+            refs.append(weakref.ref(pair, gone.append))
+            yield pair
+            alive.append(len(refs) - len(gone))
+
+    record = evaluation(spoken(), "none", baseline=spoken(), keywords=["cat"], worst=survey.Worst(5))
+    assert record["utterances"] == 400 and record["domains"]["d1"]["words"] == 800
+    assert max(alive) < 100  # of 800: a chunk of each system, and the worst

@@ -2,6 +2,9 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers.models.whisper.english_normalizer import BasicTextNormalizer
 
 from syn2real.errors import NotInstalled, UserError
 from syn2real.speech import normalisation
@@ -27,6 +30,12 @@ from syn2real.speech.normalisation import normaliser
 )
 def test_normalisers(name: str, text: str, expected: str) -> None:
     assert normaliser(name)(text) == expected
+
+
+@given(st.text(st.sampled_from("abZ9 .,'-$^`~_<>[]()\t\n\0\x1fé") | st.characters(), max_size=20))
+def test_basic_is_whispers_own(text: str) -> None:
+    whispers = BasicTextNormalizer(remove_diacritics=False, split_letters=False)
+    assert normaliser("basic")(text) == " ".join(whispers(text).split())
 
 
 def test_basic_joins_accents_written_apart() -> None:

@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syn2real.errors import UserError
-from syn2real.speech.scoring import ZERO, Edit, ErrorCounts, Pair, Transcript, alignment, pair_up, score
+from syn2real.speech.alignment import Alignment, Edit
+from syn2real.speech.counts import ZERO, ErrorCounts
+from syn2real.speech.scoring import Pair, Transcript, alignment, pair_up, score
 from syn2real.speech.transcripts import read_pairs, read_transcripts
 
 sentences = st.lists(st.sampled_from(["a", "b", "ab", "ca", "é"]), max_size=8).map(" ".join)
@@ -43,6 +45,14 @@ def test_word_and_character_rates_are_jiwers(texts: list[tuple[str, str]]) -> No
     said, heard = [t[0] for t in texts], [t[1] for t in texts]
     assert score(pairs(*texts)).rate == pytest.approx(jiwer.wer(said, heard))
     assert score(pairs(*texts), unit="character").rate == pytest.approx(jiwer.cer(said, heard))
+
+
+@given(sentences, sentences)
+def test_alignments_are_jiwers(said: str, heard: str) -> None:
+    theirs = jiwer.process_words(said, heard).alignments[0]
+    assert [tuple(run) for run in Alignment.of(said.split(), heard.split()).runs] == [
+        (c.type, c.ref_start_idx, c.ref_end_idx, c.hyp_start_idx, c.hyp_end_idx) for c in theirs
+    ]
 
 
 @given(st.lists(st.tuples(sentences, sentences), min_size=1, max_size=6))

@@ -16,6 +16,7 @@ from syn2real.speech.statistics import (
     paired,
     paired_test,
     resample,
+    resample_alike,
     sign_flips,
 )
 
@@ -221,6 +222,21 @@ def test_resample_sums_the_same_samples_over_every_column(units: int, draws: int
     expected = [counts[random.integers(0, units, units)].sum(axis=0) for _ in range(draws)]
     np.testing.assert_array_equal(resample(counts, draws, seed), expected)
     np.testing.assert_array_equal(resample(counts[:, 1], draws, seed), np.array(expected)[:, 1])
+
+
+@pytest.mark.parametrize("paired_too", [False, True])
+def test_many_units_are_drawn_as_few_are(paired_too: bool) -> None:
+    """Units of equal counts drawn together: the same law as drawn one by one."""
+    random = np.random.default_rng(13)
+    counts = np.stack([random.binomial(WORDS, 0.2, 12_000), np.full(12_000, WORDS)], axis=1)
+    if paired_too:
+        counts = np.stack([counts, np.roll(counts, 1, axis=0)], axis=1)
+    found, expected = resample_alike(counts, 4000), resample(counts, 4000)
+    assert found.shape == expected.shape and (found[..., 1] == WORDS * 12_000).all()
+    for law in (found, expected):
+        assert law[..., 0].mean(axis=0) == pytest.approx(counts[..., 0].sum(axis=0), rel=1e-3)
+    assert found[..., 0].std(axis=0) == pytest.approx(expected[..., 0].std(axis=0), rel=0.05)
+    np.testing.assert_array_equal(resample_alike(counts[:9000], 20), resample(counts[:9000], 20))
 
 
 def test_replicates_leave_out_draws_without_words() -> None:

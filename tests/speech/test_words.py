@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from syn2real.errors import UserError
 from syn2real.speech.normalisation import normaliser
 from syn2real.speech.scoring import Pair, score
-from syn2real.speech.words import KeywordCount, aligned, confusions, keyword_recall, word_recall
+from syn2real.speech.survey import survey
+from syn2real.speech.words import Confusions, KeywordCount, Keywords, WordRecall
 
 NONE = normaliser("none")
 PAIRS = [
@@ -18,9 +19,18 @@ PAIRS = [
 ]
 
 
+def counted(part, pairs=PAIRS, normalise=NONE):
+    (found,) = survey([(pairs, [part])], normalise)
+    return found.table(str(normalise))
+
+
+def recall(keywords, pairs=PAIRS, normalise=NONE):
+    part = Keywords(keywords, normalise)
+    return part.recall(counted(part, pairs, normalise).speakers)
+
+
 def counts(keywords, pairs=PAIRS):
-    found = keyword_recall(list(aligned(pairs, NONE)), keywords, NONE)
-    return {word.keyword: word for word in found.words}
+    return {word.keyword: word for word in recall(keywords, pairs).words}
 
 
 def test_a_phrase_is_found_whole_or_not_at_all():
@@ -36,17 +46,15 @@ def test_words_between_break_a_phrase():
 
 
 def test_the_interval_draws_speakers():
-    rows = list(aligned(PAIRS, NONE))
-    found = keyword_recall(rows, ["cola", "pizza"], NONE)
+    found = recall(["cola", "pizza"])
     assert found.total == KeywordCount("all", 4, 3, 2)
     assert found.low <= found.total.recall <= found.high
     assert (found.low, found.high) == (pytest.approx(2 / 3), 1.0)  # anna finds hers, ben two of three, carl says none
 
 
 def test_keywords_are_normalised_as_the_texts_are():
-    basic = normaliser("basic")
-    rows = list(aligned([Pair("1", "Crème brûlée!", "crème brûlée")], basic))
-    assert keyword_recall(rows, ["CRÈME BRÛLÉE"], basic).total.found == 1
+    pairs = [Pair("1", "Crème brûlée!", "crème brûlée")]
+    assert recall(["CRÈME BRÛLÉE"], pairs, normaliser("basic")).total.found == 1
 
 
 def test_keywords_that_are_never_said_are_pointed_out():
@@ -55,7 +63,7 @@ def test_keywords_that_are_never_said_are_pointed_out():
 
 
 def test_confusions_count_each_kind():
-    found = confusions(aligned(PAIRS, NONE))
+    counted(found := Confusions())
     assert found.substitutions[("margherita", "margarita")] == 1
     assert found.deletions == {"cola": 1}
     assert sum(found.insertions.values()) == 2
@@ -67,11 +75,10 @@ words = st.lists(st.sampled_from("abcd"), max_size=8).map(" ".join)
 @given(st.lists(st.tuples(words, words), min_size=1, max_size=6))
 def test_the_words_add_up_to_the_scores(texts):
     pairs = [Pair(str(place), said, heard) for place, (said, heard) in enumerate(texts)]
-    rows = list(aligned(pairs, NONE))
-    total, found = score(pairs).total, confusions(rows)
+    counted(found := Confusions(), pairs)
+    total = counted(recall := WordRecall(), pairs).total
+    assert total == score(pairs).total
     assert sum(found.substitutions.values()) == total.substitutions
     assert sum(found.deletions.values()) == total.deletions
     assert sum(found.insertions.values()) == total.insertions + total.empty_insertions
-    recall = word_recall(rows)
-    assert sum(said for said, _ in recall.values()) == total.words
-    assert sum(hits for _, hits in recall.values()) == total.hits
+    assert (recall.said.total(), recall.found.total()) == (total.words, total.hits)

@@ -4,17 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from syn2real.errors import UserError, at
-from syn2real.lines import read_lines
+from syn2real.lines import read_all_lines, read_lines
 from syn2real.speech.scoring import Transcript
 from syn2real.speech.transcripts.rows import Line, Side
 
 
 def read_plain(path: Path, side: Side) -> Iterator[Line]:
     """One transcript a line, blank lines included; the line's number is the id."""
-    kept = dict(read_lines(path))
-    total = path.read_text(encoding="utf-8-sig").removesuffix("\n").count("\n") + 1 if kept else 0
-    for number in range(1, total + 1):
-        yield Line(number, str(number), Transcript(kept.get(number, "").strip()))
+    for number, line in read_all_lines(path):
+        yield Line(number, str(number), Transcript(line.strip()))
 
 
 def read_kaldi(path: Path, side: Side) -> Iterator[Line]:

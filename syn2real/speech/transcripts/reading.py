@@ -1,14 +1,18 @@
 """Reading transcripts in whatever form they are, and joining references with hypotheses."""
 
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
+from itertools import tee
 from pathlib import Path
+
+import numpy as np
 
 from syn2real.errors import UserError, at, did_you_mean
 from syn2real.speech.scoring import Pair, Transcript, pair_up
 from syn2real.speech.transcripts.plain import read_kaldi, read_plain
-from syn2real.speech.transcripts.rows import Line, Side, name_of, raw_rows, read_columns, read_manifest
-from syn2real.speech.transcripts.sclite import hypotheses_of, nearest, read_stm, read_trn
+from syn2real.speech.transcripts.rows import Line, Side, name_of, raw_rows, read_both, read_columns, read_manifest
+from syn2real.speech.transcripts.sclite import nearest, read_stm, read_timed, read_trn
 
 Reader = Callable[[Path, Side], Iterator[Line]]
 _READERS: dict[str, Reader] = {
@@ -50,42 +54,74 @@ def read_transcripts(path: Path, side: Side = "reference", form: str | None = No
     if found == "ctm":
         raise UserError(f"{path}: ctm is a list of timed words; it can be scored against references in stm")
     transcripts = _read(path, found, side)
-    if found in ALTERNATING:
-        return {name: replace(said, text=nearest(said.text, "")) for name, said in transcripts.items()}
-    return transcripts
+    return {name: _first_reading(said, found) for name, said in transcripts.items()}
 
 
 def read_pairs(references: Path, hypotheses: Path | None = None, form: str | None = None) -> list[Pair]:
+    """All of `iterate_pairs`."""
+    return list(iterate_pairs(references, hypotheses, form))
+
+
+def iterate_pairs(references: Path, hypotheses: Path | None = None, form: str | None = None) -> Iterator[Pair]:
     """Pairs to score: two files joined by id, or one file whose lines hold both ``text`` and ``pred_text``.
 
-    ``form`` is the format of both where their names do not tell it. Raises `UserError` for ids (or numbers of lines,
-    in plain text) that do not match.
+    ``form`` is the format of both where their names do not tell it. They come in the references' order, as they are
+    read: of two files in one order, one pair is in memory at a time. Raises `UserError` for ids (or numbers of lines,
+    in plain text) that do not match, which may be known only at the end.
     """
-    if hypotheses is None:
-        return _both(references, form)
-    forms = format_of(references, form), format_of(hypotheses, form)
-    for path in (references, hypotheses):
+    for path in filter(None, (references, hypotheses)):
         if not path.is_file():
             raise UserError(f"{path}: no such file")
-    if forms[0] == "ctm" or (forms[1] == "ctm" and forms[0] != "stm"):
-        raise UserError(f"{references}: a ctm file is scored against references in stm, which have times")
-    said = _read(references, forms[0], "reference")
-    if forms[1] == "ctm":
-        heard = hypotheses_of(references, hypotheses)
+    said_form = format_of(references, form)
+    said: Iterator[Line]
+    heard: Iterator[Line]
+    if hypotheses is None:
+        said, heard = _sides(references, said_form)
     else:
-        heard = read_transcripts(hypotheses, "hypothesis", form)
-    if forms == ("text", "text") and len(said) != len(heard):
+        heard_form = format_of(hypotheses, form)
+        if said_form == "ctm" or (heard_form == "ctm" and said_form != "stm"):
+            raise UserError(f"{references}: a ctm file is scored against references in stm, which have times")
+        if heard_form == "ctm":
+            said, heard = read_timed(references, hypotheses)
+        else:
+            said, heard = _READERS[said_form](references, "reference"), _hypotheses(hypotheses, heard_form)
+    matching = yield from _join(said, heard, alternating=said_form in ALTERNATING)
+    if not matching:
+        _require_matching(references, hypotheses, form)
+
+
+def _join(said: Iterator[Line], heard: Iterator[Line], *, alternating: bool) -> Generator[Pair, None, bool]:
+    """Lines with one id, in the order of ``said``. Returns whether every id was on both sides, and once."""
+    waiting: dict[str, str] = {}
+    met = array("q")  # hashes: the ids themselves would take ten times as much
+    for line in said:
+        while line.id not in waiting:
+            other = next(heard, None)
+            if other is None or other.id in waiting:
+                return False
+            waiting[other.id] = other.transcript.text
+        met.append(hash(line.id))
+        transcript = line.transcript
+        pair = Pair(line.id, transcript.text, waiting.pop(line.id), transcript.speaker, transcript.domain)
+        yield _read_as_heard(pair) if alternating else pair
+    return len(met) > 0 and not waiting and next(heard, None) is None and len(np.unique(met)) == len(met)
+
+
+def _require_matching(references: Path, hypotheses: Path | None, form: str | None) -> None:
+    """Raise `UserError` for the line or the ids because of which two sides cannot be joined, if there are any."""
+    said = _read(references, format_of(references, form), "reference")
+    if hypotheses is None or format_of(hypotheses, form) == "ctm":
+        return
+    heard = read_transcripts(hypotheses, "hypothesis", form)
+    if {format_of(references, form), format_of(hypotheses, form)} == {"text"} and len(said) != len(heard):
         raise UserError(
             f"{references} has {len(said)} lines but {hypotheses} has {len(heard)}; "
             "plain text is joined line by line: write an empty line for an empty transcript"
         )
     try:
-        pairs = pair_up(said, heard)
+        pair_up(said, heard)
     except UserError as error:
         raise UserError(f"{hypotheses}: {error}") from error
-    if forms[0] in ALTERNATING:
-        return [_read_as_heard(pair) for pair in pairs]
-    return pairs
 
 
 def _read_as_heard(pair: Pair) -> Pair:
@@ -133,15 +169,19 @@ def read_recordings(path: Path, form: str | None = None) -> dict[str, str]:
     return found
 
 
-def _both(path: Path, form: str | None) -> list[Pair]:
-    known = format_of(path, form)
-    if known not in ROWS:
+def _sides(path: Path, form: str) -> tuple[Iterator[Line], Iterator[Line]]:
+    """References and hypotheses of one file, read once."""
+    if form not in ROWS:
         raise UserError(f"{path}: give a second file with the hypotheses; this form holds one side only")
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    for number, row in raw_rows(path, known):
-        absent = {"text", "pred_text"} - set(row)
-        if absent:
-            problem = f"no {min(absent)!r}: to score one file alone each line needs 'text' and 'pred_text'"
-            raise UserError(at(path, number, problem))
-    return pair_up(read_transcripts(path, "reference", form), read_transcripts(path, "hypothesis", form))
+    said, heard = tee(read_both(path, form))
+    return (line for line, _ in said), (line for _, line in heard)
+
+
+def _hypotheses(path: Path, form: str) -> Iterator[Line]:
+    for line in _READERS[form](path, "hypothesis"):
+        yield line._replace(transcript=_first_reading(line.transcript, form))
+
+
+def _first_reading(transcript: Transcript, form: str) -> Transcript:
+    """Of a transcript that leaves a choice, the first."""
+    return replace(transcript, text=nearest(transcript.text, "")) if form in ALTERNATING else transcript

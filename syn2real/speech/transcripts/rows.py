@@ -31,6 +31,16 @@ def read_columns(path: Path, side: Side) -> Iterator[Line]:
     yield from _lines(path, read_table(path, "id"), side)
 
 
+def read_both(path: Path, form: str) -> Iterator[tuple[Line, Line]]:
+    """Reference and hypothesis of every row. Raises `UserError` naming the line that lacks either."""
+    for number, row in raw_rows(path, form):
+        absent = {"text", "pred_text"} - set(row)
+        if absent:
+            problem = f"no {min(absent)!r}: to score one file alone each line needs 'text' and 'pred_text'"
+            raise UserError(at(path, number, problem))
+        yield _line(path, number, row, "reference", "text"), _line(path, number, row, "hypothesis", "pred_text")
+
+
 def raw_rows(path: Path, form: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Numbered rows as they are: of a table, or of JSONL."""
     yield from read_jsonl(path) if form == "jsonl" else read_table(path, "id")

@@ -14,6 +14,7 @@ from pathlib import Path
 from syn2real.errors import UserError, at
 from syn2real.lines import read_lines
 from syn2real.progress import say
+from syn2real.speech.alignment import distance
 from syn2real.speech.scoring import Transcript
 from syn2real.speech.transcripts.rows import Line, Side
 from syn2real.speech.verbalisation import bare
@@ -97,8 +98,9 @@ def read_ctm(path: Path) -> dict[tuple[str, str], list[Word]]:
     return {channel: sorted(words, key=lambda word: word.middle) for channel, words in found.items()}
 
 
-def hypotheses_of(references: Path, hypotheses: Path) -> dict[str, Transcript]:
-    """The words of a ctm file, each in the stm segment that its middle falls into, by the segments' ids.
+def read_timed(references: Path, hypotheses: Path) -> tuple[Iterator[Line], Iterator[Line]]:
+    """The segments of an stm file that are scored, and the words of a ctm file, each in the segment that its middle
+    falls into.
 
     Raises `UserError` for a recording of which the references have no segment. Words between segments are not scored,
     and said.
@@ -126,7 +128,11 @@ def hypotheses_of(references: Path, hypotheses: Path) -> dict[str, Transcript]:
                 words[ordered[place].id].append(word.text)
     if outside:
         say(f"{hypotheses}: words that lie in no segment of {references} and are not scored: {outside}")
-    return {segment.id: Transcript(" ".join(words[segment.id])) for segment in places if segment.scored}
+    scored = [segment for segment in places if segment.scored]
+    return (
+        (Line(segment.line, segment.id, segment.transcript) for segment in scored),
+        (Line(segment.line, segment.id, Transcript(" ".join(words[segment.id]))) for segment in scored),
+    )
 
 
 def nearest(reference: str, hypothesis: str) -> str:
@@ -138,16 +144,11 @@ def nearest(reference: str, hypothesis: str) -> str:
     >>> nearest("i've { um / uh / @ } seen it", "i've uh seen it")
     "i've uh seen it"
     """
-    import jiwer
-
-    heard = bare(hypothesis)
+    heard = bare(hypothesis).split()
 
     def errors(text: str) -> int:
         said = bare(_words(_ALTERNATION.sub(lambda found: found[1].split("/")[0], text)))
-        if not said:
-            return len(heard.split())
-        counts = jiwer.process_words(said, heard)
-        return int(counts.substitutions + counts.deletions + counts.insertions)
+        return distance(said.split(), heard)
 
     while (found := _choices(reference)) is not None:
         if reference.count("{") <= COMBINED:

@@ -1,10 +1,12 @@
 """The form of a file is told by its name or given, and fields beside the text can be read."""
 
+import json
+
 import pytest
 
 from syn2real.errors import UserError
 from syn2real.speech.scoring import Transcript
-from syn2real.speech.transcripts import read_field, read_pairs, read_recordings, read_transcripts
+from syn2real.speech.transcripts import iterate_pairs, read_field, read_pairs, read_recordings, read_transcripts
 
 
 def test_kaldis_text_has_ids_and_its_speakers_beside_it(tmp_path):
@@ -70,3 +72,62 @@ def test_recordings_are_those_that_are_there(tmp_path):
     assert read_recordings(tmp_path / "ref.jsonl") == {"1": str(tmp_path / "1.flac")}
     (tmp_path / "text").write_text("1 a\n")
     assert read_recordings(tmp_path / "text") == {}
+
+
+def rows(*texts, field="text"):
+    return "".join(json.dumps({"id": name, field: text}) + "\n" for name, text in texts)
+
+
+def test_pairs_come_as_the_files_are_read(tmp_path):
+    said, heard = tmp_path / "ref.jsonl", tmp_path / "hyp.jsonl"
+    said.write_text(rows(("1", "a"), ("2", "b")) + "broken\n")
+    heard.write_text(rows(("1", "x"), ("2", "y")) + "broken too\n")
+    pairs = iterate_pairs(said, heard)
+    assert [(pair.id, pair.hypothesis) for pair in (next(pairs), next(pairs))] == [("1", "x"), ("2", "y")]
+    with pytest.raises(UserError, match=r"ref.jsonl:3: not JSON"):
+        next(pairs)
+
+
+def test_hypotheses_may_be_in_any_order(tmp_path):
+    (tmp_path / "ref.jsonl").write_text(rows(*zip("abcd", "wxyz", strict=True)))
+    (tmp_path / "hyp.jsonl").write_text(rows(*zip("dbca", "zxyw", strict=True)))
+    pairs = read_pairs(tmp_path / "ref.jsonl", tmp_path / "hyp.jsonl")
+    assert [(pair.id, pair.reference, pair.hypothesis) for pair in pairs] == [
+        (name, text, text) for name, text in zip("abcd", "wxyz", strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "heard", "problem"),
+    [
+        ("abc", "ab", r"hyp.jsonl: .*1 \('c'\) without a hypothesis$"),
+        ("bc", "abc", r"hyp.jsonl: .*1 \('a'\) without a reference$"),
+        ("abc", "abx", r"1 \('c'\) without a hypothesis; 1 \('x'\) without a reference"),
+        ("aba", "aba", r"ref.jsonl:3: duplicate id 'a' \(first on line 1\)"),
+        ("ab", "aab", r"hyp.jsonl:2: duplicate id 'a' \(first on line 1\)"),
+        ("ab", "baa", r"hyp.jsonl:3: duplicate id 'a' \(first on line 2\)"),
+        ("aa", "a", r"ref.jsonl:2: duplicate id 'a'"),
+        ("", "a", r"ref.jsonl: holds no transcripts"),
+        ("a", "", r"hyp.jsonl: holds no transcripts"),
+        ("", "", r"ref.jsonl: holds no transcripts"),
+    ],
+)
+def test_ids_must_be_on_both_sides_once(tmp_path, said, heard, problem):
+    for name, ids in (("ref", said), ("hyp", heard)):
+        (tmp_path / f"{name}.jsonl").write_text(rows(*((one, "text") for one in ids)))
+    with pytest.raises(UserError, match=problem):
+        read_pairs(tmp_path / "ref.jsonl", tmp_path / "hyp.jsonl")
+
+
+def test_a_recogniser_may_have_heard_nothing_at_all(tmp_path):
+    (tmp_path / "ref.txt").write_text("a b\nc\n")
+    (tmp_path / "hyp.txt").write_text("\n\n")
+    assert [pair.hypothesis for pair in read_pairs(tmp_path / "ref.txt", tmp_path / "hyp.txt")] == ["", ""]
+    (tmp_path / "text").write_text("1\n2\n")
+    assert [pair.hypothesis for pair in read_pairs(tmp_path / "ref.txt", tmp_path / "text")] == ["", ""]
+
+
+def test_lines_that_are_not_utf8_are_named_when_they_are_reached(tmp_path):
+    (tmp_path / "ref.txt").write_bytes(b"a\n\nb \xff\n")
+    with pytest.raises(UserError, match=r"ref.txt:3: is not UTF-8"):
+        read_transcripts(tmp_path / "ref.txt")
