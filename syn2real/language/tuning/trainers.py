@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, Trainer
 
+from syn2real.language.tuning.head import lighten_head
 from syn2real.language.tuning.order import SimilarLengths
 from syn2real.language.tuning.rendering import Rows
 from syn2real.language.tuning.settings import TuningSettings
@@ -60,6 +61,8 @@ def make_trainer(
         processing_class=tokenizer,
         callbacks=callbacks,
     )
+    if not torch.cuda.is_available() and settings.method != "orpo":  # whose loss is of all tokens
+        lighten_head(network.get_base_model() if settings.lora is not None else network)
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     return trainer
