@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from syn2real.experiments.grid_recipe import ORACLE
-
 # In the order of a table: what a text-only domain could have had anyway, the method, and what it could not.
 NAMES = {
     "zero-shot": "zero-shot",
@@ -73,6 +71,8 @@ def minus(text: str) -> str:
 
 def name_of(system: str) -> str:
     """A system's name for a reader."""
+    from syn2real.experiments.grid_recipe import ORACLE  # late: it brings torch, which a table of scores does without
+
     base = system.removesuffix(ORACLE)
     name = NAMES.get(base, base)
     return name if base == system else f"{name}, oracle λ"

@@ -45,7 +45,8 @@ class Alignment:
         if said == heard:  # as most are, and faster seen than aligned
             return cls(said, heard, (Run("equal", 0, len(said), 0, len(heard)),) if said else ())
         steps = Levenshtein.opcodes(said, heard)
-        return cls(said, heard, tuple(Run(_KINDS[op], a, b, c, d) for op, a, b, c, d in steps.as_list()))
+        runs = (Run(_KINDS[s.tag], s.src_start, s.src_end, s.dest_start, s.dest_end) for s in steps)
+        return cls(said, heard, tuple(runs))
 
     @property
     def counts(self) -> Columns:

@@ -129,7 +129,8 @@ class CountTable:
     @cached_property
     def total(self) -> ErrorCounts:
         """The sum over all utterances."""
-        return ErrorCounts(*map(int, self.counts.sum(axis=0, dtype=np.int64)), len(self))
+        hits, substitutions, deletions, *inserted = map(int, self.counts.sum(axis=0, dtype=np.int64))
+        return ErrorCounts(hits, substitutions, deletions, inserted[0], inserted[1], len(self))
 
     @property
     def rate(self) -> float:

@@ -73,11 +73,6 @@ class Scores:
         """Error rate of the whole. Raises `UserError` when no reference has a word."""
         return self.total.rate
 
-    @property
-    def sentence_error(self) -> float:
-        """Share of utterances with any error, words on an empty reference included."""
-        return sum(bool(u.counts.errors or u.counts.empty_insertions) for u in self) / len(self)
-
     @cached_property
     def table(self) -> CountTable:
         """The counts as columns. Raises `UserError` for no utterances, and for an id given twice."""
@@ -89,19 +84,6 @@ class Scores:
     def ids(self) -> list[str]:
         """The utterances' ids, in order."""
         return [utterance.id for utterance in self]
-
-    @property
-    def domains(self) -> dict[str, "Scores"]:
-        """The scores of each domain that is named, sorted by name."""
-        return self.by(lambda utterance: utterance.domain)
-
-    def by(self, group: Callable[[ScoredUtterance], str | None]) -> dict[str, "Scores"]:
-        """The scores of each group that is named, sorted by name."""
-        members: dict[str, list[ScoredUtterance]] = {}
-        for utterance in self:
-            if (name := group(utterance)) is not None:
-                members.setdefault(name, []).append(utterance)
-        return {name: Scores(tuple(members[name]), self.normaliser, self.unit) for name in sorted(members)}
 
     def filter(self, keep: Callable[[ScoredUtterance], bool]) -> "Scores":
         """The utterances for which ``keep`` holds."""

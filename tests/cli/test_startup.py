@@ -1,6 +1,8 @@
-"""The collector rests during imports, and only then."""
+"""The collector rests during imports, and only then; and what a command does not use it does not import."""
 
 import gc
+import json
+import subprocess
 import sys
 
 import pytest
@@ -35,3 +37,46 @@ def test_recognisers_are_loaded_once():
     before = gc.get_freeze_count()
     load_recognisers()
     assert gc.isenabled() and gc.get_freeze_count() == before
+
+
+EVERY_HELP = """
+import sys, typer
+from syn2real.cli.main import app
+
+def walk(command, names):
+    try:
+        app([*names, "--help"], standalone_mode=False)
+    except SystemExit:
+        pass
+    for name, below in getattr(command, "commands", {}).items():
+        walk(below, [*names, name])
+
+walk(typer.main.get_command(app), [])
+"""
+LOADED = """
+import json, sys
+print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})), file=sys.stderr)
+"""
+HEAVY = {"torch", "transformers", "numpy", "peft", "matplotlib", "rapidfuzz", "soundfile", "ray"}
+
+
+def loaded(code, *arguments):
+    done = subprocess.run([sys.executable, "-c", code + LOADED, *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return HEAVY & set(json.loads(done.stderr.splitlines()[-1]))
+
+
+def test_no_help_imports_anything_heavy():
+    assert not loaded(EVERY_HELP)
+
+
+def test_scoring_needs_no_recogniser(tmp_path):
+    for name in ("ref", "one", "two"):
+        (tmp_path / f"{name}.txt").write_text("a b\nc d\n")
+    ref, one, two = (tmp_path / f"{name}.txt" for name in ("ref", "one", "two"))
+    run = "import sys; from syn2real.cli.main import app; app(sys.argv[1:], standalone_mode=False)"
+    for command in (["score", ref, one, "--show", 1], ["compare", ref, one, two]):
+        assert loaded(run, *command, "-n", "none") == {"numpy", "rapidfuzz"}
+    assert {"numpy", "rapidfuzz", "transformers"} == loaded(
+        run, "score", ref, one, "-n", "basic", "--against", two, "--json"
+    )

@@ -99,11 +99,6 @@ def test_both_sides_are_normalised_and_the_texts_kept() -> None:
     assert score([Pair("x", "¡Una FLOR!", "una flor.")]).rate == 1
 
 
-def test_domains_split_the_total() -> None:
-    scores = score([Pair("1", "a", "a", domain="x"), Pair("2", "b", "c", domain="y"), Pair("3", "d", "d")])
-    assert {name: part.rate for name, part in scores.domains.items()} == {"x": 0.0, "y": 1.0}
-
-
 def test_ids_must_match() -> None:
     with pytest.raises(UserError, match=r"4 \('a', 'b', 'c', …\) without a hypothesis; 1 \('z'\) without a reference"):
         pair_up(dict.fromkeys("abcde", "text"), {"e": "text", "z": "text"})
