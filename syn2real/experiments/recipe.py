@@ -10,7 +10,7 @@ from syn2real.errors import UserError
 from syn2real.speech.checking.limits import Limits
 from syn2real.speech.engines.options import options_from
 from syn2real.speech.normalisation import require_known
-from syn2real.speech.training import DEFAULTS, LoraSettings, Precision
+from syn2real.speech.training import DEFAULTS, LONGEST, LoraSettings, Precision
 from syn2real.speech.verbalisation import Label, Style
 
 LORA = LoraSettings()
@@ -127,6 +127,11 @@ class TrainingRecipe(Strict):
     freeze: tuple[str, ...] | None = None  # groups of weights that stay as they are, such as `encoder`
     gradient_checkpointing: bool | None = None
     spec_augment: bool | None = None
+    batch_seconds: Annotated[float, Field(ge=LONGEST)] | None = None
+    accumulation: Annotated[int, Field(ge=1)] | None = None
+    train_only: tuple[str, ...] | None = None  # groups outside of which nothing is trained, such as `norm`
+    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None
+    compile: bool | None = None
 
 
 class ScoringRecipe(Strict):

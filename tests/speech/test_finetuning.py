@@ -127,6 +127,42 @@ def test_every_epoch_has_its_own_order(tiny_en, recordings, tmp_path, monkeypatc
     assert set(seen) == {0, 1, 2}
 
 
+OPTIONS = {
+    "by seconds": {"batch_seconds": 30.0, "full_windows": 0.0, "checkpoint_steps": 1},
+    "accumulated": {"batch_size": 2, "accumulation": 3, "full_windows": 0.3},
+    "rates by layer": {"layer_decay": 0.7, "train_only": ("attention", "norm")},
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=list(OPTIONS))
+def test_with_options_an_interrupted_training_ends_in_the_same_bytes(
+    small_whisper, recordings, tmp_path, interrupted, options
+):
+    """Also where the clips are read ahead by another process."""
+    corpus = Corpus.load(recordings).sample(16)
+    settings = replace(SETTINGS, **{"epochs": 2, "checkpoint_steps": 2, "precision": "fp32"} | options)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    finetune(small_whisper, corpus, whole, settings)
+    interrupted(28, small_whisper, corpus, cut, settings)
+    assert list(cut.glob("trainer/checkpoint-*/complete"))
+    finetune(small_whisper, corpus, cut, settings, workers=1)
+    for name in ("model.safetensors", "training.json"):
+        assert sha256_file(cut / name) == sha256_file(whole / name)
+
+
+def test_accumulated_batches_are_one_large_one(small_whisper, recordings, tmp_path):
+    """Unequal ones too: each token of a step weighs the same."""
+    corpus = Corpus.load(recordings).sample(5)
+    whole = replace(SETTINGS, epochs=1, batch_size=5, full_windows=1, precision="fp32", checkpoint_steps=1)
+    losses = []
+    for name, settings in (("whole", whole), ("parts", replace(whole, batch_size=2, accumulation=3))):
+        (tmp_path / name).mkdir()
+        finetune(small_whisper, corpus, tmp_path / name, replace(settings, epochs=2))
+        losses.append([row["loss"] for row in json.loads((tmp_path / name / "training.json").read_text())["log"]])
+    assert len(losses[0]) == 2
+    assert losses[1] == pytest.approx(losses[0], rel=1e-6)
+
+
 def test_nothing_to_train_on(tiny_en, tmp_path):
     with pytest.raises(UserError, match="empty"):
         finetune(tiny_en, Corpus.of(()), tmp_path)

@@ -11,7 +11,7 @@ from syn2real.errors import UserError
 from syn2real.merge.groups import groups_of
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.finetuning import finetune
-from syn2real.speech.freezing import freeze
+from syn2real.speech.freezing import freeze, train_only
 from syn2real.speech.recogniser import load_recogniser
 from syn2real.speech.training import TrainingSettings
 
@@ -32,6 +32,16 @@ def test_a_frozen_group_stays_and_the_rest_is_trained(small_whisper, recordings,
     frozen = {name for name in moved if set(groups) & set(groups_of(name))}
     assert frozen and not any(moved[name] for name in frozen)
     assert all(moved[name] for name in moved if name not in frozen and name.endswith("fc1.weight"))
+
+
+@pytest.mark.parametrize("groups", [("norm",), ("decoder", "bias")])
+def test_nothing_is_trained_outside_of_the_named_groups(small_whisper, recordings, tmp_path, groups):
+    settings = TrainingSettings(**FEW.record(), train_only=groups)
+    finetune(small_whisper, Corpus.load(recordings).sample(4), tmp_path, settings)
+    moved = changed(small_whisper, tmp_path)
+    inside = {name for name in moved if set(groups) & set(groups_of(name))}
+    assert inside and not any(moved[name] for name in moved if name not in inside)
+    assert all(moved[name] for name in inside if name.endswith("norm.weight"))
 
 
 def test_batch_norms_of_a_frozen_encoder_stay(small_ctc, recordings, tmp_path):
@@ -57,6 +67,21 @@ def test_batch_norms_of_a_frozen_encoder_stay(small_ctc, recordings, tmp_path):
 def test_what_cannot_be_frozen(small_whisper, groups, problem):
     with pytest.raises(UserError, match=problem):
         freeze(load_recogniser(small_whisper).model, groups)
+
+
+@pytest.mark.parametrize(
+    ("groups", "problem"),
+    [
+        (["norms"], r"train_only: no group 'norms' \(did you mean 'norm'\?\)"),
+        (["experts"], "train_only: the model has no weights in group 'experts'"),
+        (["decoder"], "all of decoder is frozen"),
+    ],
+)
+def test_what_cannot_be_trained_alone(small_whisper, groups, problem):
+    model = load_recogniser(small_whisper).model
+    freeze(model, ["decoder"])
+    with pytest.raises(UserError, match=problem):
+        train_only(model, groups)
 
 
 def test_activations_computed_twice_are_the_same(small_whisper, recordings, tmp_path):
