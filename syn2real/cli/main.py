@@ -18,6 +18,7 @@ from syn2real.cli import (
     scoring,
     synthesis,
     text,
+    tuning,
     vector,
     voices,
 )
@@ -52,6 +53,7 @@ merge.add_to(app)
 voices.add_to(app)
 augment.add_to(app)
 check.add_to(app)
+tuning.add_to(app)
 doctor.add_to(app)
 app.add_typer(vector.app, name="vector")
 app.add_typer(corpus.app, name="corpus")
