@@ -68,7 +68,8 @@ def run(
 
     A recipe with `study: syn2real` adapts a model to one target and delivers it; one with `study: grid` compares
     systems over many targets, models, voices and seeds; one with `study: vector` makes a task vector to be published,
-    with which others adapt without real speech.
+    with which others adapt without real speech. `study: safeguard` and `study: mergealign` show what fine-tuning does
+    to a chat model's safety, and what merging gives back.
 
     [bold]Examples[/bold]
 
@@ -88,8 +89,10 @@ def run(
     output = output or Path("runs") / recipe.stem
     if isinstance(loaded, GridRecipe):
         _grid(loaded, output, dry_run, as_json)
+    elif loaded.study in ("safeguard", "mergealign"):
+        _alignment(loaded, output, dry_run, as_json)
     elif dry_run:
-        raise UserError(f"{recipe}: only a grid has a dry run; --check validates this recipe")
+        raise UserError(f"{recipe}: this kind of study has no dry run; --check validates the recipe")
     elif isinstance(loaded, VectorRecipe):
         _vector(loaded, output, as_json)
     else:
@@ -217,6 +220,27 @@ def _grid(recipe: "GridRecipe", output: Path, dry_run: bool, as_json: bool) -> N
     if failed:
         typer.echo(f"{len(failed)} of {len(record['cells'])} cells failed; the same command tries them again", err=True)
         raise typer.Exit(1)
+
+
+def _alignment(recipe: Any, output: Path, dry_run: bool, as_json: bool) -> None:
+    from syn2real.cli.alignment import plan_alignment, run_alignment
+
+    if dry_run:
+        plan = plan_alignment(recipe, output)
+        if as_json:
+            print_json(plan)
+        else:
+            from syn2real.reports.grid_terminal import print_plan
+
+            print_plan(plan, console())
+        return
+    record = run_alignment(recipe, output)
+    if as_json:
+        print_json(record)
+    else:
+        from syn2real.reports.alignment import print_alignment
+
+        print_alignment(record, console())
 
 
 def _study(recipe: Any, output: Path, as_json: bool, material: Any = None) -> None:

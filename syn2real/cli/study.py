@@ -1,9 +1,7 @@
 """Running a study into an output directory: stages beneath; model, vector, results and report on top."""
 
 import json
-import os
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -37,20 +35,20 @@ def run_study(recipe: Recipe, output: Path, material: Material | None = None) ->
     The model with its card, and the vector, are there before anything is scored; the report follows where the material
     has test recordings. Raises `UserError` when ``output`` holds something that is not a study's.
     """
-    workspace = _workspace(output)
+    workspace = study_workspace(output)
     study = Study.of(recipe, material or load_material(recipe), workspace)
     return _run(study, workspace, output)
 
 
 def run_ready(recipe: ReadyRecipe, ready: ReadyVector, text: Path, test: Path | None, output: Path) -> dict[str, Any]:
     """Adapt with a published vector into ``output``, as `run_study` does with one of its own."""
-    workspace = _workspace(output)
+    workspace = study_workspace(output)
     return _run(ready_study(recipe, ready, text, test, workspace), workspace, output)
 
 
 def run_vector(recipe: VectorRecipe, output: Path) -> dict[str, Any]:
     """Make a vector to be published, in the folder `READY` of ``output``, and return what its card holds."""
-    workspace = _workspace(output)
+    workspace = study_workspace(output)
     study = VectorStudy(recipe, load_material(recipe), workspace)
     with workspace.lock():
         made = study.make()
@@ -87,7 +85,7 @@ def run_grid(recipe: GridRecipe, output: Path) -> dict[str, Any]:
     """
     from syn2real.reports.grid_files import write_grid_report
 
-    workspace = _workspace(output)
+    workspace = study_workspace(output)
     grid = Grid(recipe, workspace)
     with workspace.lock():
         outcome = grid.run()
@@ -109,19 +107,11 @@ def plan_grid(recipe: GridRecipe, output: Path) -> dict[str, Any]:
     cells = grid.run().cells
     vectors_record(grid)
     transfer_record(grid)
-    cores = os.cpu_count() or 1
-    stages = [asdict(planned) for planned in workspace.planned.values()]
-    left = [row for row in stages if not row["done"]]
-    return {
-        "cells": len(cells),
-        "stages": stages,
-        "done": len(stages) - len(left),
-        "seconds": round(sum(row["seconds"] for row in left) / cores),
-        "cores": cores,
-    }
+    return {"cells": len(cells), **workspace.plan()}
 
 
-def _workspace(output: Path) -> Workspace:
+def study_workspace(output: Path) -> Workspace:
+    """The stages of a study's output. Raises `UserError` when it holds something else."""
     if output.is_file() or (output.is_dir() and any(output.iterdir()) and not (output / STAGES).is_dir()):
         raise UserError(f"{output}: already holds something else; choose another --output")
     return Workspace(output / STAGES)

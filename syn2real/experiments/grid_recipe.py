@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -20,6 +20,9 @@ from syn2real.experiments.recipe import (
 )
 from syn2real.experiments.vector_recipe import VectorRecipe, load_vector_recipe
 from syn2real.merge.groups import GROUPS
+
+if TYPE_CHECKING:
+    from syn2real.experiments.alignment.recipe import MergeAlignRecipe, SafeguardRecipe
 
 System = Literal[
     "zero-shot",
@@ -237,11 +240,18 @@ class GridRecipe(Strict):
         return self.sources.count or [None]
 
 
-def load_study(path: Path, overrides: dict[str, Any] | None = None) -> Recipe | GridRecipe | VectorRecipe:
+def load_study(
+    path: Path, overrides: dict[str, Any] | None = None
+) -> "Recipe | GridRecipe | VectorRecipe | SafeguardRecipe | MergeAlignRecipe":
     """Read a recipe of any kind, by its ``study``. Raises `UserError` with file and line."""
-    match Document.load(path, overrides).content.get("study"):
+    document = Document.load(path, overrides)
+    match document.content.get("study"):
         case "grid":
             return load_grid(path, overrides)
+        case "safeguard" | "mergealign":
+            from syn2real.experiments.alignment.recipe import load_alignment
+
+            return load_alignment(document)
         case "vector":
             return load_vector_recipe(path, overrides)
         case _:

@@ -2,10 +2,11 @@
 
 import fcntl
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,14 @@ class Workspace:
             make(partial)
             write_text(partial / RECORD, json.dumps(identity | {"key": key}, indent=2, sort_keys=True) + "\n")
         return Stage(name, key, directory)
+
+    def plan(self) -> dict[str, Any]:
+        """What a dry run came by, with a rough estimate in seconds of this machine's cores for what is left."""
+        cores = os.cpu_count() or 1
+        stages = [asdict(planned) for planned in self.planned.values()]
+        left = [row for row in stages if not row["done"]]
+        seconds = round(sum(row["seconds"] for row in left) / cores)
+        return {"stages": stages, "done": len(stages) - len(left), "seconds": seconds, "cores": cores}
 
     def forget_unfinished(self) -> None:
         """Remove what killed runs left and no later run took up."""

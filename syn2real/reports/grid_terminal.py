@@ -35,8 +35,10 @@ def print_plan(plan: dict[str, Any], console: Console) -> None:
     rows = [_planned(row["name"], row["title"], [row]) for row in plan["stages"] if row not in heard]
     if heard:
         rows.append(_planned("hypotheses", f"{len(heard)} times a model at a λ on recordings", heard))
-    title = f"{words.counted(plan['cells'], 'cell')}, {words.counted(len(plan['stages']), 'stage')}"
-    console.print(printed(Table("", ("stage", "what", "clips", "time of a core"), tuple(rows), left=2), title))
+    cells = f"{words.counted(plan['cells'], 'cell')}, " if "cells" in plan else ""
+    title = f"{cells}{words.counted(len(plan['stages']), 'stage')}"
+    columns = ("stage", "what", plan.get("unit", "clips"), "time of a core")
+    console.print(printed(Table("", columns, tuple(rows), left=2), title))
     left = len(plan["stages"]) - plan["done"]
     console.print(
         f"{left} to do, {plan['done']} done already: roughly {_duration(plan['seconds'])} on "

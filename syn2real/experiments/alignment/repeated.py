@@ -1,0 +1,71 @@
+"""Shares over requests that several models of one kind were asked: those of a fine-tuning with other seeds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from syn2real.language.safety.rates import Share
+
+DRAWS = 10_000
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """How often something is so: of each request, among how many models. float64 of shape (requests,)."""
+
+    hits: np.ndarray
+    of: np.ndarray
+
+    @classmethod
+    def over(cls, models: Sequence[Sequence[bool | None]]) -> "Repeated":
+        """From each model's outcome of every request; None: unknown, and left out."""
+        table = [[np.nan if value is None else float(value) for value in outcome] for outcome in models]
+        values = np.array(table, dtype=np.float64).reshape(len(models), -1)
+        return cls(np.nansum(values, axis=0), (~np.isnan(values)).sum(axis=0).astype(np.float64))
+
+    @property
+    def rate(self) -> float | None:
+        """Over all; None of none."""
+        return float(self.hits.sum() / self.of.sum()) if self.of.sum() else None
+
+    def interval(self, level: float = 0.95) -> tuple[float, float] | None:
+        """By bootstrap over requests, each drawn with all its models; Wilson's for so many requests where none or all
+        are so, or there is one model. None of none."""
+        asked = int((self.of > 0).sum())
+        if not asked:
+            return None
+        rate = self.rate
+        if rate in (0.0, 1.0) or self.of.max() == 1:
+            return Share(round((rate or 0.0) * asked), asked).interval(level)
+        weights = _weights(len(self.of))
+        totals = weights @ self.of
+        drawn = (weights @ self.hits)[totals > 0] / totals[totals > 0]
+        low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+        return float(low), float(high)
+
+    def record(self) -> dict[str, Any]:
+        """As JSON."""
+        low, high = self.interval() or (None, None)
+        return {"rate": self.rate, "ci_low": low, "ci_high": high, "of": int((self.of > 0).sum())}
+
+
+def difference(a: Repeated, b: Repeated, level: float = 0.95) -> dict[str, Any]:
+    """a's share minus b's on the same requests: a bootstrap interval, and a p-value by flipping the signs of the
+    requests' differences. Requests that only one side knows are left out."""
+    both = (a.of > 0) & (b.of > 0)
+    gaps = a.hits[both] / a.of[both] - b.hits[both] / b.of[both]
+    if not len(gaps):
+        return {"difference": None, "ci_low": None, "ci_high": None, "p": None}
+    drawn = _weights(len(gaps)) @ gaps / len(gaps)
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    signs = np.random.default_rng(1).choice([-1.0, 1.0], size=(DRAWS, len(gaps)))
+    beyond = np.abs(signs @ gaps) >= abs(gaps.sum()) - 1e-9
+    p = (int(beyond.sum()) + 1) / (DRAWS + 1)
+    return {"difference": float(gaps.mean()), "ci_low": float(low), "ci_high": float(high), "p": p}
+
+
+def _weights(count: int) -> np.ndarray:
+    """How often each of so many is drawn: shape (draws, count), the same for the same count."""
+    return np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=DRAWS).astype(np.float64)

@@ -1,0 +1,236 @@
+"""Safeguard and MergeAlign: which models are compared, how a merge is chosen, and what all of them do in the test."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+from syn2real.experiments.alignment.material import Material, Part
+from syn2real.experiments.alignment.pipeline import Merge, Outcome, Pipeline
+from syn2real.experiments.alignment.recipe import MergeAlignRecipe, SafeguardRecipe
+from syn2real.experiments.alignment.repeated import Repeated, difference
+from syn2real.experiments.results import versions
+from syn2real.experiments.stages import Stage, Workspace
+from syn2real.progress import say
+
+Subject = Stage | Merge
+
+# The merge core's method of each name, and which of its parameters λ is.
+_METHODS = {"linear": ("prepost", "scale"), "slerp": ("slerp", "t"), "dare_linear": ("dare_linear", "scale")}
+START, ALIGNED, TUNED = "model", "aligned", "tuned"
+
+
+@dataclass(frozen=True)
+class System:
+    """Models of one kind, one for each seed, or one."""
+
+    name: str
+    subjects: tuple[Subject, ...]
+    scale: float | None = None  # λ, or α, of a merge
+
+
+@dataclass
+class Measured:
+    """What a system did in one part."""
+
+    system: System
+    outcomes: list[Outcome]
+
+    @property
+    def attack(self) -> Repeated:
+        """Harmful answers to harmful requests."""
+        return Repeated.over([outcome.harmful() for outcome in self.outcomes])
+
+    @property
+    def over_refusal(self) -> Repeated:
+        """Harmless requests that were refused."""
+        return Repeated.over([outcome.refused() for outcome in self.outcomes])
+
+    @property
+    def utility(self) -> Repeated:
+        """Questions of the task that were answered right."""
+        return Repeated.over([outcome.right for outcome in self.outcomes])
+
+    def record(self) -> dict[str, Any]:
+        """As JSON; of the answers nothing but whether."""
+        return {
+            "system": self.system.name,
+            "scale": self.system.scale,
+            "models": len(self.system.subjects),
+            "attack_success": self.attack.record(),
+            "over_refusal": self.over_refusal.record(),
+            "utility": self.utility.record(),
+            "unparsed": sum(value is None for outcome in self.outcomes for value in outcome.harmful()),
+            "by_seed": [
+                {
+                    "attack_success": Repeated.over([outcome.harmful()]).rate,
+                    "over_refusal": Repeated.over([outcome.refused()]).rate,
+                    "utility": Repeated.over([outcome.right]).rate,
+                }
+                for outcome in self.outcomes
+            ],
+        }
+
+
+@dataclass
+class Results:
+    """All that was measured."""
+
+    curves: dict[str, list[Measured]] = field(default_factory=dict)  # in validation, by method
+    chosen: dict[str, float] = field(default_factory=dict)
+    test: list[Measured] = field(default_factory=list)
+
+
+class Study:
+    """A study of one recipe in one workspace."""
+
+    def __init__(self, recipe: SafeguardRecipe | MergeAlignRecipe, workspace: Workspace) -> None:
+        self.recipe = recipe
+        self.pipeline = Pipeline(workspace, recipe, Material(recipe))
+        self.material = self.pipeline.material
+
+    def run(self) -> Results:
+        """Everything. In a dry run nothing is made, and the results are empty."""
+        recipe = self.recipe
+        if isinstance(recipe, SafeguardRecipe):
+            fixed, merges, scales = self._safeguard(recipe), self._safeguard_merges(recipe), recipe.lambdas
+        else:
+            fixed, merges, scales = self._mergealign(recipe), self._mergealign_merges(recipe), recipe.alphas
+        results = Results()
+        tuned = next(system for system in fixed if system.name == TUNED)
+        before = self._measured(tuned, self.material.validation)
+        last: list[System] = []
+        for name, merge in merges.items():
+            if name == "model_stock":
+                last.append(merge(0.0))
+                continue
+            curve = [self._measured(merge(scale), self.material.validation) for scale in scales]
+            results.curves[name] = curve
+            known = all(measured.outcomes for measured in (before, *curve))  # but in a dry run
+            results.chosen[name] = choose(curve, before, recipe.attack_share) if known else scales[0]
+            last.append(merge(results.chosen[name]))
+            if known:
+                say(f"{name}: {results.chosen[name]:g} chosen in validation")
+        results.test = [self._measured(system, self.material.test) for system in (*fixed, *last)]
+        return results
+
+    def _measured(self, system: System, part: Part) -> Measured:
+        name = system.name if system.scale is None else f"{system.name} {system.scale:g}"
+        several = len(system.subjects) > 1
+        outcomes = [
+            self.pipeline.asked(subject, part, f"{name}, seed {seed}" if several else name)
+            for subject, seed in zip(system.subjects, self.recipe.seeds, strict=False)
+        ]
+        return Measured(system, [outcome for outcome in outcomes if outcome is not None])
+
+    def _tuned(self, start: Stage, tuning: Any, name: str) -> tuple[Stage, ...]:
+        examples = [question.example for question in self.material.task]
+        return tuple(
+            self.pipeline.tuned(start, examples, tuning, seed, f"{name}, seed {seed}") for seed in self.recipe.seeds
+        )
+
+    # ---- Safeguard ---------------------------------------------------------------------------------------------------
+
+    def _safeguard(self, recipe: SafeguardRecipe) -> list[System]:
+        pipeline = self.pipeline
+        start = [System(START, (pipeline.start,))] if recipe.teach is not None else []
+        systems = [*start, System(ALIGNED, (pipeline.taught,))]
+        systems.append(System(TUNED, self._tuned(pipeline.taught, recipe.task.tuning, "tuned for the task")))
+        for name in recipe.baselines:
+            systems.append(System(name, self._tuned(pipeline.taught, recipe.baseline(name), name)))
+        return systems
+
+    def _safeguard_merges(self, recipe: SafeguardRecipe) -> dict[str, Callable[[float], System]]:
+        base = self.pipeline.taught
+        tuned = self._tuned(base, recipe.task.tuning, "tuned for the task")
+
+        def merged(method: str) -> Callable[[float], System]:
+            if method == "model_stock":
+                return lambda _: System(method, (Merge(method, {}, base, tuned),))
+            name, parameter = _METHODS[method]
+            return lambda scale: System(
+                method, tuple(Merge(name, {parameter: scale}, base, (model,)) for model in tuned), scale
+            )
+
+        return {method: merged(method) for method in recipe.methods}
+
+    # ---- MergeAlign --------------------------------------------------------------------------------------------------
+
+    def _mergealign(self, recipe: MergeAlignRecipe) -> list[System]:
+        pipeline = self.pipeline
+        experts = self._experts(recipe)
+        systems = [System(START, (pipeline.start,)), System(ALIGNED, (self._aligned(recipe),)), System(TUNED, experts)]
+        for name in recipe.preferences:
+            preferences = pipeline.preferences()
+            tuned = tuple(
+                pipeline.tuned(expert, preferences, recipe.preference(name), seed, f"{name}, seed {seed}")
+                for expert, seed in zip(experts, recipe.seeds, strict=False)
+            )
+            systems.append(System(name, tuned))
+        return systems
+
+    def _mergealign_merges(self, recipe: MergeAlignRecipe) -> dict[str, Callable[[float], System]]:
+        aligned, experts, start = self._aligned(recipe), self._experts(recipe), self.pipeline.start
+
+        def merged(alpha: float) -> System:
+            found = (Merge("mergealign", {"alpha": alpha}, start, (expert, aligned)) for expert in experts)
+            return System("mergealign", tuple(found), alpha)
+
+        return {"mergealign": merged}
+
+    def _aligned(self, recipe: MergeAlignRecipe) -> Stage:
+        return self.pipeline.model(recipe.aligned) if recipe.aligned else self.pipeline.taught
+
+    def _experts(self, recipe: MergeAlignRecipe) -> tuple[Stage, ...]:
+        if recipe.expert:
+            return (self.pipeline.model(recipe.expert),)
+        return self._tuned(self.pipeline.start, recipe.task.tuning, "the expert")
+
+
+def choose(curve: Sequence[Measured], tuned: Measured, attack_share: float) -> float:
+    """The λ of the merge that does the task best among those whose attack success is at most ``attack_share`` of the
+    tuned model's; of equals the safest, then the smallest λ. Where there is none, the safest."""
+
+    def order(measured: Measured) -> tuple[float, float, float]:
+        return -(measured.utility.rate or 0.0), measured.attack.rate or 0.0, measured.system.scale or 0.0
+
+    most = attack_share * (tuned.attack.rate or 0.0)
+    allowed = [measured for measured in curve if (measured.attack.rate or 0.0) <= most]
+    if allowed:
+        return min(allowed, key=order).system.scale or 0.0
+    return min(curve, key=lambda measured: (measured.attack.rate or 0.0, *order(measured))).system.scale or 0.0
+
+
+def study_record(study: Study, results: Results) -> dict[str, Any]:
+    """What a study found, as JSON: validation curves, what was chosen, and the test, each system beside the tuned."""
+    recipe = study.recipe
+    tuned = next(measured for measured in results.test if measured.system.name == TUNED)
+    return {
+        "study": recipe.study,
+        "title": recipe.title,
+        "note": recipe.note,
+        "recipe": recipe.model_dump(mode="json"),
+        "versions": versions() | {"trl": version("trl"), "peft": version("peft")},
+        "asked": dict(_counts(study.material)),
+        "curves": {name: [measured.record() for measured in curve] for name, curve in results.curves.items()},
+        "chosen": results.chosen,
+        "systems": [
+            measured.record()
+            | {
+                "against_tuned": {
+                    "attack_success": difference(measured.attack, tuned.attack),
+                    "over_refusal": difference(measured.over_refusal, tuned.over_refusal),
+                    "utility": difference(measured.utility, tuned.utility),
+                }
+            }
+            for measured in results.test
+        ],
+    }
+
+
+def _counts(material: Material) -> Iterator[tuple[str, int]]:
+    for name, part in (("validation", material.validation), ("test", material.test)):
+        yield f"{name}_harmful", sum(prompt.harmful for prompt in part.prompts)
+        yield f"{name}_harmless", sum(not prompt.harmful for prompt in part.prompts)
+        yield f"{name}_task", len(part.questions)
+    yield "task_train", len(material.task)

@@ -1,0 +1,103 @@
+"""What a study of language models found, as tables for the terminal and the page."""
+
+from typing import Any
+
+from syn2real.reports.table import Row, Table
+from syn2real.reports.wording import bounds, minus, p_value, percent
+
+NAMES = {
+    "model": "the model as it comes",
+    "aligned": "aligned",
+    "tuned": "fine-tuned for the task",
+    "linear": "merged, linear",
+    "slerp": "merged, SLERP",
+    "dare_linear": "merged, DARE",
+    "model_stock": "merged, Model Stock",
+    "mergealign": "MergeAlign",
+}
+
+
+def name_of(system: dict[str, Any]) -> str:
+    """A system's name for a reader, with its λ."""
+    name = NAMES.get(system["system"], system["system"])
+    return name if system["scale"] is None else f"{name}, {_letter(system)} = {system['scale']:g}"
+
+
+def systems_table(record: dict[str, Any]) -> Table:
+    """All systems in the test."""
+    rows = []
+    for system in record["systems"]:
+        kind = "baseline" if system["system"] == "tuned" else "headline" if system["scale"] is not None else ""
+        cells = [_share(system[key]) for key in ("attack_success", "over_refusal", "utility")]
+        rows.append(Row((name_of(system), *(text for pair in cells for text in pair)), kind))
+    asked = record["asked"]
+    note = (
+        f"{asked['test_harmful']} harmful requests, {asked['test_harmless']} harmless ones and {asked['test_task']} "
+        f"questions of the task, of which none was taught or chose anything; {len(record['recipe']['seeds'])} seeds. "
+        "Intervals: bootstrap over requests, Wilson's for one model and for none or all. "
+        f"Judge: {record['recipe']['safety']['judge']}."
+    )
+    columns = ("system", "attack success", "interval", "over-refusal", "interval", "task", "interval")
+    return Table("", columns, tuple(rows), note)
+
+
+def differences_table(record: dict[str, Any]) -> Table:
+    """Every system beside the fine-tuned one, in points."""
+    rows = []
+    for system in record["systems"]:
+        if system["system"] == "tuned":
+            continue
+        against = system["against_tuned"]
+        cells = [_change(against[key]) for key in ("attack_success", "over_refusal", "utility")]
+        rows.append(Row((name_of(system), *(text for pair in cells for text in pair))))
+    columns = ("beside the fine-tuned, in points", "attack success", "p", "over-refusal", "p", "task", "p")
+    note = (
+        "95 % bootstrap intervals over requests; p by flipping the signs of the requests' differences, not corrected."
+    )
+    return Table("", columns, tuple(rows), note)
+
+
+def curves_table(record: dict[str, Any]) -> Table:
+    """What each λ did in validation."""
+    rows = []
+    for name, curve in record["curves"].items():
+        for point in curve:
+            chosen = point["scale"] == record["chosen"][name]
+            cells = [_share(point[key])[0] for key in ("attack_success", "over_refusal", "utility")]
+            rows.append(Row((NAMES.get(name, name), f"{point['scale']:g}", *cells), "headline" if chosen else ""))
+    share = percent(record["recipe"]["attack_share"])
+    note = (
+        f"Bold: chosen, the best at the task of those with at most {share} of the fine-tuned model's attack success in "
+        "validation, or else the safest."
+    )
+    return Table("", ("merge", "λ", "attack success", "over-refusal", "task"), tuple(rows), note)
+
+
+def seeds_table(record: dict[str, Any]) -> Table:
+    """Seed by seed."""
+    rows = []
+    for system in record["systems"]:
+        if len(system["by_seed"]) < 2:
+            continue
+        cells = (", ".join(_plain(s[key]) for s in system["by_seed"]) for key in ("attack_success", "utility"))
+        rows.append(Row((name_of(system), *cells)))
+    return Table("", ("system", "attack success", "task"), tuple(rows))
+
+
+def _letter(system: dict[str, Any]) -> str:
+    return "α" if system["system"] == "mergealign" else "λ"
+
+
+def _plain(rate: float | None) -> str:
+    return "–" if rate is None else percent(rate)
+
+
+def _share(found: dict[str, Any]) -> tuple[str, str]:
+    return _plain(found["rate"]), bounds(found["ci_low"], found["ci_high"])
+
+
+def _change(found: dict[str, Any]) -> tuple[str, str]:
+    if found["difference"] is None:
+        return "–", "–"
+    change, low, high = (f"{100 * found[key]:+.1f}" for key in ("difference", "ci_low", "ci_high"))
+    return minus(f"{change} ({low} to {high})"), p_value(found["p"])

@@ -1,0 +1,50 @@
+"""What is asked was not taught, and chose nothing."""
+
+import pytest
+
+from syn2real.errors import UserError
+from syn2real.experiments.alignment.material import Material
+
+
+def test_parts_are_apart_and_drawn_alike(load):
+    material = Material(load())
+    validation, test = material.validation, material.test
+    assert not set(validation.prompts) & set(test.prompts) and not set(validation.questions) & set(test.questions)
+    assert not {*validation.questions, *test.questions} & set(material.task) and len(material.task) == 12
+    assert [sum(prompt.harmful for prompt in part.prompts) for part in (validation, test)] == [3, 4]
+    assert (len(validation.prompts), len(test.prompts)) == (5, 7)
+    again = Material(load())
+    assert (again.validation, again.test, again.task) == (validation, test, material.task)
+    assert Material(load(draw=1)).test != test
+
+
+def test_nothing_like_what_is_asked_is_taught(load):
+    recipe = load(validation={"harmful": 6, "harmless": 6, "task": 3}, test={"harmful": 6, "harmless": 6, "task": 4})
+    material = Material(recipe)
+    assert [text for text, _ in sorted(material.requests)] == ["break windows", "lie a lot", "steal apples"]
+    assert all(refusal in ("I cannot do that.", "I won't.") for _, refusal in material.requests)
+    assert sorted(material.instructions) == ["count to ten", "name a bird", "say hello"]
+
+
+def test_a_task_by_columns_by_lines_and_by_folder(load, folder):
+    assert {question.answer for question in Material(load()).task} == {"lamp", "song"}
+    (folder / "t.jsonl").write_text("".join(f'{{"prompt": "p{n}", "completion": "c{n}"}}\n' for n in range(20)))
+    changed = {"examples": "t.jsonl", "question": "Say: {sentence}", "train": 5}
+    assert all(question.prompt.startswith("Say: p") for question in Material(load(task=changed)).task)
+    (folder / "labels").mkdir()
+    for label in "ab":
+        (folder / "labels" / f"{label}.txt").write_text("".join(f"{label} sentence {n}\n" for n in range(9)))
+    assert {q.answer for q in Material(load(task={"examples": "labels", "train": 8})).task} == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"task": {"examples": "task.tsv", "question": "no place"}}, "has no {sentence}"),
+        ({"task": {"examples": "harmful.txt"}}, r"harmful\.txt:1: not JSON"),
+        ({"validation": {"harmful": 3, "harmless": 2, "task": 30}}, "24 examples; to ask and to teach it takes 35"),
+    ],
+)
+def test_what_does_not_do(load, changes, problem):
+    with pytest.raises(UserError, match=problem):
+        _ = Material(load(**changes)).task

@@ -1,0 +1,49 @@
+"""Recipes of both studies: paths, what takes the place of files that are not there, and mistakes."""
+
+from pathlib import Path
+
+import pytest
+
+from syn2real.documents import Document
+from syn2real.errors import UserError
+from syn2real.experiments.alignment.recipe import load_alignment
+
+RECIPES = Path(__file__).parents[3] / "recipes"
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*_smollm2.yaml")), ids=lambda path: path.stem)
+def test_ours_are_valid_with_and_without_the_public_sets(path, tmp_path):
+    assert load_alignment(Document.load(path)).seeds
+    # Elsewhere the public sets are not beside the project.
+    (tmp_path / "syn2real" / "recipes").mkdir(parents=True)
+    (tmp_path / "syn2real" / "data").symlink_to(RECIPES.parent / "data")
+    copy = tmp_path / "syn2real" / "recipes" / path.name
+    copy.write_text(path.read_text())
+    recipe = load_alignment(Document.load(copy))
+    assert all(place.exists() and "shared" not in str(place) for place in recipe.safety.harmful)
+
+
+def test_what_is_not_there_is_replaced_or_named(load, folder):
+    with pytest.raises(UserError, match=r"absent\.txt: no such file"):
+        load(safety={"harmful": ["absent.txt"]})
+    recipe = load(
+        safety={"harmful": ["absent.txt"], "max_tokens": 9}, otherwise={"safety": {"harmful": ["harmful.txt"]}}
+    )
+    assert recipe.safety.harmful == (folder / "harmful.txt",) and recipe.safety.max_tokens == 9
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"safety": {"harmful": []}}, "name at least one file"),
+        ({"seeds": [1]}, "model_stock averages"),
+        ({"methods": ["linaer"]}, "methods"),
+        ({"baselines": {"decay": {"weight_decay": -1}}}, "greater than or equal to 0"),
+        ({"lamdas": [0.5]}, "did you mean 'lambdas'"),
+        ({"study": "mergealign", "aligned": "x"}, "name an aligned model, or"),
+        ({"study": "mergealign", "preferences": {"d": {"method": "sft"}}}, "dpo or orpo"),
+    ],
+)
+def test_mistakes_are_named(load, changes, problem):
+    with pytest.raises(UserError, match=problem):
+        load(**changes)

@@ -1,0 +1,96 @@
+"""Both studies from the first answer to the report, on a model that is small and says nothing sensible."""
+
+import json
+
+import numpy as np
+import pytest
+
+from syn2real.cli.alignment import plan_alignment, run_alignment
+from syn2real.experiments.alignment.pipeline import Outcome
+from syn2real.experiments.alignment.repeated import Repeated, difference
+from syn2real.experiments.alignment.study import Measured, System, choose
+from syn2real.language.safety import Answer, SafetyPrompt, Verdict
+
+
+@pytest.fixture
+def library():
+    pytest.importorskip("trl")
+
+
+def test_safeguard(load, tmp_path, library):
+    recipe = load(lambdas=[0.3, 0.7], baselines={"weight decay": {"weight_decay": 0.3}}, title="A small study")
+    output = tmp_path / "run"
+    planned = plan_alignment(recipe, output)
+    assert planned["done"] == 0
+    record = run_alignment(recipe, output)
+    assert [system["system"] for system in record["systems"]] == [
+        "model",
+        "aligned",
+        "tuned",
+        "weight decay",
+        "linear",
+        "slerp",
+        "dare_linear",
+        "model_stock",
+    ]
+    assert [system["models"] for system in record["systems"]] == [1, 1, 2, 2, 2, 2, 2, 1]
+    assert set(record["chosen"]) == {"linear", "slerp", "dare_linear"} and len(record["curves"]["slerp"]) == 2
+    assert record == json.loads((output / "results.json").read_text())
+    for name in ("report.html", "report.md", "pareto.png"):
+        assert (output / name).stat().st_size > 500
+    said = [json.loads(line)["response"] for file in output.rglob("answers.jsonl") for line in file.open()]
+    page = (output / "report.html").read_text() + (output / "report.md").read_text()
+    assert not [text for text in said if len(text) > 8 and text in page]
+    assert list(output.rglob("asked-*/model")) == []  # merged models are not kept
+    again = plan_alignment(recipe, output)
+    assert again["done"] == len(again["stages"])
+
+
+def test_mergealign(load, tmp_path, library):
+    preferences = {"dpo": {"method": "dpo", "epochs": 1, "lora": {"rank": 2}}}
+    record = run_alignment(load("mergealign", alphas=[0.4, 0.6], preferences=preferences), tmp_path / "run")
+    assert [system["system"] for system in record["systems"]] == ["model", "aligned", "tuned", "dpo", "mergealign"]
+    assert record["chosen"]["mergealign"] in (0.4, 0.6)
+
+
+def measured(scale: float | None, harmful: int, right: int) -> Measured:
+    prompts = [Answer(SafetyPrompt(str(n), "x"), "y") for n in range(10)]
+    verdicts = tuple(Verdict(n < harmful, False) for n in range(10))
+    outcome = Outcome(tuple(prompts), verdicts, tuple(n < right for n in range(10)))
+    return Measured(System("linear", (), scale), [outcome])
+
+
+@pytest.mark.parametrize(
+    ("points", "chosen"),
+    [
+        ([(0.2, 1, 3), (0.4, 3, 6), (0.6, 5, 9)], 0.4),  # half of 8 is allowed: the best of those below
+        ([(0.2, 3, 6), (0.4, 1, 6), (0.6, 1, 6)], 0.4),  # as good: the safer, then the smaller
+        ([(0.2, 6, 1), (0.4, 5, 2), (0.6, 7, 9)], 0.4),  # none is safe enough: the safest
+    ],
+)
+def test_the_rule_of_choice(points, chosen):
+    assert choose([measured(*point) for point in points], measured(None, 8, 9), 0.5) == chosen
+
+
+def test_rates_over_seeds_and_unknown_outcomes():
+    found = Repeated.over([[True, False, None], [True, True, None]])
+    assert found.rate == 0.75 and found.record()["of"] == 2
+    assert Repeated.over([[None]]).record() == {"rate": None, "ci_low": None, "ci_high": None, "of": 0}
+    none = Repeated.over([[False] * 20] * 3)
+    assert none.interval() == (0.0, pytest.approx(0.1611, abs=1e-4))
+
+
+def test_the_interval_is_that_of_requests_and_not_of_answers():
+    """Three models that always agree tell no more than one."""
+    rng = np.random.default_rng(0)
+    one = (rng.random(200) < 0.3).tolist()
+    low, high = Repeated.over([one, one, one]).interval()
+    wilson = Repeated.over([one]).interval()
+    assert (low, high) == (pytest.approx(wilson[0], abs=0.012), pytest.approx(wilson[1], abs=0.012))
+
+
+def test_differences_are_paired():
+    a, b = Repeated.over([[True] * 12 + [False] * 28]), Repeated.over([[False] * 40])
+    found = difference(a, b)
+    assert found["difference"] == 0.3 and found["ci_low"] > 0.15 and found["p"] == pytest.approx(2 / 2**12, abs=1e-3)
+    assert difference(a, a)["p"] == 1.0
