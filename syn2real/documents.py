@@ -20,6 +20,7 @@ class Document:
     path: Path
     content: dict[str, Any]
     node: yaml.Node | None
+    overridden: frozenset[str] = frozenset()  # dotted keys that were set from outside
 
     @classmethod
     def load(cls, path: Path, overrides: Mapping[str, Any] | None = None) -> "Document":
@@ -44,7 +45,7 @@ class Document:
             raise UserError(f"{path}: a recipe is a mapping of keys to values")
         for key, value in (overrides or {}).items():
             set_key(content, key, value)
-        return cls(path, content, node)
+        return cls(path, content, node, frozenset(overrides or ()))
 
     def parse(self, model: type[Model]) -> Model:
         """The content as ``model``. Raises `UserError` with file and line."""

@@ -62,6 +62,9 @@ def run(
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Only validate the recipe.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List a grid's stages with an estimate.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="With the recipe's own small settings: a look, in minutes.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a study from a recipe. What is finished is reused; the same command goes on after an interruption.
@@ -76,13 +79,14 @@ def run(
       syn2real run recipes/speechocean762.yaml --set corpus.manifest=/data/speechocean762/manifest.jsonl
       syn2real run recipes/speechocean762_full.yaml --dry-run
       syn2real run recipes/vector_tuxpaint_es.yaml --output runs/spanish
+      syn2real run recipes/safeguard_smollm2.yaml --quick
       syn2real run my.yaml --output runs/mine --set training.epochs=1 --json
     """
     from syn2real.documents import parse_overrides
     from syn2real.experiments.grid_recipe import GridRecipe, load_study
     from syn2real.experiments.vector_recipe import VectorRecipe
 
-    loaded = load_study(recipe, parse_overrides(settings or []))
+    loaded = load_study(recipe, parse_overrides(settings or []), quick=quick)
     if check:
         typer.echo(f"{recipe}: valid", err=True)
         return

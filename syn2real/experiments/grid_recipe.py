@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from syn2real.documents import Document
+from syn2real.errors import UserError
 from syn2real.experiments.recipe import (
     CorpusRecipe,
     Lambda,
@@ -241,17 +242,21 @@ class GridRecipe(Strict):
 
 
 def load_study(
-    path: Path, overrides: dict[str, Any] | None = None
+    path: Path, overrides: dict[str, Any] | None = None, *, quick: bool = False
 ) -> "Recipe | GridRecipe | VectorRecipe | SafeguardRecipe | MergeAlignRecipe":
-    """Read a recipe of any kind, by its ``study``. Raises `UserError` with file and line."""
+    """Read a recipe of any kind, by its ``study``; ``quick`` with its own small settings, where it has some. Raises
+    `UserError` with file and line."""
     document = Document.load(path, overrides)
-    match document.content.get("study"):
+    study = document.content.get("study")
+    if study in ("safeguard", "mergealign"):
+        from syn2real.experiments.alignment.recipe import load_alignment
+
+        return load_alignment(document, quick=quick)
+    if quick:
+        raise UserError(f"{path}: has no quick settings; leave --quick out")
+    match study:
         case "grid":
             return load_grid(path, overrides)
-        case "safeguard" | "mergealign":
-            from syn2real.experiments.alignment.recipe import load_alignment
-
-            return load_alignment(document)
         case "vector":
             return load_vector_recipe(path, overrides)
         case _:

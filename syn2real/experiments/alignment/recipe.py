@@ -1,11 +1,12 @@
 """The recipes of `safeguard` and `mergealign`: models, tasks, requests, and how a merge is chosen."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from syn2real.documents import Document
+from syn2real.documents import Document, set_key
 from syn2real.errors import UserError
 from syn2real.experiments.recipe import LoraRecipe, Strict
 from syn2real.language.tuning.settings import DEFAULTS, TuningSettings
@@ -152,14 +153,21 @@ class MergeAlignRecipe(AlignmentRecipe):
         return TuningRecipe.model_validate(self.preferences[name])
 
 
-def load_alignment(document: Document) -> SafeguardRecipe | MergeAlignRecipe:
+def load_alignment(document: Document, *, quick: bool = False) -> SafeguardRecipe | MergeAlignRecipe:
     """A recipe of either kind; relative paths in it are relative to its file.
 
     Where a file that it names is not there, what stands under ``otherwise``, section by section, takes the place of
-    what stands above. Raises `UserError` with file and line, and for a file that is missing all the same.
+    what stands above. With ``quick`` so does what stands under that name, key by key, but for keys that were set from
+    outside. Raises `UserError` with file and line, and for a file that is missing all the same.
     """
     content = dict(document.content)
-    otherwise = content.pop("otherwise", None)
+    otherwise, small = content.pop("otherwise", None), content.pop("quick", None)
+    if quick:
+        if not small:
+            raise UserError(f"{document.path}: has no quick settings; leave --quick out")
+        for key, value in small.items():
+            if key not in document.overridden:
+                set_key(content, key, value)
     recipe = _parsed(document, content)
     missing = _missing(recipe)
     if missing and otherwise:
@@ -174,7 +182,7 @@ def load_alignment(document: Document) -> SafeguardRecipe | MergeAlignRecipe:
 
 def _parsed(document: Document, content: dict[str, Any]) -> SafeguardRecipe | MergeAlignRecipe:
     kind: Any = SafeguardRecipe if content.get("study") == "safeguard" else MergeAlignRecipe
-    recipe = Document(document.path, content, document.node).parse(kind)
+    recipe = replace(document, content=content).parse(kind)
     return _placed(recipe, document.path.parent)
 
 

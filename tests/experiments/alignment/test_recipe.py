@@ -32,6 +32,17 @@ def test_what_is_not_there_is_replaced_or_named(load, folder):
     assert recipe.safety.harmful == (folder / "harmful.txt",) and recipe.safety.max_tokens == 9
 
 
+def test_quick_settings_give_way_to_what_is_set(folder, load):
+    load(quick={"seeds": [1], "methods": ["linear"], "test.task": 2})
+    document = Document.load(folder / "recipe.yaml", {"test.task": 3})
+    recipe = load_alignment(document, quick=True)
+    assert (recipe.seeds, recipe.methods, recipe.test.task) == ((1,), ("linear",), 3)
+    assert load_alignment(document).seeds == (1, 2)
+    load()
+    with pytest.raises(UserError, match="has no quick settings"):
+        load_alignment(Document.load(folder / "recipe.yaml"), quick=True)
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
