@@ -13,11 +13,11 @@ from syn2real.cli import (
     doctor,
     finetuning,
     merge,
-    recogniser,
     safety,
     scoring,
     synthesis,
     text,
+    transcription,
     tuning,
     vector,
     voices,
@@ -47,7 +47,7 @@ def _version(
 adapt.add_to(app)
 synthesis.add_to(app)
 finetuning.add_to(app)
-recogniser.add_to(app)
+transcription.add_to(app)
 scoring.add_to(app)
 merge.add_to(app)
 voices.add_to(app)

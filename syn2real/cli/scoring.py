@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from syn2real.cli.output import BatchSize, Json, Language, Manifest, Model, Overwrite, console, print_json
-from syn2real.cli.recogniser import WindowOption, heard
+from syn2real.cli.transcription import WindowOption, heard
 
 if TYPE_CHECKING:
     from syn2real.speech.normalisation import Normaliser

@@ -16,6 +16,10 @@ FOREIGN = {".g722", ".m4a", ".mp4", ".aac", ".amr", ".wma", ".webm", ".mkv", ".3
 SILENCE = 1e-4  # peak amplitude under which a clip holds no speech (-80 dBFS)
 
 
+class SilentError(AudioError):
+    """A recording in which nothing can be heard."""
+
+
 @dataclass(frozen=True)
 class AudioInfo:
     """What the header of a recording says."""
@@ -54,7 +58,7 @@ def read(path: Path, rate: int = SAMPLE_RATE, *, begin: float = 0.0, end: float 
         raise _cut_short(path, (first + len(samples)) / native, header)
     mono = _finite(path, samples.mean(axis=1))
     if mono.size == 0 or float(np.abs(mono).max()) < SILENCE:
-        raise AudioError(f"{path}: is silent (peak below {SILENCE:g}); remove it from the manifest")
+        raise SilentError(f"{path}: is silent (peak below {SILENCE:g}); remove it from the manifest")
     return resample(mono, native, rate)
 
 

@@ -23,6 +23,7 @@ from syn2real.merge import Checkpoint
 from syn2real.speech.alphabet import Alphabet
 from syn2real.speech.audio import SAMPLE_RATE
 from syn2real.speech.corpus import Corpus, Utterance
+from syn2real.speech.listening import Heard, Listening, Span, Times
 from syn2real.speech.pretrained import CTC, require_recogniser
 from syn2real.speech.recogniser import Clip, Recogniser, label_matrix, load_whole
 
@@ -116,17 +117,37 @@ class CtcRecogniser(Recogniser):
         """Mean over clips of the CTC loss per label token."""
         return model(**batch).loss
 
-    def hear(self, clips: Sequence[np.ndarray], *, short: bool, beams: int) -> list[str]:
-        """See `Recogniser.hear`. Raises `UserError` for beams: without a language model there is nothing to weigh."""
-        if beams != 1:
-            raise UserError(f"a CTC model is read greedily and has no beams; use 1, not {beams}")
+    def listen(self, clips: Sequence[np.ndarray], how: Listening) -> list[Heard]:
+        """See `Listener.listen`. A word's time is that of the frames its letters stand in; there is one segment.
+
+        Raises `UserError` for beams and prompts: without a language model there is nothing to weigh.
+        """
+        if how.beams != 1:
+            raise UserError(f"a CTC model is read greedily and has no beams; use 1, not {how.beams}")
+        if how.prompt is not None:
+            raise UserError("a CTC model hears sounds alone and takes no prompt; leave it out, or use Whisper")
         inputs = {name: tensor.to(self.model.device) for name, tensor in self._inputs(clips).items()}
         with torch.inference_mode():
             best = self.model(**inputs).logits.argmax(dim=-1).cpu()
         # What is heard in the padding behind a clip is not of it.
         frames = [self._frames(len(clip)) for clip in clips]
         ids = [row[:count].tolist() for row, count in zip(best, frames, strict=True)]
-        return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+        if how.times is not None:
+            return [self._timed(row, how.times) for row in ids]
+        return [Heard(text.strip()) for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+
+    def _timed(self, ids: list[int], times: Times) -> Heard:
+        read: Any = self.tokenizer.decode(ids, skip_special_tokens=True, output_word_offsets=True)
+        step = self.model.config.inputs_to_logits_ratio / SAMPLE_RATE
+        spans = [
+            Span(round(word["start_offset"] * step, 3), round(word["end_offset"] * step, 3), word["word"])
+            for word in read["word_offsets"]
+            if word["word"]
+        ]
+        text = read["text"].strip()
+        if times == "segment" and spans:
+            spans = [Span(spans[0].begin, spans[-1].end, text)]
+        return Heard(text, tuple(spans))
 
     @contextmanager
     def trained(self, *, spec_augment: bool) -> Iterator[None]:

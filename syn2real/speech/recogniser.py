@@ -1,6 +1,6 @@
 """What fine-tuning and transcription ask of a recogniser, whatever its kind, and which kind a directory holds."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +13,7 @@ from torch import nn
 
 from syn2real.errors import UserError, one_line
 from syn2real.speech.corpus import Corpus
+from syn2real.speech.listening import Listener
 from syn2real.speech.pretrained import WHISPER, require_recogniser
 
 IGNORED = -100  # label the loss leaves out
@@ -38,22 +39,17 @@ def label_matrix(clips: Sequence[Clip]) -> torch.Tensor:
     return labels
 
 
-class Recogniser(ABC):
-    """A model that writes down speech, with what it takes to feed it and to read what it writes."""
+class Recogniser(Listener):
+    """A model of transformers that writes down speech and can be taught, with what it takes to feed it and to read
+    what it writes."""
 
     model: Any  # of transformers, float32
-    language: str | None  # ISO 639-1; None where the model neither needs nor takes one
     windowed: ClassVar[bool]  # made for a window of 30 s, so that a share of clips must be padded to it in training
 
     @property
     @abstractmethod
     def in_training(self) -> dict[str, Any]:
         """Entries of the configuration that hold while the model is trained."""
-
-    @property
-    @abstractmethod
-    def short_windows(self) -> bool:
-        """Whether the model may hear a clip without padding it to 30 s."""
 
     @abstractmethod
     def labels(self, corpus: Corpus) -> list[list[int]]:
@@ -66,11 +62,6 @@ class Recogniser(ABC):
     @abstractmethod
     def loss(self, model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Mean loss of a batch, a scalar. ``model`` is this recogniser's, perhaps wrapped by a trainer."""
-
-    @abstractmethod
-    def hear(self, clips: Sequence[np.ndarray], *, short: bool, beams: int) -> list[str]:
-        """Hypotheses of clips (float32 of shape (n,) at 16 kHz), in windows as long as the longest or, where the model
-        knows such windows and ``short`` is not set, of 30 s."""
 
     @contextmanager
     def trained(self, *, spec_augment: bool) -> Iterator[None]:

@@ -5,40 +5,38 @@ sinusoids, so a shorter input needs only the table's first rows: `encoder_window
 one call. Nothing about the saved model changes, which keeps its full table and works at 30 s in plain transformers.
 """
 
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from syn2real.errors import UserError, did_you_mean
+from syn2real.errors import UserError
 from syn2real.speech.audio import SAMPLE_RATE, WINDOW
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.recogniser import IGNORED, Clip, Recogniser, label_matrix, load_whole
+from syn2real.speech.token_times import Decoding
+from syn2real.speech.whisper_listener import (
+    FRAMES_PER_POSITION,
+    MAX_TARGET,
+    SHORT_WINDOWS,
+    Decode,
+    WhisperListener,
+    checked_language,
+)
 
 if TYPE_CHECKING:
     from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
 
-HOP = 160  # samples between two mel frames: 10 ms
-FRAMES_PER_POSITION = 2  # the second convolution halves the frame rate: one encoder position is 20 ms
-MAX_TARGET = 448  # decoder positions
-COMPRESSION = 2.4  # of a text that repeats itself
-REPEATED = 5  # tokens that may not be said twice in the same order, once a hypothesis was found to loop
-SHORT_WINDOWS = "syn2real_short_windows"  # config key: this model was trained on windows shorter than 30 s
 FULL = "full_"  # prefix of the tensors that are padded to 30 s
-
-MARGIN = 0.5  # s of silence left after the longest clip of a short window, so that no final sound is cut
-TOKENS_PER_SECOND = 12  # no language is spoken faster; caps the loops that Whisper falls into on noise
-TOKENS_AT_LEAST = 24
 
 
 @dataclass(frozen=True)
-class WhisperRecogniser(Recogniser):
+class WhisperRecogniser(WhisperListener, Recogniser):
     """A Whisper model with its tokenizer and feature extractor."""
 
     model: "WhisperForConditionalGeneration"
@@ -60,7 +58,7 @@ class WhisperRecogniser(Recogniser):
 
         parts = (WhisperForConditionalGeneration, WhisperTokenizer, WhisperFeatureExtractor)
         model, tokenizer, features = load_whole(directory, "Whisper", *parts)
-        language = _check_language(model, directory, language)
+        language = checked_language(model.generation_config, directory, language)
         if language is not None:
             tokenizer.set_prefix_tokens(language=language, task="transcribe", predict_timestamps=False)
         model.to(torch.device(device))
@@ -75,17 +73,6 @@ class WhisperRecogniser(Recogniser):
     def short_windows(self) -> bool:
         """Whether the model was trained on short windows and may be used with them."""
         return bool(getattr(self.model.config, SHORT_WINDOWS, False))
-
-    def encode(self, clips: Sequence[np.ndarray], seconds: float) -> torch.Tensor:
-        """Log-mel features of clips padded to a window: float32 of shape (clips, mels, 100 × seconds)."""
-        batch = self.features(
-            list(clips),
-            sampling_rate=SAMPLE_RATE,
-            padding="max_length",
-            max_length=window_samples(seconds),
-            return_tensors="pt",
-        )
-        return batch.input_features
 
     def label_ids(self, text: str) -> list[int]:
         """Token ids the decoder must produce after ``<|startoftranscript|>``: language, task, text, end.
@@ -129,31 +116,46 @@ class WhisperRecogniser(Recogniser):
             total, tokens = total + loss * count, tokens + count
         return total / tokens
 
-    def hear(self, clips: Sequence[np.ndarray], *, short: bool, beams: int) -> list[str]:
-        """See `Recogniser.hear`. Without timestamps, and of at most 24 + 12 tokens per second of audio.
-
-        A hypothesis that runs in a loop, as `loops` has it, is heard again with no 5 tokens said twice in the same
-        order: one clip of a corpus, looping to the limit, can cost as many errors as all others.
-        """
-        options: dict[str, Any] = {"num_beams": beams}
+    def decode(self, features: torch.Tensor, how: Decode) -> list[Decoding]:
+        """See `WhisperListener.decode`."""
+        options: dict[str, Any] = {"num_beams": how.listening.beams, "max_new_tokens": how.limit}
         if self.language is not None:
             options |= {"language": self.language, "task": "transcribe"}
-        longest = max(len(clip) for clip in clips) / SAMPLE_RATE
-        seconds = min(longest + MARGIN, WINDOW) if short else WINDOW
-        features = self.encode(clips, seconds).to(self.model.device, self.model.dtype)
-        limit = min(round(TOKENS_AT_LEAST + TOKENS_PER_SECOND * longest), MAX_TARGET - 8)
-        texts = self._generate(features, limit, options)
-        looping = [place for place, text in enumerate(texts) if loops(text)]
-        if looping:
-            again = self._generate(features[looping], limit, options | {"no_repeat_ngram_size": REPEATED})
-            for place, text in zip(looping, again, strict=True):
-                texts[place] = text
-        return texts
-
-    def _generate(self, features: torch.Tensor, limit: int, options: dict[str, Any]) -> list[str]:
+        if how.repeated:
+            options["no_repeat_ngram_size"] = how.repeated
+        if how.prompt:
+            options["prompt_ids"] = torch.tensor(how.prompt, device=self.model.device)
+        timed = how.listening.times == "word"
+        if how.listening.times is not None:
+            options |= {"return_timestamps": True, "force_unique_generate_call": True}
+        if timed:
+            if not getattr(self.model.generation_config, "alignment_heads", None):
+                raise UserError(
+                    "words cannot be timed: the model's generation_config.json names no alignment_heads; take them "
+                    "from the model it was made of, or ask for segments"
+                )
+            frames = torch.tensor(how.frames)[:, None]
+            mask = torch.arange(features.shape[-1])[None, :] < frames
+            options |= {"return_token_timestamps": True, "attention_mask": mask.long().to(self.model.device)}
+        features = features.to(self.model.device, self.model.dtype)
         with torch.inference_mode(), encoder_window(self.model, features.shape[-1]):
-            tokens = self.model.generate(features, max_new_tokens=limit, **options)
-        return [text.strip() for text in self.tokenizer.batch_decode(tokens, skip_special_tokens=True)]
+            answer = self.model.generate(features, **options)
+        if not timed:
+            return [Decoding(self._written(row)) for row in answer.tolist()]
+        # What transformers gives with a token is the time at which the next begins.
+        rows = zip(answer["sequences"].tolist(), answer["token_timestamps"].tolist(), strict=True)
+        return [self._timed(row, ends) for row, ends in rows]
+
+    def _written(self, row: list[int]) -> list[int]:
+        """Tokens of a hypothesis up to its end."""
+        end = self.tokenizer.eos_token_id
+        return row[: row.index(end)] if end in row else row
+
+    def _timed(self, row: list[int], ends: list[float]) -> Decoding:
+        begin = self.model.generation_config.decoder_start_token_id
+        first = row.index(begin) + 1 if begin in row else 0  # here a prompt is given back before what was written
+        tokens = self._written(row[first:])
+        return Decoding(tokens, list(pairwise([0.0, *ends[first:]]))[: len(tokens)])
 
     def save(self, directory: Path) -> None:
         """See `Recogniser.save`. The model is marked as one that has learnt short windows."""
@@ -167,19 +169,6 @@ class WhisperRecogniser(Recogniser):
         # Whisper pads with its end token, so labels are masked by length and never by id.
         features = self.encode([clip.samples for clip in clips], seconds)
         return {f"{prefix}input_features": features, f"{prefix}labels": label_matrix(clips)}
-
-
-def loops(text: str) -> bool:
-    """Whether a hypothesis repeats itself: its UTF-8 is more than 2.4 times as long as when compressed, which Whisper
-    takes for a failed decoding too (Radford et al., 2023, section 4.5)."""
-    plain = text.encode()
-    return len(plain) > COMPRESSION * len(zlib.compress(plain))
-
-
-def window_samples(seconds: float) -> int:
-    """Samples of a window, rounded up to whole encoder positions and capped at 30 s."""
-    step = HOP * FRAMES_PER_POSITION
-    return min(-(-round(seconds * SAMPLE_RATE) // step) * step, round(WINDOW * SAMPLE_RATE))
 
 
 @contextmanager
@@ -205,17 +194,3 @@ def encoder_window(model: nn.Module, frames: int) -> Iterator[None]:
         encoder.embed_positions = table
         config.max_source_positions = full
         encoder.max_source_positions = full
-
-
-def _check_language(model: Any, directory: Path, language: str | None) -> str | None:
-    known = getattr(model.generation_config, "lang_to_id", None)
-    if not known:
-        if language not in (None, "en"):
-            raise UserError(f"{directory}: an English-only model cannot take language {language!r}")
-        return None
-    codes = [token.strip("<|>") for token in known]
-    if language is None:
-        raise UserError(f"{directory}: a multilingual model needs a language; pass --language, for instance es")
-    if language not in codes:
-        raise UserError(f"{directory}: unknown language {language!r}{did_you_mean(language, codes)}")
-    return language

@@ -7,10 +7,9 @@ pytest.importorskip("transformers")
 from dataclasses import replace
 
 from syn2real.errors import UserError
-from syn2real.speech import transcription
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.hypotheses import KeptHypotheses, clip_key
-from syn2real.speech.transcription import TranscriptionSettings, transcribe
+from syn2real.speech.transcription import TranscriptionSettings, settings, transcribe
 
 FOURS = TranscriptionSettings(batch_size=4)
 
@@ -29,13 +28,13 @@ def corpus(recordings):
 def loads(monkeypatch) -> list[object]:
     """Every recogniser that was loaded."""
     made: list[object] = []
-    load = transcription.load_recogniser
+    load = settings.load_recogniser
 
     def counted(*arguments):
         made.append(load(*arguments))
         return made[-1]
 
-    monkeypatch.setattr(transcription, "load_recogniser", counted)
+    monkeypatch.setattr(settings, "load_recogniser", counted)
     return made
 
 

@@ -8,8 +8,10 @@ import torch
 
 from syn2real.errors import UserError
 from syn2real.speech.audio import SAMPLE_RATE
+from syn2real.speech.listening import Listening
 from syn2real.speech.recogniser import load_recogniser
-from syn2real.speech.whisper import WhisperRecogniser, encoder_window, loops, window_samples
+from syn2real.speech.whisper import WhisperRecogniser, encoder_window
+from syn2real.speech.whisper_listener import Decode, loops, window_samples
 
 pytest.importorskip("transformers")
 
@@ -109,8 +111,8 @@ def test_a_loop_is_heard_again_without_it(recogniser, small_whisper):
     """Random weights loop on anything."""
     looping = WhisperRecogniser.load(small_whisper)
     clips = [np.random.default_rng(seed).normal(0, 0.1, SAMPLE_RATE * 20).astype(np.float32) for seed in range(2)]
-    features = looping.encode(clips, 20.0)
-    plain = looping._generate(features, 200, {})
+    limit = Decode(24 + 12 * 20, Listening(short=True), (), (2000, 2000))
+    plain = [looping.text(said.tokens) for said in looping.decode(looping.encode(clips, 20.5), limit)]
     heard = looping.hear(clips, short=True, beams=1)
     assert any(map(loops, plain)), "nothing here loops, so that nothing is tested"
     for before, after in zip(plain, heard, strict=True):

@@ -8,6 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 from syn2real.errors import UserError
 from syn2real.speech.engines import engine_of
+from syn2real.speech.orphans import end_with_parent
 from syn2real.speech.synthesis.backends import DIED, Chunks, Place, keep, make, repeat
 from syn2real.speech.synthesis.journal import Journal
 from syn2real.speech.synthesis.ledger import Ledger
@@ -123,21 +124,3 @@ def _speak(renditions: list[Rendition]) -> tuple[list[Outcome], float]:
     start = time.monotonic()
     outcomes = [keep(make(rendition, _Worker.place.judge), _Worker.journal) for rendition in renditions]
     return outcomes, time.monotonic() - start
-
-
-def end_with_parent() -> None:
-    """Leave no orphan: a worker whose parent was killed would wait for work for ever."""
-    import multiprocessing
-    from multiprocessing.connection import wait
-    from threading import Thread
-
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-    sentinel = parent.sentinel
-
-    def watch() -> None:
-        wait([sentinel])
-        os._exit(1)
-
-    Thread(target=watch, daemon=True).start()

@@ -1,9 +1,7 @@
 """Actors on a Ray cluster, each with engines of its own. Clips come back to the driver, which alone writes files, so
 that the nodes need no disk in common."""
 
-import logging
 import os
-import socket
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -11,16 +9,16 @@ from typing import Any
 
 from syn2real.errors import NotInstalled, UserError, one_line
 from syn2real.progress import say
+from syn2real.speech.orphans import end_with_parent
+from syn2real.speech.ray_cluster import connect
 from syn2real.speech.synthesis.backends import DIED, Chunks, Place, keep, make, repeat
 from syn2real.speech.synthesis.judging import ClipJudge
 from syn2real.speech.synthesis.outcome import Outcome
 from syn2real.speech.synthesis.preparation import prepare
-from syn2real.speech.synthesis.processes import end_with_parent
 from syn2real.speech.synthesis.rendition import Rendition
 
 SUSPECT = 2  # actors lost with a rendition after which it is given to one alone
 GUILTY = 3  # after which it is what they died of; a node that goes takes one
-REACH = 10.0  # s to wait for the cluster to answer
 
 
 class Speaker:
@@ -78,7 +76,7 @@ class Actors:
         self._ray = ray
         self._begun = not ray.is_initialized()
         if self._begun:
-            _connect(ray, address, workers)
+            connect(ray, address, workers)
         there = ray.cluster_resources()
         if there.get("GPU", 0) < gpus:  # a cluster may grow, so this is no error
             say(f"each worker asks for {gpus:g} GPUs and the Ray cluster has {there.get('GPU', 0):g}: waiting for more")
@@ -169,21 +167,3 @@ class Actors:
             if isinstance(error.cause, UserError | OSError):
                 raise UserError(one_line(error.cause, 500)) from error
             raise
-
-
-def _connect(ray: Any, address: str | None, workers: int | None) -> None:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anyone
-    options = {"address": address} if address else {"num_cpus": workers, "include_dashboard": False}
-    try:
-        _require_listener(address)
-        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise UserError(f"cannot reach Ray at {address or 'this machine'}: {one_line(error)}") from error
-
-
-def _require_listener(address: str | None) -> None:
-    """Raise `OSError` where nobody listens, for which Ray would wait minutes."""
-    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
-    if colon and port.isdecimal():
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH):
-            pass

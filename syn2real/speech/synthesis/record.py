@@ -46,11 +46,6 @@ def _stated(sentence: Sentence) -> list[str]:
     return stated if sentence.written is None else [*stated, sentence.label or sentence.text, sentence.written]
 
 
-def is_record(text: str) -> bool:
-    """Whether this is a whole record, and not the beginning of one that a kill cut short."""
-    return text.endswith("}\n")
-
-
 def require_same(path: Path, before: str, now: str) -> None:
     """Raise `UserError` naming what differs between the record in ``path`` and this run's."""
     if before == now:

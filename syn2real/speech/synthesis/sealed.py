@@ -8,10 +8,11 @@ from pathlib import Path
 from syn2real.errors import UserError
 from syn2real.sealing import sealed_directory
 from syn2real.speech.corpus import MANIFEST, Corpus, Sentence
+from syn2real.speech.sharing import Shard
 from syn2real.speech.synthesis.journal import AUDIO
 from syn2real.speech.synthesis.judging import Judges
 from syn2real.speech.synthesis.settings import SynthesisSettings
-from syn2real.speech.synthesis.sharing import Desk, Shard
+from syn2real.speech.synthesis.sharing import Desk
 from syn2real.speech.synthesis.speaking import OnProblem, Work
 from syn2real.speech.synthesis.workforce import Workforce
 

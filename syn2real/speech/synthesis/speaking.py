@@ -13,19 +13,20 @@ from syn2real.errors import UserError
 from syn2real.lines import read_jsonl, write_jsonl
 from syn2real.sealing import flush_files
 from syn2real.speech.corpus import MANIFEST, Corpus, Sentence, Utterance
+from syn2real.speech.pace import Pace
+from syn2real.speech.sharing import Shard, SharesLeft
 from syn2real.speech.synthesis.backends import Backend, Place
 from syn2real.speech.synthesis.cast import Cast
 from syn2real.speech.synthesis.journal import AUDIO, JOURNAL, JOURNALS, Journal
 from syn2real.speech.synthesis.judging import Clip, Judges
 from syn2real.speech.synthesis.ledger import Ledger, Standing
 from syn2real.speech.synthesis.outcome import Outcome
-from syn2real.speech.synthesis.pace import Pace
 from syn2real.speech.synthesis.preparation import prepare
 from syn2real.speech.synthesis.record import RECORD, record_of
 from syn2real.speech.synthesis.rejection import REJECTED, Rejection, unfit
 from syn2real.speech.synthesis.rendition import Rendition, another, plan
 from syn2real.speech.synthesis.settings import SynthesisSettings
-from syn2real.speech.synthesis.sharing import Desk, Shard, SharesLeft
+from syn2real.speech.synthesis.sharing import Desk
 from syn2real.speech.synthesis.watch import Watch
 from syn2real.speech.synthesis.wording import worded
 from syn2real.speech.synthesis.workforce import Workforce
@@ -107,7 +108,7 @@ class Work:
             raise
 
     def _speak(self, directory: Path, shard: Shard) -> None:
-        share = shard.of(self.renditions)
+        share = shard.of(self.renditions, lambda rendition: rendition.sentence.id)
         ledger = Ledger(directory)
         with closing(_Session(self, directory, shard.tag, ledger)) as session:
             while True:
@@ -131,7 +132,7 @@ class Work:
         judged = self.judges.batch is not None
         left = sum(1 for standing in standings if standing.due or (judged and standing.unjudged))
         if left:
-            raise SharesLeft(shard, left, len(standings))
+            raise SharesLeft(shard, left, len(standings), "spoken", "renditions")
 
     def finish(self, directory: Path) -> Corpus:
         """Write manifest and rejections, and fold the journals into one, in the order of the plan. All must be spoken.
@@ -191,7 +192,7 @@ class _Session:
         if self._backend is None:
             self._backend = self._work.workforce.gather(self._place, due)
         watch = Watch(self._backend.repeat, (s.take for s in standings if s.take and s.clip))
-        with closing(Pace(len(standings), len(standings) - len(due))) as pace:
+        with closing(Pace("Speaking", "utterances", len(standings), len(standings) - len(due))) as pace:
             for rendition, outcome in self._backend.speak(due):
                 if outcome.problem is None:
                     self._ledger.add(outcome)

@@ -150,8 +150,9 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, whole, lines, files
 
 
 def test_two_runs_in_one_folder_are_kept_apart(cut, lines, monkeypatch):
-    from syn2real.speech.synthesis import sharing
-    from syn2real.speech.synthesis.sharing import Desk, Shard
+    from syn2real.speech import sharing
+    from syn2real.speech.sharing import Shard
+    from syn2real.speech.synthesis.sharing import Desk
 
     monkeypatch.setattr(sharing, "PATIENCE", 0.1)
     desk = Desk(cut, Shard(), (cut / "synthesis.json").read_text())

@@ -13,6 +13,7 @@ import pytest
 
 from syn2real.errors import UserError
 from syn2real.sealing import partial_path
+from syn2real.speech import sharing
 from syn2real.speech.corpus import Corpus, Sentence
 from syn2real.speech.synthesis import (
     Cast,
@@ -24,7 +25,6 @@ from syn2real.speech.synthesis import (
     Workforce,
     plan,
     read_rejections,
-    sharing,
     synthesize,
     synthesize_sealed,
 )
@@ -82,15 +82,19 @@ def test_folders_copied_together_are_joined_by_a_run_of_the_whole(tmp_path, line
     assert files(tmp_path / "out") == whole
 
 
+def sentence_id(rendition):
+    return rendition.sentence.id
+
+
 def test_shares_are_even_and_depend_on_the_sentence_alone():
     sentences = [Sentence(str(n), "x") for n in range(3000)]
     cast = Cast.choose(SETTINGS)
     renditions = list(plan(sentences, SETTINGS, cast))
-    shares = [Shard(number, 4).of(renditions) for number in (1, 2, 3, 4)]
+    shares = [Shard(number, 4).of(renditions, sentence_id) for number in (1, 2, 3, 4)]
     assert sorted(r.id for s in shares for r in s) == sorted(r.id for r in renditions)
     assert all(1350 < len(s) < 1650 for s in shares)
     few = list(plan(sentences[:10], SETTINGS, cast))
-    assert {r.id for r in Shard(2, 4).of(few)} <= {r.id for r in shares[1]}
+    assert {r.id for r in Shard(2, 4).of(few, sentence_id)} <= {r.id for r in shares[1]}
 
 
 def test_shares_at_the_same_time_and_one_killed(tmp_path, files):

@@ -10,30 +10,36 @@ SAY_EVERY = 60.0  # s
 
 
 class Pace:
-    """Counts utterances from ``done`` to ``total``; shows utterances a second and the time left."""
+    """Counts things from ``done`` to ``total``; shows how many a second, and the time left."""
 
-    def __init__(self, total: int, done: int) -> None:
-        self._bar = Bar("Speaking")
+    def __init__(self, title: str, things: str, total: int, done: int) -> None:
+        self._bar = Bar(title)
+        self._title, self._things = title, things
         self._total, self._done = total, done
         self._start = self._noted = self._said = time.monotonic()
         self._made = 0
+        self._heard = 0.0
         self._bar.start(total, done)
 
-    def advance(self) -> None:
-        """One more."""
+    def advance(self, seconds: float = 0.0) -> None:
+        """One more, of so many seconds of audio where it is heard."""
         self._made += 1
+        self._heard += seconds
         self._bar.advance()
         now = time.monotonic()
         if now - self._noted < NOTE_EVERY:
             return
         self._noted = now
         rate = self._made / (now - self._start)
-        self._bar.note(f"{rate:.1f} utterances/s")
+        speed = f"{rate:.1f} {self._things}/s"
+        if self._heard:
+            speed += f", {self._heard / (now - self._start):.1f}× real time"
+        self._bar.note(speed)
         if now - self._said >= SAY_EVERY and not sys.stderr.isatty():
             self._said = now
             done = self._done + self._made
             minutes = max(0, self._total - done) / rate / 60
-            say(f"Speaking: {done:,} of {self._total:,}, {rate:.1f} utterances/s, {minutes:.0f} min left")
+            say(f"{self._title}: {done:,} of {self._total:,}, {speed}, {minutes:.0f} min left")
 
     def close(self) -> None:
         """Take the bar down."""
