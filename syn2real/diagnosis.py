@@ -23,6 +23,7 @@ EXTRAS = {
     "whisper_normalizer": "speech",
     "num2words": "speech",
     "peft": "lora",
+    "trl": "llm",
     "gguf": "gguf",
 }
 DISK = 10e9  # bytes: a study of Whisper base with its checkpoints

@@ -6,24 +6,17 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from syn2real.errors import NotInstalled
-
 # Read where TRL draws a bar of its own, and where it says that a part of it is unstable.
 SILENCED = {"TQDM_DISABLE": "1", "TRL_EXPERIMENTAL_SILENCE": "1"}
 
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Without the bars of datasets, transformers and TRL, and without their warnings of what is meant here. Raises
-    `NotInstalled` where one of them is missing."""
-    try:
-        import datasets
-        import transformers.utils.logging as transformers_logging
-        import trl  # noqa: F401 - it sets levels of its own when it is imported
-    except ModuleNotFoundError as error:
-        if error.name not in ("datasets", "trl"):
-            raise
-        raise NotInstalled(error.name, "llm") from error
+    """Without the bars of datasets, transformers and TRL, and without their warnings of what is meant here."""
+    import datasets
+    import transformers.utils.logging as transformers_logging
+    import trl  # noqa: F401 - which sets levels of its own when it is imported
+
     with ExitStack() as stack:
         _switch_off(
             stack,

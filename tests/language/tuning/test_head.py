@@ -19,10 +19,10 @@ def batch():
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
 
 
-def test_it_agrees_with_the_head_it_replaces(tiny_llama, batch):
+def test_it_agrees_with_the_head_it_replaces(chat_llama, batch):
     found = []
     for lighter in (False, True):
-        model = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
+        model = AutoModelForCausalLM.from_pretrained(chat_llama, dtype=torch.float32)
         add_fused_lm_head(model, outputs=("log_probs", "entropy", "mean_logits", "is_top1"))
         if lighter:
             lighten_head(model)
@@ -38,8 +38,8 @@ def test_it_agrees_with_the_head_it_replaces(tiny_llama, batch):
     assert not our_gradients["model.layers.0.mlp.up_proj.weight"].isnan().any()
 
 
-def test_logits_are_there_for_who_asks(tiny_llama, batch):
-    model = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
+def test_logits_are_there_for_who_asks(chat_llama, batch):
+    model = AutoModelForCausalLM.from_pretrained(chat_llama, dtype=torch.float32)
     before = model(**batch)
     add_fused_lm_head(model)
     lighten_head(model)
@@ -47,8 +47,8 @@ def test_logits_are_there_for_who_asks(tiny_llama, batch):
     assert torch.equal(before.logits, after.logits) and torch.equal(before.loss, after.loss)
 
 
-def test_models_that_change_their_logits_keep_theirs(tiny_llama):
-    model = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
+def test_models_that_change_their_logits_keep_theirs(chat_llama):
+    model = AutoModelForCausalLM.from_pretrained(chat_llama, dtype=torch.float32)
     model.config.final_logit_softcapping = 30.0
     add_fused_lm_head(model)
     given = model.forward

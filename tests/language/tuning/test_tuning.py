@@ -40,8 +40,8 @@ def digests(directory: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def tuned(tiny_llama, replies, tmp_path_factory) -> Path:
-    return made(tiny_llama, replies, tmp_path_factory.mktemp("tuned") / "model")
+def tuned(chat_llama, replies, tmp_path_factory) -> Path:
+    return made(chat_llama, replies, tmp_path_factory.mktemp("tuned") / "model")
 
 
 def test_it_learns(tuned, replies):
@@ -52,11 +52,11 @@ def test_it_learns(tuned, replies):
     assert found["log"][-1]["learning_rate"] < QUICK.learning_rate / 2
 
 
-def test_the_first_loss_is_that_of_the_replies_alone(tuned, tiny_llama, replies, tmp_path, tokenizer):
+def test_the_first_loss_is_that_of_the_replies_alone(tuned, chat_llama, replies, tmp_path, tokenizer):
     """As plain transformers has it for the same labels; what is asked carries none."""
     settings = replace(QUICK, epochs=1, batch_size=16)
-    first = record(made(tiny_llama, replies, tmp_path / "once", settings))
-    model = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
+    first = record(made(chat_llama, replies, tmp_path / "once", settings))
+    model = AutoModelForCausalLM.from_pretrained(chat_llama, dtype=torch.float32)
     total = count = 0
     for example in replies:
         tokens = labelled(tokenizer, example.messages)
@@ -69,26 +69,26 @@ def test_the_first_loss_is_that_of_the_replies_alone(tuned, tiny_llama, replies,
     assert first["learnt_tokens"] == count
 
 
-def test_the_result_is_a_plain_directory_with_the_bases_tokenizer(tuned, tiny_llama):
+def test_the_result_is_a_plain_directory_with_the_bases_tokenizer(tuned, chat_llama):
     model = AutoModelForCausalLM.from_pretrained(tuned)
     assert model.dtype == torch.float32 and AutoTokenizer.from_pretrained(tuned).chat_template
-    kept = [file.name for file in sidecars(tiny_llama) if "config.json" not in file.name]
+    kept = [file.name for file in sidecars(chat_llama) if "config.json" not in file.name]
     assert "tokenizer.json" in kept and "chat_template.jinja" in kept
-    assert all(sha256_file(tuned / name) == sha256_file(tiny_llama / name) for name in kept)
-    assert set(load_file(tuned / "model.safetensors")) == set(load_file(tiny_llama / "model.safetensors"))
+    assert all(sha256_file(tuned / name) == sha256_file(chat_llama / name) for name in kept)
+    assert set(load_file(tuned / "model.safetensors")) == set(load_file(chat_llama / "model.safetensors"))
     assert not (tuned / "trainer").exists() and (tuned / "generation_config.json").is_file()
 
 
-def test_adapters_lie_beside_and_in_the_weights(tiny_llama, replies, tmp_path):
+def test_adapters_lie_beside_and_in_the_weights(chat_llama, replies, tmp_path):
     settings = replace(QUICK, lora=LoraSettings(rank=4), dropout=0.1, weight_decay=0.3)
-    output = made(tiny_llama, replies, tmp_path / "lora", settings)
+    output = made(chat_llama, replies, tmp_path / "lora", settings)
     config = json.loads((output / "adapter" / "adapter_config.json").read_text())
     assert config["lora_dropout"] == 0.1 and config["base_model_name_or_path"] is None
     layers = {name.rsplit(".", 1)[-1] for name in config["target_modules"]}
     assert layers == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
     dense = Checkpoint.open(output)
-    summed = Checkpoint.open(f"{tiny_llama}+{output / 'adapter'}")
-    base = Checkpoint.open(tiny_llama)
+    summed = Checkpoint.open(f"{chat_llama}+{output / 'adapter'}")
+    base = Checkpoint.open(chat_llama)
     moved = 0
     for name in dense:
         assert torch.allclose(dense.read(name), summed.read(name).float(), atol=1e-6), name
@@ -97,10 +97,10 @@ def test_adapters_lie_beside_and_in_the_weights(tiny_llama, replies, tmp_path):
 
 
 @pytest.mark.parametrize("lora", [None, LoraSettings()])
-def test_a_killed_run_ends_in_the_same_bytes(tiny_llama, replies, tmp_path, monkeypatch, lora):
+def test_a_killed_run_ends_in_the_same_bytes(chat_llama, replies, tmp_path, monkeypatch, lora):
     """Stopped in the second epoch, past a checkpoint, with dropout drawn at random."""
     settings = replace(QUICK, dropout=0.3, lora=lora)
-    whole = digests(made(tiny_llama, replies, tmp_path / "whole", settings))
+    whole = digests(made(chat_llama, replies, tmp_path / "whole", settings))
     advance, steps = Progress.on_step_end, []
 
     def stop(self, args, state, control, **rest):
@@ -111,48 +111,48 @@ def test_a_killed_run_ends_in_the_same_bytes(tiny_llama, replies, tmp_path, monk
 
     monkeypatch.setattr(Progress, "on_step_end", stop)
     with pytest.raises(KeyboardInterrupt):
-        made(tiny_llama, replies, tmp_path / "cut", settings)
-    assert digests(made(tiny_llama, replies, tmp_path / "cut", settings)) == whole
+        made(chat_llama, replies, tmp_path / "cut", settings)
+    assert digests(made(chat_llama, replies, tmp_path / "cut", settings)) == whole
     assert steps == [1, 2, 3, 4, 5, 5, 6]
 
 
-def test_checkpoints_of_other_examples_are_not_gone_on_from(tiny_llama, replies, tmp_path, monkeypatch, capsys):
+def test_checkpoints_of_other_examples_are_not_gone_on_from(chat_llama, replies, tmp_path, monkeypatch, capsys):
     def stop(self, args, state, control, **_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Progress, "on_step_end", stop)
-        made(tiny_llama, replies, tmp_path / "cut", replace(QUICK, epochs=1))
-    output = made(tiny_llama, replies[:4], tmp_path / "cut", replace(QUICK, epochs=1))
+        made(chat_llama, replies, tmp_path / "cut", replace(QUICK, epochs=1))
+    output = made(chat_llama, replies[:4], tmp_path / "cut", replace(QUICK, epochs=1))
     assert "starting anew" in capsys.readouterr().err
     assert record(output)["examples"] == 4
 
 
-def test_packed_rows_have_the_loss_of_their_examples(tiny_llama, replies, tmp_path):
+def test_packed_rows_have_the_loss_of_their_examples(chat_llama, replies, tmp_path):
     """None attends to another: the first loss is the same to rounding as one by one."""
     alone = replace(QUICK, epochs=1, batch_size=16)
     packed = replace(alone, packing=True, cut_off=128)
     first = [
-        record(made(tiny_llama, replies, tmp_path / name, settings))["log"][0]["loss"]
+        record(made(chat_llama, replies, tmp_path / name, settings))["log"][0]["loss"]
         for name, settings in (("alone", alone), ("packed", packed))
     ]
     assert first[1] == pytest.approx(first[0], rel=1e-5)
 
 
-def test_dropout_is_for_training_alone(tiny_llama, replies, tuned, tmp_path):
-    output = made(tiny_llama, replies, tmp_path / "dropped", replace(QUICK, dropout=0.3))
+def test_dropout_is_for_training_alone(chat_llama, replies, tuned, tmp_path):
+    output = made(chat_llama, replies, tmp_path / "dropped", replace(QUICK, dropout=0.3))
     assert json.loads((output / "config.json").read_text())["attention_dropout"] == 0
     assert record(output)["log"][-1]["loss"] != record(tuned)["log"][-1]["loss"]
 
 
 @pytest.mark.parametrize(("method", "lora"), [("dpo", None), ("dpo", LoraSettings()), ("orpo", LoraSettings())])
-def test_preferences_are_learnt(tiny_llama, preferences, tmp_path, method, lora):
+def test_preferences_are_learnt(chat_llama, preferences, tmp_path, method, lora):
     settings = replace(QUICK, method=method, lora=lora, beta=1.0, batch_size=5, learning_rate=1e-2)
-    output = made(tiny_llama, preferences, tmp_path / "preferred", settings)
+    output = made(chat_llama, preferences, tmp_path / "preferred", settings)
     log = record(output)["log"]
     assert log[-1]["loss"] < log[0]["loss"] and log[-1]["preferred"] == 1
     assert (output / "adapter").is_dir() == (lora is not None)
-    assert likelier(output, preferences[0]) > likelier(tiny_llama, preferences[0])
+    assert likelier(output, preferences[0]) > likelier(chat_llama, preferences[0])
 
 
 def likelier(directory: Path, pair: Preference) -> float:
@@ -167,9 +167,9 @@ def likelier(directory: Path, pair: Preference) -> float:
     return means[0] - means[1]
 
 
-def test_with_dev_examples_the_best_model_is_kept(tiny_llama, replies, tmp_path):
+def test_with_dev_examples_the_best_model_is_kept(chat_llama, replies, tmp_path):
     settings = replace(QUICK, epochs=8, learning_rate=0.3, patience=1, dtype="float16")
-    output = made(tiny_llama, replies, tmp_path / "best", settings, dev=replies[:3])
+    output = made(chat_llama, replies, tmp_path / "best", settings, dev=replies[:3])
     log = record(output)["log"]
     dev = [row["eval_loss"] for row in log if "eval_loss" in row]
     assert record(output)["steps"] < 24 and dev[-1] > min(dev)
@@ -183,26 +183,26 @@ def test_with_dev_examples_the_best_model_is_kept(tiny_llama, replies, tmp_path)
         ("dpo", 10, r"dpo learns from preferences \(chosen, rejected\); give other examples or another method"),
     ],
 )
-def test_examples_of_another_kind(tiny_llama, replies, tmp_path, method, kept, problem):
+def test_examples_of_another_kind(chat_llama, replies, tmp_path, method, kept, problem):
     with pytest.raises(UserError, match=problem):
-        made(tiny_llama, replies[:kept], tmp_path / "none", replace(QUICK, method=method))
+        made(chat_llama, replies[:kept], tmp_path / "none", replace(QUICK, method=method))
 
 
-def test_what_the_cut_off_leaves_nothing_of(tiny_llama, replies, tmp_path):
+def test_what_the_cut_off_leaves_nothing_of(chat_llama, replies, tmp_path):
     with pytest.raises(UserError, match="nothing is left of the examples after 8 tokens; raise the cut-off"):
-        made(tiny_llama, replies, tmp_path / "none", replace(QUICK, cut_off=8))
+        made(chat_llama, replies, tmp_path / "none", replace(QUICK, cut_off=8))
 
 
-def test_models_that_cannot_be_tuned(tiny_llama, replies, tmp_path):
+def test_models_that_cannot_be_tuned(chat_llama, replies, tmp_path):
     bare = tmp_path / "bare"
     bare.mkdir()
-    for file in tiny_llama.iterdir():
+    for file in chat_llama.iterdir():
         if file.name != "chat_template.jinja":
             (bare / file.name).symlink_to(file)
     with pytest.raises(UserError, match="has no chat template"):
         made(bare, replies, tmp_path / "none")
     with pytest.raises(UserError, match=r"lora: no linear layer is called 'q_prj'.*did you mean 'q_proj'"):
-        made(tiny_llama, replies, tmp_path / "none", replace(QUICK, lora=LoraSettings(targets=("q_prj",))))
+        made(chat_llama, replies, tmp_path / "none", replace(QUICK, lora=LoraSettings(targets=("q_prj",))))
 
 
 def test_smollm2_learns_a_fact(smollm2, tmp_path):
