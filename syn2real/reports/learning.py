@@ -25,13 +25,14 @@ def draw_learning(record: dict[str, Any], title: str) -> bytes:
         if heard:
             loss.plot(*zip(*heard, strict=True), color=DEV, marker="s", markersize=3.5, label="dev")
             step, best = min(heard, key=lambda point: point[1])
-            loss.annotate(f"kept: {best:.3f}", (step, best), (0, 8), textcoords="offset points", ha="center", color=DEV)
+            loss.annotate(f"kept: {best:.3f}", (step, best), (-4, 8), textcoords="offset points", ha="right", color=DEV)
         if rates:
-            rate.plot(*zip(*rates, strict=True), color=FAINT)
+            rate.plot(*zip(*rates, strict=True), color=FAINT, marker="o", markersize=2.5)
         loss.set_title(f"{title}: {record['steps']} steps over {record['clips']} clips")
         loss.set_ylabel("loss")
         rate.set_ylabel("learning rate")
         rate.set_xlabel("step")
+        rate.set_xlim(0, 1.03 * record["steps"])
         rate.set_ylim(bottom=0)
         for axes in (loss, rate):
             axes.grid(color=LINE, linewidth=0.6)

@@ -82,7 +82,7 @@ def finetune(
                 callbacks.append(tensorboard_logs(tensorboard, checkpoint))
         trainer = SpeechTrainer(
             model=network,
-            args=_arguments(recogniser, checkpoints, settings, precision, workers, evaluated=dev is not None),
+            args=_arguments(checkpoints, settings, precision, workers, evaluated=dev is not None),
             train_dataset=ClipDataset(corpus, recogniser, augmentation),
             eval_dataset=ClipDataset(dev, recogniser) if dev is not None else None,
             data_collator=Collator(recogniser),
@@ -185,20 +185,8 @@ def _order(corpus: Corpus, recogniser: Recogniser, settings: TrainingSettings) -
     return BatchOrder(grouping, full_windows, settings.seed, process(), processes())
 
 
-def _skips(recogniser: Recogniser) -> bool:
-    """Whether a step may leave weights out: layers that are dropped at random, or a CTC model's mask."""
-    dropped = (getattr(recogniser.model.config, f"{stack}_layerdrop", 0) for stack in ("encoder", "decoder"))
-    return not recogniser.windowed or any(dropped)
-
-
 def _arguments(
-    recogniser: Recogniser,
-    directory: Path,
-    settings: TrainingSettings,
-    precision: Precision,
-    workers: int | None,
-    *,
-    evaluated: bool,
+    directory: Path, settings: TrainingSettings, precision: Precision, workers: int | None, *, evaluated: bool
 ) -> TrainingArguments:
     cuda = torch.cuda.is_available()
     arguments = TrainingArguments(
@@ -231,7 +219,8 @@ def _arguments(
         data_seed=settings.seed,
         dataloader_pin_memory=cuda,
         dataloader_num_workers=default_workers() if workers is None else workers,
-        ddp_find_unused_parameters=_skips(recogniser),
+        # A short window leaves the encoder's positions out; layers and masks may be dropped at random.
+        ddp_find_unused_parameters=True,
         log_level_replica="error",
         disable_tqdm=True,
     )

@@ -7,22 +7,25 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 pytest.importorskip("transformers")
 
+from syn2real.speech import audio
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.finetuning import finetune
 from syn2real.speech.training import TrainingSettings
 
-# Seven clips: in the last batch of an epoch one of the two processes is idle. All are padded to 30 s, or each process
-# would cut its share to the longest of that.
+# Seven clips: in the last batch of an epoch one of the two processes is idle. Some hear both windows and some one.
 SETTINGS = TrainingSettings(
-    epochs=3, batch_size=3, accumulation=2, checkpoint_steps=2, learning_rate=1e-3, full_windows=1, precision="fp32"
+    epochs=3, batch_size=3, accumulation=2, checkpoint_steps=2, learning_rate=1e-3, full_windows=0.4, precision="fp32"
 )
-OPTIONS = "--epochs 3 --batch-size 3 --accumulation 2 --checkpoint-steps 2 --learning-rate 1e-3 --full-windows 1"
+OPTIONS = "--epochs 3 --batch-size 3 --accumulation 2 --checkpoint-steps 2 --learning-rate 1e-3 --full-windows 0.4"
 
 
 def start(arguments: list[str]) -> list[subprocess.Popen[str]]:
@@ -51,11 +54,16 @@ def kill(running: list[subprocess.Popen[str]]) -> None:
 
 @pytest.fixture(scope="module")
 def manifests(recordings, tmp_path_factory) -> tuple[Path, Path]:
-    """Seven clips, and five for dev."""
-    corpus = Corpus.load(recordings)
-    train, dev = recordings.with_name("seven.jsonl"), recordings.with_name("five.jsonl")
-    corpus.sample(7).save(train)
-    corpus.sample(5, 1).save(dev)
+    """Seven clips, and five for dev, all 2 s long: each process cuts its share to the longest of that."""
+    folder = tmp_path_factory.mktemp("equal")
+    written = []
+    for utterance in Corpus.load(recordings).sample(12):
+        samples = np.resize(audio.read(utterance.audio_filepath), 2 * audio.SAMPLE_RATE)
+        soundfile.write(folder / f"{utterance.id}.wav", samples, audio.SAMPLE_RATE)
+        written.append(replace(utterance, audio_filepath=folder / f"{utterance.id}.wav", duration=2.0))
+    train, dev = folder / "train.jsonl", folder / "dev.jsonl"
+    Corpus.of(written[:7]).save(train)
+    Corpus.of(written[7:]).save(dev)
     return train, dev
 
 
