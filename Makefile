@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint bench bench-merge bench-synthesis clean
+.PHONY: demo test lint bench bench-merge bench-speech bench-synthesis clean
 
 demo: $(VENV)/.demo
 	$(BIN)/syn2real demo --output $(DEMO) $(ARGS)
@@ -26,9 +26,17 @@ bench: $(VENV)/.dev
 bench-synthesis: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.synthesis $(ARGS)
 
-# The peer lives in an environment of its own: it pins older packages.
+# Peers live in environments of their own, with the packages they ask for.
 bench-merge: $(VENV)/.dev $(VENV)-mergekit/.done
 	$(BIN)/python -m benchmarks.merge --mergekit $(VENV)-mergekit/bin/mergekit-yaml $(ARGS)
+
+bench-speech: $(VENV)/.dev $(VENV)-faster-whisper/.done
+	$(BIN)/python -m benchmarks.speech --faster-whisper $(VENV)-faster-whisper/bin/python $(ARGS)
+
+$(VENV)-faster-whisper/.done:
+	$(PYTHON) -m venv $(VENV)-faster-whisper
+	$(VENV)-faster-whisper/bin/python -m pip install --quiet --disable-pip-version-check faster-whisper==1.2.1
+	touch $@
 
 $(VENV)-mergekit/.done:
 	$(PYTHON) -m venv $(VENV)-mergekit
@@ -52,4 +60,4 @@ $(VENV)/.dev: $(VENV)/.demo
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-mergekit *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-mergekit $(VENV)-faster-whisper *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

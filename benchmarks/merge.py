@@ -14,12 +14,9 @@ run, and to our own linear merge where that was asked for first.
 import argparse
 import json
 import os
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +28,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from benchmarks.llama import Llama
+from benchmarks.measuring import measure, show
 from syn2real.cli.merge import parse_size
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -154,41 +152,6 @@ def floor(models: list[Path], root: Path) -> float:
     return seconds
 
 
-def measure(command: list[str]) -> dict[str, Any]:
-    """Run a command to its end: seconds, processor seconds, peak resident and peak anonymous memory in MB."""
-    start, used = time.perf_counter(), processor_seconds()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    peaks = {"VmHWM": 0, "RssAnon": 0}
-    watcher = threading.Thread(target=watch, args=(process, peaks))
-    watcher.start()
-    stdout, stderr = process.communicate()
-    seconds = time.perf_counter() - start
-    watcher.join()
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)}\n{stderr[-2000:]}")
-    memory = {"rss": peaks["VmHWM"] / 1e3, "anonymous": peaks["RssAnon"] / 1e3}
-    return {"seconds": seconds, "cpu": processor_seconds() - used, "stdout": stdout, **memory}
-
-
-def processor_seconds() -> float:
-    """User's and system's, of all commands that have ended."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
-
-
-def watch(process: "subprocess.Popen[str]", peaks: dict[str, int]) -> None:
-    while process.poll() is None:
-        try:
-            lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
-        except OSError:
-            return
-        for line in lines:
-            key, _, value = line.partition(":")
-            if key in peaks:
-                peaks[key] = max(peaks[key], int(value.split()[0]))
-        time.sleep(0.01)
-
-
 def summary(runs: list[dict[str, Any]], who: str) -> dict[str, Any]:
     middle: Callable[[str], float] = lambda key: statistics.median(run[key] for run in runs)  # noqa: E731
     return {
@@ -215,10 +178,6 @@ def misrounded(directory: Path, models: list[Path]) -> float:
                 wrong += int((error > near).sum())
                 total += got.numel()
     return round(wrong / total, 6)
-
-
-def show(**row: Any) -> None:
-    print(json.dumps({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()}), flush=True)
 
 
 if __name__ == "__main__":

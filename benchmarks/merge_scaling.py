@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from benchmarks.merge import measure, show
+from benchmarks.measuring import measure, show
 
 WIDTH = 4096
 
