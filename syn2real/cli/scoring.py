@@ -24,6 +24,10 @@ ByOption = Annotated[list[str] | None, typer.Option("--by", help="speaker, or a 
 KeywordsOption = Annotated[
     Path | None, typer.Option("--keywords", help="Words and phrases that matter, one a line: their recall is added.")
 ]
+TextOption = Annotated[
+    Path | None,
+    typer.Option("--domain-text", help="The domain's text: its rare words that the system of --against misses."),
+]
 ShowOption = Annotated[int, typer.Option("--show", min=0, help="Print so many of the worst utterances, aligned.")]
 HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write a page with every error, aligned.")]
 FormatOption = Annotated[
@@ -88,6 +92,7 @@ def score(
     form: FormatOption = None,
     by: ByOption = None,
     keywords: KeywordsOption = None,
+    domain_text: TextOption = None,
     show: ShowOption = 0,
     html: HtmlOption = None,
     overwrite: Overwrite = False,
@@ -102,15 +107,21 @@ def score(
 
       syn2real score test/manifest.jsonl hypotheses.jsonl --normaliser english
       syn2real score test/manifest.jsonl new.jsonl --against old.jsonl --keywords dishes.txt --html report.html
+      syn2real score test/manifest.jsonl new.jsonl --against base.jsonl --domain-text menu.txt
       syn2real score reference.stm hypothesis.ctm --by speaker --json
     """
+    from syn2real.errors import UserError
     from syn2real.sealing import require_absent_file
     from syn2real.speech.transcripts import iterate_pairs
 
     if html is not None:
         require_absent_file(html, overwrite=overwrite)
+    if domain_text is not None and baseline is None:
+        raise UserError("--domain-text asks which words a system misses; name it by --against")
     asked = _Asked(reference, form, normaliser, word_map, by or [], keywords)
     other = (lambda: iterate_pairs(reference, baseline, form)) if baseline else None
+    if domain_text is not None and other is not None:
+        asked.add_missed(domain_text, other())
     asked.answer(lambda: iterate_pairs(reference, hypothesis, form), other, show, html, as_json)
 
 
@@ -174,6 +185,15 @@ class _Asked:
         self.keywords = [line.strip() for _, line in read_lines(keywords)] if keywords else []
         if keywords and not self.keywords:
             raise UserError(f"{keywords}: holds no keywords; write a word or phrase a line")
+
+    def add_missed(self, text: Path, other: Iterator["Pair"]) -> None:
+        """Make keywords of the rare words of a text that a system misses."""
+        from syn2real.lines import read_lines
+        from syn2real.speech.survey import survey
+        from syn2real.speech.words import WordRecall, rare_and_missed
+
+        survey([(other, [heard := WordRecall()])], self.clean)
+        self.keywords += rare_and_missed((line for _, line in read_lines(text)), heard, self.clean)
 
     def answer(
         self,

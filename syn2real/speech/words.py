@@ -18,6 +18,7 @@ from syn2real.speech.normalisation import Normaliser
 from syn2real.speech.scoring import Pair
 from syn2real.speech.statistics import Replicates, Resampled, resample_alike
 
+RARE = 1e-3  # share of the words of a text
 KINDS = 200_000  # different substitutions up to which all are remembered
 
 
@@ -62,6 +63,19 @@ class WordRecall:
         for op, said, said_end, _, _ in alignment.runs:
             if op == "equal":
                 self.found.update(alignment.said[said:said_end])
+
+
+def rare_and_missed(text: Iterable[str], heard: WordRecall, normalise: Normaliser) -> list[str]:
+    """Words of a domain's text that are each at most `RARE` of it, or stand in it once, and that a recogniser found less
+    than half as often as they were said; sorted. Raises `UserError` when there is none."""
+    words = Counter(word for line in text for word in normalise(line).split())
+    often = max(1, RARE * words.total())
+    missed = sorted(
+        word for word, times in words.items() if times <= often and 2 * heard.found[word] < heard.said[word]
+    )
+    if not missed:
+        raise UserError("the other system misses no rare word of the text that is said here; name words by --keywords")
+    return missed
 
 
 @dataclass(frozen=True)

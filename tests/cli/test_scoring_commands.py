@@ -45,6 +45,17 @@ def test_everything_that_is_asked_for_is_said(folder):
         assert words in shown
 
 
+def test_the_rare_words_that_the_other_misses_are_taken_from_the_text(folder):
+    (folder / "menu.txt").write_text("Pizza margherita\nthe cat\nplease\n")
+    files = folder / "ref.jsonl", folder / "new.jsonl", "--against", folder / "old.jsonl"
+    found = json.loads(run("score", *files, "--domain-text", folder / "menu.txt", "--json").stdout)
+    words = {row["keyword"]: row["found"] for row in found["keywords"]["words"]}
+    assert words == {"cat": 1, "margherita": 1, "please": 1}
+    assert found["paired"]["keywords"]["found"] == 0
+    with pytest.raises(Exception, match="name it by --against"):
+        run("score", folder / "ref.jsonl", folder / "new.jsonl", "--domain-text", folder / "menu.txt")
+
+
 def test_the_page_has_it_all_inside(folder):
     page = folder / "out" / "report.html"
     files = folder / "ref.jsonl", folder / "old.jsonl"

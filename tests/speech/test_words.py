@@ -8,7 +8,7 @@ from syn2real.errors import UserError
 from syn2real.speech.normalisation import normaliser
 from syn2real.speech.scoring import Pair, score
 from syn2real.speech.survey import survey
-from syn2real.speech.words import Confusions, KeywordCount, Keywords, WordRecall
+from syn2real.speech.words import Confusions, KeywordCount, Keywords, WordRecall, rare_and_missed
 
 NONE = normaliser("none")
 PAIRS = [
@@ -82,3 +82,12 @@ def test_the_words_add_up_to_the_scores(texts):
     assert sum(found.deletions.values()) == total.deletions
     assert sum(found.insertions.values()) == total.insertions + total.empty_insertions
     assert (recall.said.total(), recall.found.total()) == (total.words, total.hits)
+
+
+def test_rare_words_of_a_text_that_a_system_misses():
+    counted(heard := WordRecall())  # misses margherita in one of two, one cola of two, and tea
+    text = ["Tea, and margherita!", "a pizza", "one more tea please", "lasagne"]
+    assert rare_and_missed(["Tea, and margherita!", "a pizza", "lasagne"], heard, normaliser("basic")) == ["tea"]
+    assert rare_and_missed([*text, *["something else"] * 1000], heard, normaliser("basic")) == ["tea"]
+    with pytest.raises(UserError, match="misses no rare word"):
+        rare_and_missed([*text, "tea"], heard, normaliser("basic"))  # of so few words, three are no rarity
