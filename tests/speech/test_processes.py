@@ -57,10 +57,11 @@ def manifests(recordings, tmp_path_factory) -> tuple[Path, Path]:
     """Seven clips, and five for dev, all 2 s long: each process cuts its share to the longest of that."""
     folder = tmp_path_factory.mktemp("equal")
     written = []
-    for utterance in Corpus.load(recordings).sample(12):
+    for place, utterance in enumerate(Corpus.load(recordings).sample(12)):
+        path = folder / f"{place}.wav"
         samples = np.resize(audio.read(utterance.audio_filepath), 2 * audio.SAMPLE_RATE)
-        soundfile.write(folder / f"{utterance.id}.wav", samples, audio.SAMPLE_RATE)
-        written.append(replace(utterance, audio_filepath=folder / f"{utterance.id}.wav", duration=2.0))
+        soundfile.write(path, samples, audio.SAMPLE_RATE)
+        written.append(replace(utterance, audio_filepath=path, duration=2.0))
     train, dev = folder / "train.jsonl", folder / "dev.jsonl"
     Corpus.of(written[:7]).save(train)
     Corpus.of(written[7:]).save(dev)
