@@ -66,8 +66,8 @@ class WordRecall:
 
 
 def rare_and_missed(text: Iterable[str], heard: WordRecall, normalise: Normaliser) -> list[str]:
-    """Words of a domain's text that are each at most `RARE` of it, or stand in it once, and that a recogniser found less
-    than half as often as they were said; sorted. Raises `UserError` when there is none."""
+    """Words of a domain's text that are each at most `RARE` of it, or stand in it once, and that a recogniser found
+    less than half as often as they were said; sorted. Raises `UserError` when there is none."""
     words = Counter(word for line in text for word in normalise(line).split())
     often = max(1, RARE * words.total())
     missed = sorted(
