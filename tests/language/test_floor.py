@@ -6,7 +6,8 @@ import sys
 
 def test_language_imports_no_speech():
     script = (
-        "import sys, syn2real.language.expansion, syn2real.language.chat.local, syn2real.language.chat.server; "
+        "import sys, syn2real.language.expansion, syn2real.language.chat.local, syn2real.language.chat.server, "
+        "syn2real.language.tuning; "
         "print('\\n'.join(sys.modules))"
     )
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()

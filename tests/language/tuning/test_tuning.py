@@ -116,6 +116,20 @@ def test_a_killed_run_ends_in_the_same_bytes(chat_llama, replies, tmp_path, monk
     assert steps == [1, 2, 3, 4, 5, 5, 6]
 
 
+def test_a_run_killed_at_its_end_is_only_saved(chat_llama, replies, tmp_path, monkeypatch):
+    settings = replace(QUICK, epochs=1, lora=LoraSettings())
+    whole = digests(made(chat_llama, replies, tmp_path / "whole", settings))
+
+    def stop(self, *_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Progress, "on_train_end", stop)
+        made(chat_llama, replies, tmp_path / "cut", settings)
+    monkeypatch.setattr(Progress, "on_step_end", stop)  # no step is taken again
+    assert digests(made(chat_llama, replies, tmp_path / "cut", settings)) == whole
+
+
 def test_checkpoints_of_other_examples_are_not_gone_on_from(chat_llama, replies, tmp_path, monkeypatch, capsys):
     def stop(self, args, state, control, **_):
         raise KeyboardInterrupt
