@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
-from syn2real.errors import UserError
 from syn2real.speech.engines import engine_of
-from syn2real.speech.orphans import end_with_parent
+from syn2real.speech.spawning import end_with_parent, spawned
 from syn2real.speech.synthesis.backends import DIED, Chunks, Place, keep, make, repeat
 from syn2real.speech.synthesis.journal import Journal
 from syn2real.speech.synthesis.ledger import Ledger
@@ -79,19 +78,7 @@ class Processes:
         self._pool = self._start()
 
     def _start(self) -> ProcessPoolExecutor:
-        import multiprocessing
-
-        # Spawned, not forked: the caller may hold torch's threads and a live progress bar, whose locks a fork copies.
-        spawn = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(self._workers, spawn, initializer=_begin, initargs=(self._place,))
-        try:
-            pool.submit(os.getpid).result()
-        except BrokenProcessPool as error:
-            raise UserError(
-                "worker processes cannot be started; run with 1 worker. (A script that starts workers needs "
-                "`if __name__ == '__main__':` around its calls.)"
-            ) from error
-        return pool
+        return spawned(self._workers, _begin, self._place)
 
 
 def worker_count(workers: int | None, waiting: Sequence[Rendition]) -> int:

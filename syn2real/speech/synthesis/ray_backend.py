@@ -9,8 +9,8 @@ from typing import Any
 
 from syn2real.errors import NotInstalled, UserError, one_line
 from syn2real.progress import say
-from syn2real.speech.orphans import end_with_parent
 from syn2real.speech.ray_cluster import connect
+from syn2real.speech.spawning import end_with_parent
 from syn2real.speech.synthesis.backends import DIED, Chunks, Place, keep, make, repeat
 from syn2real.speech.synthesis.judging import ClipJudge
 from syn2real.speech.synthesis.outcome import Outcome

@@ -108,7 +108,7 @@ def _pieces(utterance: Utterance, long_form: LongForm) -> list[Piece]:
         return [Piece(utterance)]
     path = utterance.audio_filepath
     if utterance.extra.get(FIELD):
-        raise AudioError(f"{path}: an augmentation of more than {audio.WINDOW:.0f} s is not supported; write it first")
+        raise AudioError(f"{path}: an augmentation of more than {audio.WINDOW:.0f} s is not supported; split it first")
     if utterance.duration >= ANNOUNCED:
         say(f"{path.name}: looking for pauses in {utterance.duration / 60:.0f} minutes")
     return [Piece(utterance, begin, end) for begin, end in split(audio.stream(path, BLOCK))]

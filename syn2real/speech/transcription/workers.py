@@ -5,14 +5,14 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from syn2real.errors import NotInstalled, UserError, one_line
 from syn2real.speech.listening import Listener
-from syn2real.speech.orphans import end_with_parent
+from syn2real.speech.spawning import end_with_parent, spawned
 from syn2real.speech.transcription.outcome import Outcome, hear
 from syn2real.speech.transcription.plan import Piece
 from syn2real.speech.transcription.settings import TranscriptionSettings
@@ -71,8 +71,8 @@ def _threads(workers: int) -> int | None:
 
 
 def _by_processes(ear: Ear, batches: Sequence[Batch], workers: int) -> Iterator[tuple[Batch, list[Outcome]]]:
-    ear = Ear(ear.model, ear.language, ear.settings, _threads(workers))
-    pool, left = _pool(ear, workers), deque(batches)
+    ear = replace(ear, threads=_threads(workers))
+    pool, left = spawned(workers, _begin, ear), deque(batches)
     running: dict[Future[list[Outcome]], Batch] = {}
     try:
         while left or running:
@@ -84,27 +84,26 @@ def _by_processes(ear: Ear, batches: Sequence[Batch], workers: int) -> Iterator[
                     outcomes = future.result()
                     yield running.pop(future), outcomes
             except BrokenProcessPool:
-                # One of these is what the process died of; each is heard alone to find out which.
-                for batch in list(running.values()):
-                    pool.shutdown(wait=True, cancel_futures=True)
-                    pool = _pool(ear, workers)
-                    try:
-                        yield batch, pool.submit(_hear, batch).result()
-                    except BrokenProcessPool:
-                        yield batch, [_lost(piece) for piece in batch]
-                        pool.shutdown(wait=True, cancel_futures=True)
-                        pool = _pool(ear, workers)
+                # One of these is what a process died of; each is heard alone to find out which.
+                lost = list(running.values())
                 running.clear()
+                pool = _again(pool, 1, ear)
+                for batch in lost:
+                    try:
+                        outcomes = pool.submit(_hear, batch).result()
+                    except BrokenProcessPool:
+                        outcomes = [_lost(piece) for piece in batch]
+                        pool = _again(pool, 1, ear)
+                    yield batch, outcomes
+                if left:
+                    pool = _again(pool, workers, ear)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _pool(ear: Ear, workers: int) -> ProcessPoolExecutor:
-    import multiprocessing
-
-    # Spawned, not forked: the caller may hold torch's threads and a live progress bar, whose locks a fork copies.
-    spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, spawn, initializer=_begin, initargs=(ear,))
+def _again(broken: ProcessPoolExecutor, workers: int, ear: Ear) -> ProcessPoolExecutor:
+    broken.shutdown(wait=True, cancel_futures=True)
+    return spawned(workers, _begin, ear)
 
 
 class _Worker:
