@@ -65,7 +65,10 @@ def _targets(model: Any, wanted: tuple[str, ...] | None) -> list[str]:
     if model.config.model_type == "wavlm":  # reads the weights of its attention's layers and never calls them
         linear = [name for name in linear if "attention" not in groups_of(f"{name}.weight")]
     if wanted is None:
-        return [name for name in linear if {"attention", "mlp"} & set(groups_of(f"{name}.weight"))]
+        found = [name for name in linear if {"attention", "mlp"} & set(groups_of(f"{name}.weight"))]
+        if not found:
+            raise UserError("lora: no linear layer of attention or MLP is left to train; freeze less")
+        return found
     for ending in wanted:
         if not any(f".{name}".endswith(f".{ending}") for name in linear):
             endings = {name.rsplit(".", 1)[-1] for name in linear}

@@ -128,6 +128,10 @@ def test_a_step_in_which_every_adapted_layer_is_dropped(small_ctc, corpus, tmp_p
 
 
 class TestTargets:
+    def test_none_are_left(self, small_whisper):
+        with pytest.raises(UserError, match="no linear layer of attention or MLP is left"):
+            self.adapted(small_whisper, freeze=("_proj", "fc"))
+
     def adapted(self, directory, freeze=(), **settings) -> set[str]:
         model = load_recogniser(directory).model
         for name, weight in model.named_parameters():
