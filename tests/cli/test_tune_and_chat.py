@@ -34,6 +34,7 @@ def test_tune_writes_a_model_and_its_record(chat_llama, examples, tmp_path):
     answer = json.loads(done.stdout)
     assert answer["settings"]["lora"]["rank"] == 2 and answer["settings"]["seed"] == 7
     assert (answer["examples"], answer["steps"], answer["model"]) == (4, 2, str(output))
+    assert [row["step"] for row in answer["log"]] == [1]  # the first, then every fifth
     assert (output / "model.safetensors").is_file() and (output / "adapter").is_dir()
     again = run("tune", examples, "--model", chat_llama, "-o", output)
     assert again.exit_code == 1 and "already exists" in str(again.exception)

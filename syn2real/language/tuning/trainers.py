@@ -109,6 +109,7 @@ def _arguments(directory: Path, settings: TuningSettings, with_dev: bool) -> dic
         "fp16": precision == "fp16",
         # A loss is the mean since the one before, which a resumed run knows only if checkpoints lie on logged steps.
         "logging_steps": gcd(LOGGED, settings.checkpoint_steps),
+        "logging_first_step": True,
         "save_strategy": "steps",
         "save_steps": settings.checkpoint_steps,
         "save_total_limit": 2,
