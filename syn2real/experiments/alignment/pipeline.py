@@ -57,6 +57,7 @@ class Merge:
             method=self.method,
             base=str(self.base.directory),
             models=[{"model": str(stage.directory)} for stage in self.models],
+            allow_dtypes=True,  # what is tuned is float32, what it was tuned from may be less
             parameters=dict(self.parameters),
         )
         write(plan_recipe(recipe), directory)
