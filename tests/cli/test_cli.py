@@ -180,7 +180,7 @@ class TestBadInput:
             elif kind == "long":
                 samples[:] = np.sin(np.arange(len(samples)) / 10) * 0.1
             soundfile.write(path, samples, 16000, subtype="FLOAT")
-        message = refused("transcribe", manifest(audio_filepath="audio/bad.wav"), "-m", tiny_en, "-o", tmp_path / "h")
+        message = refused("finetune", manifest(audio_filepath="audio/bad.wav"), "-m", tiny_en, "-o", tmp_path / "h")
         expected = {"silent": "silent", "nan": "NaN", "long": "split it", "empty": "zero-length", "text": "as audio"}
         assert expected[kind] in message
         assert "bad.wav" in message
