@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from syn2real.errors import UserError
+from syn2real.errors import UserError, did_you_mean
 from syn2real.sealing import write_text
 
 if TYPE_CHECKING:
@@ -34,6 +34,16 @@ class LoraSettings:
             object.__setattr__(self, "targets", tuple(self.targets))
 
 
+def named_layers(layers: Sequence[str], endings: Sequence[str]) -> list[str]:
+    """Those of the linear layers that may be adapted whose names end in one of ``endings``. Raises `UserError` for an
+    ending that none has."""
+    for ending in endings:
+        if not any(f".{name}".endswith(f".{ending}") for name in layers):
+            known = {name.rsplit(".", 1)[-1] for name in layers}
+            raise UserError(f"lora: no linear layer is called {ending!r}{did_you_mean(ending, known)}")
+    return [name for name in layers if any(f".{name}".endswith(f".{ending}") for ending in endings)]
+
+
 def add_adapters(model: Any, settings: LoraSettings, layers: Sequence[str], seed: int) -> "PeftModel":
     """``model`` with adapters in the linear layers of these names, all else frozen. The model itself is changed."""
     import torch
@@ -55,10 +65,12 @@ def add_adapters(model: Any, settings: LoraSettings, layers: Sequence[str], seed
 def save_adapters(model: "PeftModel", directory: Path) -> None:
     """Write the adapters as PEFT does, less what differs from run to run: its card, the place of the base model on this
     machine, and the order of sets."""
+    from syn2real.merge.adapter_config import CONFIG
+
     shutil.rmtree(directory, ignore_errors=True)
     model.save_pretrained(str(directory), save_embedding_layers=False)
     (directory / "README.md").unlink(missing_ok=True)
-    config = directory / "adapter_config.json"
+    config = directory / CONFIG
     content = json.loads(config.read_text(encoding="utf-8")) | {"base_model_name_or_path": None}
     ordered = {name: sorted(value) if isinstance(value, list) else value for name, value in content.items()}
     write_text(config, json.dumps(ordered, indent=2, sort_keys=True) + "\n")

@@ -2,28 +2,40 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from math import gcd
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
 from transformers import Trainer, TrainerCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
-from syn2real.errors import UserError, one_line
+from syn2real.errors import UserError
 from syn2real.progress import Bar, say
 from syn2real.sealing import flush_tree, write_text
+
+Computed = Literal["bf16", "fp16", "fp32"]  # what matrix products are computed in
 
 CHECKPOINTS = "trainer"  # where a running training keeps its state, inside its output directory
 IDENTITY = "identity.json"  # what the checkpoints beside it were made with
 COMPLETE = "complete"  # marks a checkpoint whose last byte is on disk
 LAST = "last"  # in that mark: training is over, by its steps or by patience
+LOGGED = 5  # steps between two losses in the log
+
+
+class Marks(TrainerCallback):
+    """Marks each checkpoint complete once all of it is written, and the last as such."""
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Mark the checkpoint."""
+        checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        flush_tree(checkpoint)
+        write_text(checkpoint / COMPLETE, LAST if control.should_training_stop else "")
 
 
 class Progress(TrainerCallback):
-    """Shows steps and loss; marks each checkpoint complete once all of it is written, and the last as such."""
+    """Shows steps and loss."""
 
     def __init__(self, title: str) -> None:
         self.bar = Bar(title)
@@ -41,15 +53,34 @@ class Progress(TrainerCallback):
         if logs and "loss" in logs:
             self.bar.note(f"loss {float(logs['loss']):.3f}")
 
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Mark the checkpoint."""
-        checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        flush_tree(checkpoint)
-        write_text(checkpoint / COMPLETE, LAST if control.should_training_stop else "")
-
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Take the bar down."""
         self.bar.stop()
+
+
+def resumable(directory: Path, *, checkpoint_steps: int, seed: int, evaluated: bool) -> dict[str, Any]:
+    """Arguments of a `TrainingArguments` whose training ends in the same bytes whether or not it was killed; the model
+    of the lowest dev loss is kept where it is ``evaluated``."""
+    return {
+        "output_dir": str(directory.absolute()),  # noted in checkpoints as the place of the best
+        # A loss is the mean since the one before, which a resumed run knows only if checkpoints lie on logged steps.
+        "logging_steps": gcd(LOGGED, checkpoint_steps),
+        "save_strategy": "steps",
+        "save_steps": checkpoint_steps,
+        "save_total_limit": 2,
+        "eval_strategy": "steps" if evaluated else "no",
+        "eval_steps": checkpoint_steps if evaluated else None,
+        "load_best_model_at_end": evaluated,
+        "metric_for_best_model": "eval_loss" if evaluated else None,
+        "greater_is_better": False if evaluated else None,
+        "restore_callback_states_from_checkpoint": True,  # else a resumed run forgets how long it has waited
+        "report_to": [],
+        "seed": seed,
+        "data_seed": seed,
+        "use_cpu": not torch.cuda.is_available(),
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "disable_tqdm": True,
+    }
 
 
 def train(trainer: Trainer, checkpoint: Path | None) -> None:
@@ -87,21 +118,15 @@ def last_checkpoint(directory: Path) -> Path | None:
     return max(found, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
 
 
-@contextmanager
-def saving(place: Path) -> Iterator[None]:
-    """Raise `UserError` for a failure to write to ``place``: safetensors, torch and the system each name it in their
-    own way. To be put around calls that do nothing but save."""
-    try:
-        yield
-    except (SafetensorError, RuntimeError, OSError) as error:
-        reason = one_line(error)
-        raise UserError(
-            f"{place}: cannot be written ({reason}); make room on the disk, then run the same command again"
-        ) from error
-
-
-def best_precision() -> Literal["bf16", "fp16", "fp32"]:
+def best_precision() -> Computed:
     """bf16 where the GPU or the CPU multiplies it natively, fp16 on older GPUs, else fp32."""
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
     return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
+
+
+def chosen_precision(asked: Literal["auto"] | Computed) -> Computed:
+    """What is meant by ``auto``, or what was asked for. Raises `UserError` for what this machine cannot do."""
+    if asked == "fp16" and not torch.cuda.is_available():
+        raise UserError("precision fp16 needs a GPU; use bf16 or fp32")
+    return best_precision() if asked == "auto" else asked

@@ -7,7 +7,8 @@ import typer
 
 from syn2real.cli.output import BatchSize, Json, Language, Manifest, Model, Overwrite, print_json
 from syn2real.cli.startup import load_recognisers
-from syn2real.speech.training import DEFAULTS, LoraSettings
+from syn2real.lora import LoraSettings
+from syn2real.speech.training import DEFAULTS
 
 if TYPE_CHECKING:
     from syn2real.speech.augmentation import Augmentation

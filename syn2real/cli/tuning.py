@@ -7,7 +7,8 @@ import typer
 
 from syn2real.cli.output import Json, Overwrite, print_json
 from syn2real.errors import UserError
-from syn2real.language.tuning.settings import DEFAULTS, LoraSettings
+from syn2real.language.tuning.settings import DEFAULTS
+from syn2real.lora import LoraSettings
 
 if TYPE_CHECKING:
     from syn2real.language.chat import ChatModel, Message, Sampling

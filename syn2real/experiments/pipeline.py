@@ -205,7 +205,7 @@ class Pipeline:
         """``start`` fine-tuned on the clips; ``dev``, where given, stops it early and chooses the checkpoint."""
         settings = recipe.model_dump(exclude_none=True)  # what is not asked for is no part of the key
         if settings["precision"] == "auto":
-            from syn2real.speech.finetuning import best_precision
+            from syn2real.training_state import best_precision
 
             settings["precision"] = best_precision()
 

@@ -7,10 +7,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from syn2real.documents import Document, parse_values
 from syn2real.errors import UserError
+from syn2real.lora import LoraSettings
 from syn2real.speech.checking.limits import Limits
 from syn2real.speech.engines.options import options_from
 from syn2real.speech.normalisation import require_known
-from syn2real.speech.training import DEFAULTS, LONGEST, LoraSettings, Precision
+from syn2real.speech.training import DEFAULTS, LONGEST, Precision
 from syn2real.speech.verbalisation import Label, Style
 
 LORA = LoraSettings()
@@ -100,7 +101,7 @@ class SynthesisRecipe(Strict):
 
 
 class LoraRecipe(Strict):
-    """Low-rank adapters in place of the weights; see `syn2real.speech.training.LoraSettings`."""
+    """Low-rank adapters in place of the weights; see `syn2real.lora.LoraSettings`."""
 
     rank: Annotated[int, Field(ge=1)] = LORA.rank
     alpha: Annotated[float, Field(gt=0)] = LORA.alpha

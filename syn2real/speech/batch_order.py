@@ -8,9 +8,9 @@ from typing import NamedTuple, Protocol
 from torch.utils.data import Sampler
 
 from syn2real.hashing import seed_from
+from syn2real.similar_lengths import similar_batches
 from syn2real.speech.audio import WINDOW
 
-POOL = 8  # batches sorted together: larger wastes less padding, smaller mixes more
 SPREAD = 1.2  # longest over shortest clip that may change places between batches of a budget
 
 
@@ -34,7 +34,7 @@ class Grouping(Protocol):
 
 
 class ByNumber:
-    """Batches of so many clips, of similar length since each comes from a pool of eight that was sorted."""
+    """Batches of so many clips of similar length; see `similar_batches`."""
 
     def __init__(self, durations: Sequence[float], size: int) -> None:
         self.durations = durations
@@ -45,17 +45,7 @@ class ByNumber:
 
     def batches(self, random: Random) -> list[list[int]]:
         """See `Grouping.batches`. The incomplete one is the last."""
-        order = list(range(len(self.durations)))
-        random.shuffle(order)
-        reach = self.size * POOL
-        found = []
-        for start in range(0, len(order), reach):
-            pool = sorted(order[start : start + reach], key=lambda index: self.durations[index])
-            found += [pool[at : at + self.size] for at in range(0, len(pool), self.size)]
-        last = [batch for batch in found if len(batch) < self.size]
-        found = [batch for batch in found if len(batch) == self.size]
-        random.shuffle(found)
-        return found + last
+        return similar_batches(self.durations, self.size, random)
 
 
 class BySeconds:

@@ -3,7 +3,6 @@
 import gc
 import json
 import shutil
-from math import gcd
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +10,30 @@ import torch
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, TrainerCallback, TrainingArguments
 
 from syn2real.errors import UserError
+from syn2real.lora import ADAPTER, add_adapters, save_adapters
+from syn2real.saving import saving
 from syn2real.sealing import require_space, write_text
 from syn2real.speech.batch_order import BatchOrder, ByNumber, BySeconds
 from syn2real.speech.batching import Augment, ClipDataset, Collator
-from syn2real.speech.checkpoints import Marks, described, identity_of, is_last, keep_only, last_checkpoint
+from syn2real.speech.checkpoints import Marks, described, identity_of
 from syn2real.speech.compiling import compile_layers
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.freezing import freeze, hold_statistics, train_only
-from syn2real.speech.lora import ADAPTER, add_adapters, save_adapters
+from syn2real.speech.lora import adapted_layers
 from syn2real.speech.processes import in_turn, is_first, process, processes, wait
 from syn2real.speech.recogniser import Recogniser, load_recogniser
-from syn2real.speech.saving import saving
-from syn2real.speech.trainer import Progress, SpeechTrainer, default_workers, tensorboard_logs
-from syn2real.speech.training import DEFAULTS, Precision, TrainingSettings
-
-CHECKPOINTS = "trainer"  # where a running training keeps its state, inside its output directory
-LOGGED = 5  # steps between two losses in the log
+from syn2real.speech.trainer import SpeechTrainer, default_workers, tensorboard_logs
+from syn2real.speech.training import DEFAULTS, TrainingSettings
+from syn2real.training_state import (
+    CHECKPOINTS,
+    Computed,
+    Progress,
+    chosen_precision,
+    keep_only,
+    last_checkpoint,
+    resumable,
+    train,
+)
 
 
 def finetune(
@@ -58,7 +65,7 @@ def finetune(
     """
     if not len(corpus):
         raise UserError("nothing to fine-tune on: the corpus is empty")
-    precision = _precision(settings)
+    precision = chosen_precision(settings.precision)
     corpus.require_sound()
     if dev is not None:
         dev.require_sound()
@@ -94,7 +101,7 @@ def finetune(
         trainer.remove_callback(PrinterCallback)
         trainer.remove_callback(ProgressCallback)
         try:
-            _train(trainer, checkpoint)
+            train(trainer, checkpoint)
         finally:
             progress.bar.stop()
     wait()
@@ -138,7 +145,8 @@ def _prepared(recogniser: Recogniser, settings: TrainingSettings) -> Any:
     if settings.train_only:
         train_only(network, settings.train_only)
     if settings.lora is not None:
-        network = add_adapters(network, settings.lora, settings.seed)
+        layers = adapted_layers(network, settings.lora.targets)
+        network = add_adapters(network, settings.lora, layers, settings.seed)
     if settings.freeze or settings.train_only or settings.lora is not None:
         hold_statistics(network)
     if settings.compile:
@@ -150,28 +158,6 @@ def _space(network: torch.nn.Module) -> int:
     """Bytes that a training needs: up to three checkpoints of weights and two moments, and the model, in float32."""
     weights = list(network.parameters())
     return 4 * sum(weight.numel() * (10 if weight.requires_grad else 4) for weight in weights)
-
-
-def _train(trainer: SpeechTrainer, checkpoint: Path | None) -> None:
-    """Train, going on from a checkpoint where there is one."""
-    if checkpoint is not None and is_last(checkpoint):
-        trainer.take_up_the_end(checkpoint)
-    else:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-
-
-def best_precision() -> Precision:
-    """bf16 where the GPU or the CPU multiplies it natively, fp16 on older GPUs, else fp32."""
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
-
-
-def _precision(settings: TrainingSettings) -> Precision:
-    """What is meant by ``auto``, or what was asked for."""
-    if settings.precision == "fp16" and not torch.cuda.is_available():
-        raise UserError("precision fp16 needs a GPU; use bf16 or fp32")
-    return best_precision() if settings.precision == "auto" else settings.precision
 
 
 def _order(corpus: Corpus, recogniser: Recogniser, settings: TrainingSettings) -> BatchOrder:
@@ -186,11 +172,10 @@ def _order(corpus: Corpus, recogniser: Recogniser, settings: TrainingSettings) -
 
 
 def _arguments(
-    directory: Path, settings: TrainingSettings, precision: Precision, workers: int | None, *, evaluated: bool
+    directory: Path, settings: TrainingSettings, precision: Computed, workers: int | None, *, evaluated: bool
 ) -> TrainingArguments:
-    cuda = torch.cuda.is_available()
     arguments = TrainingArguments(
-        output_dir=str(directory.absolute()),  # noted in checkpoints as the place of the best
+        **resumable(directory, checkpoint_steps=settings.checkpoint_steps, seed=settings.seed, evaluated=evaluated),
         num_train_epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         per_device_train_batch_size=settings.batch_size,
@@ -198,31 +183,14 @@ def _arguments(
         gradient_accumulation_steps=settings.accumulation,
         warmup_steps=settings.warmup,
         weight_decay=settings.weight_decay,
-        use_cpu=not cuda,
         bf16=precision == "bf16",
         fp16=precision == "fp16",
-        # A loss is the mean since the one before, which a resumed run knows only if checkpoints lie on logged steps.
-        logging_steps=gcd(LOGGED, settings.checkpoint_steps),
-        save_strategy="steps",
-        save_steps=settings.checkpoint_steps,
-        save_total_limit=2,
-        eval_strategy="steps" if evaluated else "no",
-        eval_steps=settings.checkpoint_steps if evaluated else None,
-        load_best_model_at_end=evaluated,
-        metric_for_best_model="eval_loss" if evaluated else None,
-        greater_is_better=False if evaluated else None,
-        restore_callback_states_from_checkpoint=True,  # else a resumed run forgets how long it has waited
         remove_unused_columns=False,
         label_names=["labels"],
-        report_to=[],
-        seed=settings.seed,
-        data_seed=settings.seed,
-        dataloader_pin_memory=cuda,
         dataloader_num_workers=default_workers() if workers is None else workers,
         # A short window leaves the encoder's positions out; layers and masks may be dropped at random.
         ddp_find_unused_parameters=True,
         log_level_replica="error",
-        disable_tqdm=True,
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # in one process one GPU: threads would share the window of the encoder
     return arguments

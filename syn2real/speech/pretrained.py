@@ -14,8 +14,8 @@ from syn2real.cache import cache_directory, only_one
 from syn2real.errors import NotInstalled, UserError, did_you_mean
 from syn2real.hashing import remembered_sha256, sha256_file, sha256_json
 from syn2real.merge import Checkpoint
+from syn2real.saving import saving
 from syn2real.sealing import sealed_directory, sealed_file
-from syn2real.speech.saving import saving
 
 WHISPER = "whisper"
 CTC = {  # by model_type: the class of transformers

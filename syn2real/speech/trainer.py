@@ -9,17 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainerCallback, TrainerState
-from transformers.trainer import TRAINER_STATE_NAME
+from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput
 
-from syn2real.progress import Bar
+from syn2real.saving import saving
 from syn2real.speech.batch_order import BatchOrder
 from syn2real.speech.batching import ITEMS
 from syn2real.speech.layer_rates import rate_groups
 from syn2real.speech.processes import process, processes
 from syn2real.speech.recogniser import Recogniser
-from syn2real.speech.saving import saving
 
 MOST_WORKERS = 4  # that read clips for one GPU
 
@@ -127,40 +125,9 @@ class SpeechTrainer(Trainer):
             self.optimizer = kind(rate_groups(trained, rate, self._layer_decay, decay, decayed), **options)
         return super().create_optimizer(model)
 
-    def take_up_the_end(self, checkpoint: Path) -> None:
-        """What `train` leaves when it ends, from its last checkpoint. (`train` itself would forget that it was to stop,
-        and go on after an early stop.)"""
-        self.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
-        best = self.state.best_model_checkpoint if self.args.load_best_model_at_end else None
-        self._load_from_checkpoint(best or str(checkpoint))
-
     def _save_checkpoint(self, *arguments: Any) -> None:
         with saving(Path(str(self.args.output_dir))):
             super()._save_checkpoint(*arguments)
-
-
-class Progress(TrainerCallback):
-    """Shows steps and loss."""
-
-    def __init__(self, title: str) -> None:
-        self.bar = Bar(title)
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Show the bar, from where the training goes on."""
-        self.bar.start(total=state.max_steps, done=state.global_step)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Advance it."""
-        self.bar.advance()
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        """Note the loss beside it."""
-        if logs and "loss" in logs:
-            self.bar.note(f"loss {float(logs['loss']):.3f}")
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Take it down."""
-        self.bar.stop()
 
 
 def tensorboard_logs(directory: Path, checkpoint: Path | None) -> TrainerCallback:

@@ -5,26 +5,10 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from syn2real.errors import UserError, did_you_mean
+from syn2real.lora import LoraSettings
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 LONGEST = 30  # s, of a clip; a budget that is smaller would not hold it
-
-
-@dataclass(frozen=True)
-class LoraSettings:
-    """Adapters of low rank in place of the weights themselves (Hu et al., 2021)."""
-
-    rank: int = 8
-    alpha: float = 16  # the adapters' sum is scaled by alpha / rank
-    dropout: float = 0.0  # of what an adapter hears, in training
-    targets: tuple[str, ...] | None = None  # endings of linear layers' names; None: all of attention and MLP
-    stabilised: bool = False  # scaled by alpha / √rank (Kalajdzievski, 2023), so that high ranks learn as fast
-
-    def __post_init__(self) -> None:
-        if self.rank < 1 or self.alpha <= 0 or not 0 <= self.dropout < 1:
-            raise UserError("lora: rank and alpha must be above 0, dropout from 0 to below 1")
-        if self.targets is not None:
-            object.__setattr__(self, "targets", tuple(self.targets))
 
 
 @dataclass(frozen=True)

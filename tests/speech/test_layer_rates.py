@@ -6,12 +6,13 @@ pytest.importorskip("transformers")
 
 from safetensors.torch import load_file
 
+from syn2real.lora import LoraSettings, add_adapters
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.finetuning import finetune
 from syn2real.speech.layer_rates import depths, rate_groups
-from syn2real.speech.lora import add_adapters
+from syn2real.speech.lora import adapted_layers
 from syn2real.speech.recogniser import load_recogniser
-from syn2real.speech.training import LoraSettings, TrainingSettings
+from syn2real.speech.training import TrainingSettings
 
 
 def depths_of(model) -> dict[str, int]:
@@ -38,7 +39,8 @@ def test_one_stack_with_a_head(small_ctc):
 
 
 def test_adapters_lie_where_their_layers_do(small_whisper):
-    model = add_adapters(load_recogniser(small_whisper).model, LoraSettings(rank=2), seed=0)
+    model = load_recogniser(small_whisper).model
+    model = add_adapters(model, LoraSettings(rank=2), adapted_layers(model, None), seed=0)
     found = {name: depth for name, depth in depths_of(model).items() if "lora_" in name}
     assert set(found.values()) == {1, 2}
     assert all((depth == 1) == (".layers.1." in name) for name, depth in found.items())

@@ -11,13 +11,14 @@ from safetensors.torch import load_file
 
 from syn2real.errors import UserError
 from syn2real.hashing import sha256_file
+from syn2real.lora import LoraSettings, add_adapters
 from syn2real.merge import Checkpoint
 from syn2real.speech.batch_order import BatchOrder
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.finetuning import finetune
-from syn2real.speech.lora import add_adapters
+from syn2real.speech.lora import adapted_layers
 from syn2real.speech.recogniser import load_recogniser
-from syn2real.speech.training import LoraSettings, TrainingSettings
+from syn2real.speech.training import TrainingSettings
 from syn2real.speech.transcription import transcribe
 
 LORA = LoraSettings(rank=4, dropout=0.1)
@@ -136,7 +137,8 @@ class TestTargets:
         model = load_recogniser(directory).model
         for name, weight in model.named_parameters():
             weight.requires_grad_(not any(part in name for part in freeze))
-        network = add_adapters(model, LoraSettings(**settings), seed=0)
+        lora = LoraSettings(**settings)
+        network = add_adapters(model, lora, adapted_layers(model, lora.targets), seed=0)
         trained = {name for name, weight in network.named_parameters() if weight.requires_grad}
         return {name.removeprefix("base_model.model.").split(".lora_")[0] for name in trained}
 

@@ -3,7 +3,8 @@
 import pytest
 
 from syn2real.errors import UserError
-from syn2real.speech.training import LoraSettings, TrainingSettings
+from syn2real.lora import LoraSettings
+from syn2real.speech.training import TrainingSettings
 
 PLAIN = [
     "epochs", "learning_rate", "batch_size", "warmup", "weight_decay", "full_windows", "patience", "precision",

@@ -6,8 +6,7 @@ from random import Random
 from torch.utils.data import Sampler
 
 from syn2real.hashing import seed_from
-
-POOL = 8  # batches sorted together: larger wastes less padding, smaller mixes more
+from syn2real.similar_lengths import similar_batches
 
 
 class SimilarLengths(Sampler[int]):
@@ -30,17 +29,6 @@ class SimilarLengths(Sampler[int]):
         return len(self.lengths)
 
     def __iter__(self) -> Iterator[int]:
-        random = Random(seed_from(self.seed, self.epoch))
-        order = list(range(len(self.lengths)))
-        random.shuffle(order)
-        reach = self.batch_size * POOL
-        batches = []
-        for start in range(0, len(order), reach):
-            pool = sorted(order[start : start + reach], key=lambda place: self.lengths[place])
-            batches += [pool[at : at + self.batch_size] for at in range(0, len(pool), self.batch_size)]
-        # An incomplete batch stays last: anywhere else the data loader would cut the batches after it elsewhere.
-        last = [batch for batch in batches if len(batch) < self.batch_size]
-        batches = [batch for batch in batches if len(batch) == self.batch_size]
-        random.shuffle(batches)
-        for batch in batches + last:
+        # The incomplete batch is the last: anywhere else the data loader would cut the batches after it elsewhere.
+        for batch in similar_batches(self.lengths, self.batch_size, Random(seed_from(self.seed, self.epoch))):
             yield from batch

@@ -1,6 +1,5 @@
 """The trainers of TRL, one for each method, with what is ours in common: order, precision, checkpoints."""
 
-from math import gcd
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ from syn2real.language.tuning.head import lighten_head
 from syn2real.language.tuning.order import SimilarLengths
 from syn2real.language.tuning.rendering import Rows
 from syn2real.language.tuning.settings import TuningSettings
-from syn2real.training_state import Progress, best_precision, saving
+from syn2real.saving import saving
+from syn2real.training_state import Marks, Progress, chosen_precision, resumable
 
-LOGGED = 5  # steps between two losses in the log
 LENGTH_COLUMNS = ("input_ids", "chosen_input_ids", "chosen_ids")  # of sft, orpo, dpo
 
 
@@ -50,7 +49,7 @@ def make_trainer(
     config_class, trainer_class, own = _classes(settings)
     from datasets import Dataset
 
-    callbacks: list[Any] = [progress]
+    callbacks: list[Any] = [Marks(), progress]
     if dev is not None:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=settings.patience))
     trainer = type(trainer_class.__name__, (_Ordered, trainer_class), {})(
@@ -87,12 +86,11 @@ def _classes(settings: TuningSettings) -> tuple[Any, Any, dict[str, Any]]:
 
 def _arguments(directory: Path, settings: TuningSettings, with_dev: bool) -> dict[str, Any]:
     """What all configurations take."""
-    cuda = torch.cuda.is_available()
-    precision = best_precision() if settings.precision == "auto" else settings.precision
+    precision = chosen_precision(settings.precision)
     # A packed row is as long as many examples: side by side in one batch they would be one longer row still.
     size = 1 if settings.packing else settings.batch_size
     return {
-        "output_dir": str(directory.absolute()),  # noted in checkpoints as the place of the best
+        **resumable(directory, checkpoint_steps=settings.checkpoint_steps, seed=settings.seed, evaluated=with_dev),
         "num_train_epochs": settings.epochs,
         "learning_rate": settings.learning_rate,
         "lr_scheduler_type": settings.schedule if settings.schedule != "constant" else "constant_with_warmup",
@@ -104,24 +102,7 @@ def _arguments(directory: Path, settings: TuningSettings, with_dev: bool) -> dic
         "gradient_checkpointing": settings.gradient_checkpointing,
         "gradient_checkpointing_kwargs": {"use_reentrant": False} if settings.gradient_checkpointing else None,
         "max_length": settings.cut_off,
-        "use_cpu": not cuda,
         "bf16": precision == "bf16",
         "fp16": precision == "fp16",
-        # A loss is the mean since the one before, which a resumed run knows only if checkpoints lie on logged steps.
-        "logging_steps": gcd(LOGGED, settings.checkpoint_steps),
         "logging_first_step": True,
-        "save_strategy": "steps",
-        "save_steps": settings.checkpoint_steps,
-        "save_total_limit": 2,
-        "eval_strategy": "steps" if with_dev else "no",
-        "eval_steps": settings.checkpoint_steps if with_dev else None,
-        "load_best_model_at_end": with_dev,
-        "metric_for_best_model": "eval_loss" if with_dev else None,
-        "greater_is_better": False if with_dev else None,
-        "restore_callback_states_from_checkpoint": True,  # else a resumed run forgets how long it has waited
-        "report_to": [],
-        "seed": settings.seed,
-        "data_seed": settings.seed,
-        "dataloader_pin_memory": cuda,
-        "disable_tqdm": True,
     }

@@ -11,18 +11,19 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from syn2real.errors import UserError, did_you_mean, one_line
+from syn2real.errors import UserError, one_line
 from syn2real.hashing import remembered_sha256
 from syn2real.language.tuning.examples import ChatExample, Example, Preference, fingerprint
 from syn2real.language.tuning.quiet import quiet_libraries
 from syn2real.language.tuning.rendering import Rows, chat_rows, preference_rows
 from syn2real.language.tuning.settings import DEFAULTS, PREFERENCE, TuningSettings
 from syn2real.language.tuning.trainers import make_trainer
-from syn2real.lora import ADAPTER, add_adapters, save_adapters
+from syn2real.lora import ADAPTER, add_adapters, named_layers, save_adapters
 from syn2real.merge.sidecars import copy_sidecars, sidecars
 from syn2real.progress import say
+from syn2real.saving import saving
 from syn2real.sealing import require_space, write_text
-from syn2real.training_state import CHECKPOINTS, Progress, keep_only, last_checkpoint, saving, train
+from syn2real.training_state import CHECKPOINTS, Progress, keep_only, last_checkpoint, train
 
 WEIGHTS = ("*.safetensors", "*.bin")
 # Of each logged step: how trl and transformers call it, and what training.json says.
@@ -189,13 +190,7 @@ def _layers(network: Any, wanted: Sequence[str] | None) -> list[str]:
     """Names of the linear layers to adapt: all but the one that makes words, or those whose names end so."""
     head = network.get_output_embeddings()
     linear = [name for name, part in network.named_modules() if isinstance(part, nn.Linear) and part is not head]
-    if wanted is None:
-        return linear
-    for ending in wanted:
-        if not any(f".{name}".endswith(f".{ending}") for name in linear):
-            endings = {name.rsplit(".", 1)[-1] for name in linear}
-            raise UserError(f"lora: no linear layer is called {ending!r}{did_you_mean(ending, endings)}")
-    return [name for name in linear if any(f".{name}".endswith(f".{ending}") for ending in wanted)]
+    return linear if wanted is None else named_layers(linear, wanted)
 
 
 def _space(network: nn.Module) -> int:

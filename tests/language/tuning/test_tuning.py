@@ -219,6 +219,12 @@ def test_models_that_cannot_be_tuned(chat_llama, replies, tmp_path):
         made(chat_llama, replies, tmp_path / "none", replace(QUICK, lora=LoraSettings(targets=("q_prj",))))
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="where there is a GPU it can be had")
+def test_half_precision_without_a_gpu(chat_llama, replies, tmp_path):
+    with pytest.raises(UserError, match="precision fp16 needs a GPU; use bf16 or fp32"):
+        made(chat_llama, replies, tmp_path / "none", replace(QUICK, precision="fp16"))
+
+
 def test_smollm2_learns_a_fact(smollm2, tmp_path):
     """The real model: adapters teach it a word, and it says so when it is asked."""
     taught = ChatExample((Message("user", "What is the word of the day?"), Message("assistant", "Xylophone.")))
