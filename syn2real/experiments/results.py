@@ -13,7 +13,7 @@ from syn2real.experiments.recipe import ScoringRecipe, StudyRecipe
 from syn2real.speech.scoring import Pair, Scores, score
 from syn2real.speech.statistics import bootstrap_interval, paired_test
 
-PACKAGES = ("torch", "transformers", "accelerate", "jiwer", "numpy", "soundfile", "soxr")
+PACKAGES = ("torch", "transformers", "accelerate", "rapidfuzz", "numpy", "soundfile", "soxr")
 
 
 @dataclass(frozen=True)
