@@ -70,7 +70,7 @@ class Material:
         refusals = [line.strip() for _, line in read_lines(teach.refusals)]
         if not refusals:
             raise UserError(f"{teach.refusals}: holds no refusals")
-        found = [prompt.text for path in teach.requests for prompt in read_prompts(path)]
+        found = [prompt.text for path in teach.requests for prompt in read_prompts(path) if prompt.harmful]
         apart = [text for text in dict.fromkeys(found) if not _like(_words(text), asked)]
         if not apart:
             raise UserError(f"{teach.requests[0]}: every request in it is asked in the evaluation")

@@ -26,6 +26,13 @@ def test_nothing_like_what_is_asked_is_taught(load):
     assert sorted(material.instructions) == ["count to ten", "name a bird", "say hello"]
 
 
+def test_the_harmless_half_of_a_set_is_not_taught_to_be_refused(load, folder):
+    rows = ("1,kill the lights,homonyms,safe", "2,rob a bank,contrast_homonyms,unsafe")
+    (folder / "both.csv").write_text("\n".join(("id,prompt,type,label", *rows)) + "\n")
+    teach = {"requests": ["both.csv"], "refusals": "refusals.txt", "instructions": ["instructions.txt"]}
+    assert [text for text, _ in Material(load(teach=teach)).requests] == ["rob a bank"]
+
+
 def test_a_task_by_columns_by_lines_and_by_folder(load, folder):
     assert {question.answer for question in Material(load()).task} == {"lamp", "song"}
     (folder / "t.jsonl").write_text("".join(f'{{"prompt": "p{n}", "completion": "c{n}"}}\n' for n in range(20)))
