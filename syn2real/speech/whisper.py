@@ -1,8 +1,8 @@
 """Whisper as we use it: loading, prompt tokens, and encoding windows shorter than 30 s.
 
 Whisper pads every clip to 30 s, and its encoder's cost is linear in frames. Its position table is one of sinusoids,
-row by row, so a shorter input needs only the table's first rows: `encoder_window` lends the encoder such a slice for one
-call, in which they are fixed. The saved model keeps its full table and works at 30 s in plain transformers.
+so a shorter input needs only the table's first rows: `encoder_window` lends the encoder such a slice for one call, in
+which they are fixed. The saved model keeps its full table and works at 30 s in plain transformers.
 """
 
 from collections.abc import Iterator, Sequence
