@@ -1,5 +1,6 @@
 """The recipes of `safeguard` and `mergealign`: models, tasks, requests, and how a merge is chosen."""
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -157,10 +158,10 @@ def load_alignment(document: Document, *, quick: bool = False) -> SafeguardRecip
     """A recipe of either kind; relative paths in it are relative to its file.
 
     Where a file that it names is not there, what stands under ``otherwise``, section by section, takes the place of
-    what stands above. With ``quick`` so does what stands under that name, key by key, but for keys that were set from
-    outside. Raises `UserError` with file and line, and for a file that is missing all the same.
+    what stands above. With ``quick`` so does what stands under that name, key by key. Keys that were set from outside
+    stay as they were set. Raises `UserError` with file and line, and for a file that is missing all the same.
     """
-    content = dict(document.content)
+    content = deepcopy(document.content)
     otherwise, small = content.pop("otherwise", None), content.pop("quick", None)
     if quick:
         if not small:
@@ -172,8 +173,11 @@ def load_alignment(document: Document, *, quick: bool = False) -> SafeguardRecip
     missing = _missing(recipe)
     if missing and otherwise:
         say(f"{missing[0]} is not here: what the recipe says under `otherwise` is used instead")
-        instead = {key: content.get(key, {}) | value for key, value in otherwise.items()}
-        recipe = _parsed(document, content | instead)
+        for section, values in otherwise.items():
+            given = {key for key in values if f"{section}.{key}" in document.overridden}
+            kept = {key: value for key, value in values.items() if key not in given}
+            content[section] = (content.get(section) or {}) | kept
+        recipe = _parsed(document, content)
         missing = _missing(recipe)
     if missing:
         raise UserError(f"{missing[0]}: no such file; correct the path, or pass another with --set")

@@ -32,12 +32,26 @@ def test_what_is_not_there_is_replaced_or_named(load, folder):
     assert recipe.safety.harmful == (folder / "harmful.txt",) and recipe.safety.max_tokens == 9
 
 
+def test_what_takes_the_place_of_a_file_gives_way_to_what_is_set(folder, load):
+    otherwise = {"task": {"examples": "task.tsv", "train": 10}}
+    load(otherwise=otherwise)
+    gone = Document.load(folder / "recipe.yaml", {"safety.harmless": ["absent.txt"], "task.train": 5})
+    with pytest.raises(UserError, match=r"absent\.txt: no such file"):
+        load_alignment(gone)
+    load(task={"examples": "absent.tsv", "train": 12}, otherwise=otherwise)
+    recipe = load_alignment(Document.load(folder / "recipe.yaml", {"task.train": 5}))
+    assert (recipe.task.examples, recipe.task.train) == (folder / "task.tsv", 5)
+    with pytest.raises(UserError, match=r"typo\.tsv: no such file"):
+        load_alignment(Document.load(folder / "recipe.yaml", {"task.examples": "typo.tsv"}))
+
+
 def test_quick_settings_give_way_to_what_is_set(folder, load):
-    load(quick={"seeds": [1], "methods": ["linear"], "test.task": 2})
+    load(quick={"seeds": [1], "methods": ["linear"], "test.task": 2, "test.harmless": 1})
     document = Document.load(folder / "recipe.yaml", {"test.task": 3})
     recipe = load_alignment(document, quick=True)
     assert (recipe.seeds, recipe.methods, recipe.test.task) == ((1,), ("linear",), 3)
-    assert load_alignment(document).seeds == (1, 2)
+    whole = load_alignment(document)
+    assert (recipe.test.harmless, whole.test.harmless, whole.seeds) == (1, 3, (1, 2))
     load()
     with pytest.raises(UserError, match="has no quick settings"):
         load_alignment(Document.load(folder / "recipe.yaml"), quick=True)
