@@ -1,6 +1,7 @@
 """What is to be transcribed: the lines of a manifest, or audio files. What cannot be opened is named, not fatal."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,15 +35,18 @@ class Recording:
 def read_recordings(given: Sequence[Path]) -> list[Recording]:
     """The recordings of one manifest, or of audio files and folders of them, in order.
 
-    A manifest's lines need no text. Raises `UserError` for a file that is no manifest, a line that is no utterance, an
-    id given twice, and when there are no recordings.
+    A manifest's lines need no text. A file's id is its path without the ending, or with it where two differ in that
+    alone. Raises `UserError` for a file that is no manifest, a line that is no utterance, an id given twice, and when
+    there are no recordings.
     """
     if len(given) == 1 and given[0].suffix == ".jsonl":
         found = list(_manifest(given[0]))
     else:
         if any(path.suffix == ".jsonl" for path in given):
             raise UserError("give one manifest, or audio files and folders; several manifests are several commands")
-        found = [_file(path) for path in _files(given)]
+        paths = list(_files(given))
+        stems = Counter(path.with_suffix("") for path in paths)
+        found = [_file(path, str(path if stems[path.with_suffix("")] > 1 else path.with_suffix(""))) for path in paths]
     if not found:
         raise UserError(f"{given[0]}: holds no recordings")
     ids: set[str] = set()
@@ -87,8 +91,7 @@ def _files(given: Sequence[Path]) -> Iterator[Path]:
             raise UserError(f"{path}: no such file; give a manifest, audio files, or a folder of them")
 
 
-def _file(path: Path) -> Recording:
-    name = str(path.with_suffix(""))
+def _file(path: Path, name: str) -> Recording:
     row: dict[str, Any] = {"id": name, "audio_filepath": os.path.relpath(path)}
     try:
         duration = round(audio.info(path).duration, 4)

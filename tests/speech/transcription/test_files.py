@@ -187,6 +187,13 @@ def test_files_and_folders_need_no_manifest(manifest, model, tmp_path):
         read_recordings([tmp_path / "nowhere"])
 
 
+def test_files_of_one_name_and_two_endings_have_ids_of_their_own(manifest, tmp_path):
+    for name in ("one.wav", "one.flac", "two.wav"):
+        shutil.copy(manifest.parent / "audio" / "short.wav", tmp_path / name)
+    found = [recording.id for recording in read_recordings([tmp_path])]
+    assert found == [str(tmp_path / name) for name in ("one.flac", "one.wav", "two")]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="Ray is only tried on Linux")
 def test_ray_hears_the_same(work, whole, tmp_path):
     pytest.importorskip("ray")
