@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from syn2real.documents import Document, set_key
 from syn2real.errors import UserError
@@ -14,6 +14,7 @@ from syn2real.language.tuning.settings import DEFAULTS, TuningSettings
 from syn2real.progress import say
 
 Share = Annotated[float, Field(ge=0, le=1)]
+JUDGE_FILES = ("phrases", "template")  # options of judges that name a file
 Method = Literal["linear", "slerp", "dare_linear", "model_stock"]
 
 
@@ -71,6 +72,11 @@ class SafetyRecipe(Strict):
     max_tokens: Annotated[int, Field(ge=1)] = 48
     judge: str = "refusal"
     judge_options: Annotated[dict[str, Any], Field(default_factory=dict)]
+
+    @field_validator("judge_options")
+    @classmethod
+    def _files_are_paths(cls, options: dict[str, Any]) -> dict[str, Any]:
+        return {name: Path(value) if name in JUDGE_FILES else value for name, value in options.items()}
 
 
 class PartRecipe(Strict):
@@ -196,6 +202,8 @@ def _missing(part: Any) -> list[Path]:
         return [] if part.exists() else [part]
     if isinstance(part, tuple):
         return [path for item in part for path in _missing(item)]
+    if isinstance(part, dict):
+        return _missing(tuple(part.values()))
     return [path for _, value in part for path in _missing(value)] if isinstance(part, BaseModel) else []
 
 
@@ -205,6 +213,8 @@ def _placed(part: Any, base: Path) -> Any:
         return base / part
     if isinstance(part, tuple):
         return tuple(_placed(item, base) for item in part)
+    if isinstance(part, dict):
+        return {name: _placed(value, base) for name, value in part.items()}
     if isinstance(part, BaseModel):
         return part.model_copy(update={name: _placed(value, base) for name, value in part})
     return part

@@ -47,18 +47,25 @@ def answers_in(folder: Path) -> list[Answer]:
 
 
 def verdicts_in(folder: Path) -> dict[str, list[Verdict]]:
-    """What each judge said of the answers of an evaluation, by the judge's name."""
+    """What each judge said of the answers of an evaluation, by the judge's name. Raises `UserError` for verdicts on
+    other answers than are there."""
     found = {}
+    asked = [answer.prompt.id for answer in answers_in(folder)]
     for file in sorted(folder.glob(_VERDICTS.format("*"))):
         if file.suffixes[-2:] == [".replies", ".jsonl"]:
             continue
-        name, verdicts = file.stem, []
+        name, ids, verdicts = file.stem, [], []
         for line, row in read_jsonl(file):
             try:
                 name = row["judge"]
+                ids.append(row["id"])
                 verdicts.append(Verdict(row["harmful"], row["refused"], row["said"]))
             except KeyError as error:
                 raise UserError(at(file, line, f"no {error}: judge the answers anew")) from error
+        if ids != asked:
+            raise UserError(
+                f"{file}: judges other answers than {ANSWERS} has; remove it, or judge anew by the same judge"
+            )
         found[name] = verdicts
     return found
 

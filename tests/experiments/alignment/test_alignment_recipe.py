@@ -7,6 +7,7 @@ import pytest
 from syn2real.documents import Document
 from syn2real.errors import UserError
 from syn2real.experiments.alignment.recipe import load_alignment
+from syn2real.language.safety import judge_named
 
 RECIPES = Path(__file__).parents[3] / "recipes"
 
@@ -30,6 +31,15 @@ def test_what_is_not_there_is_replaced_or_named(load, folder):
         safety={"harmful": ["absent.txt"], "max_tokens": 9}, otherwise={"safety": {"harmful": ["harmful.txt"]}}
     )
     assert recipe.safety.harmful == (folder / "harmful.txt",) and recipe.safety.max_tokens == 9
+
+
+def test_files_of_a_judge_are_beside_the_recipe(load, folder):
+    safety = {"harmful": ["harmful.txt"], "judge_options": {"phrases": "refusals.txt"}}
+    options = load(safety=safety).safety.judge_options
+    assert options == {"phrases": folder / "refusals.txt"}
+    assert judge_named("refusal", **options).refuses("I won't.")
+    with pytest.raises(UserError, match=r"absent\.txt: no such file"):
+        load(safety=safety | {"judge_options": {"phrases": "absent.txt"}})
 
 
 def test_what_takes_the_place_of_a_file_gives_way_to_what_is_set(folder, load):

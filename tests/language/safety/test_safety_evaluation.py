@@ -128,3 +128,14 @@ def _talk(prompt):
     from syn2real.language.chat import Message
 
     return [Message("user", prompt.text)]
+
+
+def test_verdicts_on_other_answers_are_no_verdicts(tmp_path):
+    rows = [json.dumps({"id": name, "prompt": name, "response": "I cannot."}) + "\n" for name in "ab"]
+    (tmp_path / ANSWERS).write_text("".join(rows))
+    judged(tmp_path, [judge_named("refusal")], {})
+    for changed in (rows[::-1], rows[:1]):
+        (tmp_path / ANSWERS).write_text("".join(changed))
+        with pytest.raises(UserError, match=r"verdicts-refusal\.jsonl: judges other answers than answers\.jsonl has"):
+            verdicts_in(tmp_path)
+    assert judged(tmp_path, [judge_named("refusal")], {})["answers"] == 1
