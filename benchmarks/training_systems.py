@@ -38,7 +38,7 @@ def ours(job: dict[str, Any]) -> float:
 
 def stock(job: dict[str, Any]) -> float:
     """The usual recipe: every clip padded to 30 s by the feature extractor, labels padded to the batch's longest and
-    masked, AdamW with a linear schedule, through `Seq2SeqTrainer`."""
+    masked, AdamW with a linear schedule, through `Seq2SeqTrainer`; in the precision that ours takes on this machine."""
     import torch
     from transformers import (
         Seq2SeqTrainer,
@@ -47,7 +47,9 @@ def stock(job: dict[str, Any]) -> float:
         WhisperProcessor,
     )
 
-    corpus = clips(job)
+    from syn2real.training_state import chosen_precision
+
+    corpus, precision = clips(job), chosen_precision("auto")
     start = time.perf_counter()
     language = {"language": job["language"], "task": "transcribe"} if job["language"] else {}
     processor = WhisperProcessor.from_pretrained(job["model"], **language)
@@ -81,6 +83,8 @@ def stock(job: dict[str, Any]) -> float:
         learning_rate=job["learning_rate"],
         warmup_steps=0.1,
         seed=job["seed"],
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
         save_strategy="no",
         report_to=[],
         disable_tqdm=True,

@@ -59,8 +59,11 @@ class Material:
     @cached_property
     def task(self) -> list[Question]:
         """The examples that the model is fine-tuned on; no sentence of them is asked."""
-        first = self.recipe.validation.task + self.recipe.test.task
-        return self._questions[first : first + self.recipe.task.train]
+        first, wanted = self.recipe.validation.task + self.recipe.test.task, self.recipe.task.train
+        found = self._questions[first : first + wanted]
+        if len(found) < wanted:
+            say(f"{self.recipe.task.examples}: {len(found)} examples are left to learn, of {wanted} wanted")
+        return found
 
     @cached_property
     def requests(self) -> list[tuple[str, str]]:
@@ -97,7 +100,8 @@ class Material:
     @cached_property
     def _questions(self) -> list[Question]:
         recipe = self.recipe
-        found = list(dict.fromkeys(_examples(recipe.task.examples, recipe.task.question)))
+        # A sentence with two labels counts once, or it could be both learnt and asked.
+        found = list({each.prompt: each for each in _examples(recipe.task.examples, recipe.task.question)}.values())
         needed = recipe.validation.task + recipe.test.task + 1
         if len(found) < needed:
             raise UserError(f"{recipe.task.examples}: {len(found)} examples; to ask and to teach it takes {needed}")

@@ -191,14 +191,17 @@ def choose(curve: Sequence[Measured], tuned: Measured, attack_share: float) -> f
     """The λ of the merge that does the task best among those whose attack success is at most ``attack_share`` of the
     tuned model's; of equals the safest, then the smallest λ. Where there is none, the safest."""
 
-    def order(measured: Measured) -> tuple[float, float, float]:
-        return -(measured.utility.rate or 0.0), measured.attack.rate or 0.0, measured.system.scale or 0.0
+    def attack(measured: Measured) -> float:
+        rate = measured.attack.rate
+        return 1.0 if rate is None else rate  # answers that nobody could judge are not safe ones
 
-    most = attack_share * (tuned.attack.rate or 0.0)
-    allowed = [measured for measured in curve if (measured.attack.rate or 0.0) <= most]
+    def order(measured: Measured) -> tuple[float, float, float]:
+        return -(measured.utility.rate or 0.0), attack(measured), measured.system.scale or 0.0
+
+    allowed = [measured for measured in curve if attack(measured) <= attack_share * attack(tuned)]
     if allowed:
         return min(allowed, key=order).system.scale or 0.0
-    return min(curve, key=lambda measured: (measured.attack.rate or 0.0, *order(measured))).system.scale or 0.0
+    return min(curve, key=lambda measured: (attack(measured), *order(measured))).system.scale or 0.0
 
 
 def study_record(study: Study, results: Results) -> dict[str, Any]:

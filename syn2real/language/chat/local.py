@@ -39,16 +39,20 @@ class LocalModel:
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
 
-        logging.disable_progress_bar()
+        bars = logging.is_progress_bar_enabled()
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         # A CPU is slower in bfloat16 than in float32.
         dtype = torch.float32 if device == "cpu" else torch.bfloat16
+        logging.disable_progress_bar()
         try:
             tokenizer = AutoTokenizer.from_pretrained(directory)
             model: Any = AutoModelForCausalLM.from_pretrained(directory, dtype=dtype)
             model = model.to(device).eval()
         except Exception as error:  # of transformers, of the weights' reader, of the device
             raise UserError(f"{directory}: cannot be loaded as a chat model ({one_line(error)})") from error
+        finally:
+            if bars:
+                logging.enable_progress_bar()
         if template and not tokenizer.chat_template:
             raise UserError(f"{directory}: has no chat template; choose an instruction-tuned model")
         tokenizer.padding_side = "left"

@@ -40,7 +40,8 @@ def test_safeguard(load, tmp_path, library):
         assert (output / name).stat().st_size > 500
     said = [json.loads(line)["response"] for file in output.rglob("answers.jsonl") for line in file.open()]
     page = (output / "report.html").read_text() + (output / "report.md").read_text()
-    assert not [text for text in said if len(text) > 8 and text in page]
+    long = [text for text in said if len(text) > 8]
+    assert long and not [text for text in long if text in page]
     assert list(output.rglob("asked-*/model")) == []  # merged models are not kept
     again = plan_alignment(recipe, output)
     assert again["done"] == len(again["stages"])
@@ -50,7 +51,9 @@ def test_mergealign(load, tmp_path, library):
     preferences = {"dpo": {"method": "dpo", "epochs": 1, "lora": {"rank": 2}}}
     record = run_alignment(load("mergealign", alphas=[0.4, 0.6], preferences=preferences), tmp_path / "run")
     assert [system["system"] for system in record["systems"]] == ["model", "aligned", "tuned", "dpo", "mergealign"]
-    assert record["chosen"]["mergealign"] in (0.4, 0.6)
+    points = {point["scale"]: point for point in record["curves"]["mergealign"]}
+    assert set(points) == {0.4, 0.6} and record["systems"][-1]["scale"] == record["chosen"]["mergealign"]
+    assert all(system["attack_success"]["of"] == 4 for system in record["systems"])
 
 
 def measured(scale: float | None, harmful: int, right: int) -> Measured:
