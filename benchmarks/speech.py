@@ -1,11 +1,12 @@
 """Fine-tuning, transcribing and scoring beside stock, in one run: same clips, same seeds, WER beside each speed.
 
-    make bench-speech                                          # about 25 minutes on 2 cores
+    make bench-speech                                          # about half an hour on 2 cores
     make bench-speech ARGS="--parts scoring"
     make bench-speech ARGS="--clips 849 --test 318"            # all of speechocean762's training and test clips: hours
 
-training        `finetune` beside transformers' Seq2SeqTrainer with every clip padded to 30 s; both models are then
-                heard in 30 s windows, as plain transformers runs them, on clips of speakers that neither has met
+training        `finetune` beside transformers' Seq2SeqTrainer with every clip padded to 30 s; the models are then
+                heard in 30 s windows, as plain transformers runs them, on clips of speakers that none has met; stock
+                in float32, as it comes, and again in the precision that ours takes on this machine
 transcription   the model that `training` made with ours, by us, by transformers' pipeline and by faster-whisper
 scoring         counts and a bootstrap by speaker, beside jiwer; with starting Python
 
