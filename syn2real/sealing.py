@@ -4,11 +4,13 @@ Work goes to a hidden sibling, is flushed to disk, then renamed. A killed run le
 same command takes up again (``resume=True``) or throws away.
 """
 
+import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from syn2real.errors import UserError
 
@@ -93,6 +95,11 @@ def write_text(final: Path, text: str) -> None:
     """Write a whole text file or nothing."""
     with sealed_file(final) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def write_json(final: Path, value: Any) -> None:
+    """Write a whole JSON file, for people to read too, or nothing."""
+    write_text(final, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def flush_tree(root: Path) -> None:

@@ -1,18 +1,13 @@
 """`demo`, `run` and `adapt`: the main job."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from syn2real.cli.output import EngineOption, Json, Language, Model, console, parse_weights, print_json
 from syn2real.errors import UserError
 from syn2real.speech.training import DEFAULTS
-
-if TYPE_CHECKING:
-    from syn2real.experiments.grid_recipe import GridRecipe
-    from syn2real.experiments.vector_recipe import VectorRecipe
-
 
 OptionalModel = Annotated[
     str | None,
@@ -83,24 +78,25 @@ def run(
       syn2real run my.yaml --output runs/mine --set training.epochs=1 --json
     """
     from syn2real.documents import parse_overrides
-    from syn2real.experiments.grid_recipe import GridRecipe, load_study
-    from syn2real.experiments.vector_recipe import VectorRecipe
+    from syn2real.experiments.studies import load_study
 
     loaded = load_study(recipe, parse_overrides(settings or []), quick=quick)
     if check:
         typer.echo(f"{recipe}: valid", err=True)
         return
     output = output or Path("runs") / recipe.stem
-    if isinstance(loaded, GridRecipe):
-        _grid(loaded, output, dry_run, as_json)
-    elif loaded.study in ("safeguard", "mergealign"):
-        _alignment(loaded, output, dry_run, as_json)
-    elif dry_run:
-        raise UserError(f"{recipe}: this kind of study has no dry run; --check validates the recipe")
-    elif isinstance(loaded, VectorRecipe):
-        _vector(loaded, output, as_json)
-    else:
-        _study(loaded, output, as_json)
+    # By name: the modules of one kind may need what is not installed for another.
+    match loaded.study:
+        case "grid":
+            _grid(loaded, output, dry_run, as_json)
+        case "safeguard" | "mergealign":
+            _alignment(loaded, output, dry_run, as_json)
+        case _ if dry_run:
+            raise UserError(f"{recipe}: this kind of study has no dry run; --check validates the recipe")
+        case "vector":
+            _vector(loaded, output, as_json)
+        case _:
+            _study(loaded, output, as_json)
 
 
 def adapt(
@@ -201,17 +197,11 @@ def adapt(
     _study(recipe, output, as_json, material)
 
 
-def _grid(recipe: "GridRecipe", output: Path, dry_run: bool, as_json: bool) -> None:
+def _grid(recipe: Any, output: Path, dry_run: bool, as_json: bool) -> None:
     from syn2real.cli.study import plan_grid, run_grid
 
     if dry_run:
-        plan = plan_grid(recipe, output)
-        if as_json:
-            print_json(plan)
-        else:
-            from syn2real.reports.grid_terminal import print_plan
-
-            print_plan(plan, console())
+        _plan(plan_grid(recipe, output), as_json)
         return
     record = run_grid(recipe, output)
     if as_json:
@@ -230,13 +220,7 @@ def _alignment(recipe: Any, output: Path, dry_run: bool, as_json: bool) -> None:
     from syn2real.cli.alignment import plan_alignment, run_alignment
 
     if dry_run:
-        plan = plan_alignment(recipe, output)
-        if as_json:
-            print_json(plan)
-        else:
-            from syn2real.reports.grid_terminal import print_plan
-
-            print_plan(plan, console())
+        _plan(plan_alignment(recipe, output), as_json)
         return
     record = run_alignment(recipe, output)
     if as_json:
@@ -245,6 +229,15 @@ def _alignment(recipe: Any, output: Path, dry_run: bool, as_json: bool) -> None:
         from syn2real.reports.alignment import print_alignment
 
         print_alignment(record, console())
+
+
+def _plan(plan: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(plan)
+        return
+    from syn2real.reports.plan import print_plan
+
+    print_plan(plan, console())
 
 
 def _study(recipe: Any, output: Path, as_json: bool, material: Any = None) -> None:
@@ -262,7 +255,7 @@ def _ready(vector: str, text: Path, test: Path | None, output: Path, as_json: bo
     _show(run_ready(ready_recipe(ready, text, **given), ready, text, test, output), output, as_json)
 
 
-def _vector(recipe: "VectorRecipe", output: Path, as_json: bool) -> None:
+def _vector(recipe: Any, output: Path, as_json: bool) -> None:
     from syn2real.cli.study import READY, run_vector
 
     record = run_vector(recipe, output)

@@ -1,13 +1,10 @@
 """Running a study of language models into an output directory: stages beneath, results and report on top."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from syn2real.cli.study import RESULTS, study_workspace
 from syn2real.experiments.alignment.recipe import MergeAlignRecipe, SafeguardRecipe
-from syn2real.experiments.stages import Workspace
-from syn2real.sealing import write_text
+from syn2real.experiments.output import study_workspace, write_results
 
 
 def run_alignment(recipe: SafeguardRecipe | MergeAlignRecipe, output: Path) -> dict[str, Any]:
@@ -23,7 +20,7 @@ def run_alignment(recipe: SafeguardRecipe | MergeAlignRecipe, output: Path) -> d
         study = Study(recipe, workspace)
         record = study_record(study, study.run())
         write_alignment_report(record, output)
-        write_text(output / RESULTS, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        write_results(record, output)
         workspace.forget_unfinished()
     return record
 
@@ -32,6 +29,6 @@ def plan_alignment(recipe: SafeguardRecipe | MergeAlignRecipe, output: Path) -> 
     """The stages that `run_alignment` would make, with a rough estimate; nothing is made."""
     from syn2real.experiments.alignment.study import Study
 
-    workspace = Workspace(study_workspace(output).root, dry=True)
+    workspace = study_workspace(output, dry=True)
     Study(recipe, workspace).run()
     return {"unit": "examples", **workspace.plan()}

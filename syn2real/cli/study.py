@@ -1,6 +1,5 @@
 """Running a study into an output directory: stages beneath; model, vector, results and report on top."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from syn2real.experiments.grid import Grid
 from syn2real.experiments.grid_recipe import GridRecipe
 from syn2real.experiments.grid_record import grid_record
 from syn2real.experiments.material import Material, load_material
+from syn2real.experiments.output import RESULTS, study_workspace, write_results
 from syn2real.experiments.ready import ReadyRecipe, ready_study
 from syn2real.experiments.ready_vector import CARD, README, VECTOR, ReadyVector
 from syn2real.experiments.recipe import Recipe
@@ -21,12 +21,10 @@ from syn2real.experiments.vectors import transfer_record, vectors_record
 from syn2real.reports.card import model_card
 from syn2real.reports.files import remove_report, write_report
 from syn2real.reports.vector_card import vector_readme
-from syn2real.sealing import sealed_directory, write_text
+from syn2real.sealing import sealed_directory, write_json, write_text
 
-STAGES = "stages"
 MODEL = "model"
 READY = "vector"
-RESULTS = "results.json"
 
 
 def run_study(recipe: Recipe, output: Path, material: Material | None = None) -> dict[str, Any]:
@@ -55,7 +53,7 @@ def run_vector(recipe: VectorRecipe, output: Path) -> dict[str, Any]:
         record = made.card.record()
         with sealed_directory(output / READY, overwrite=True) as partial:
             shutil.copyfile(made.file, partial / VECTOR)
-            _write_json(partial / CARD, record)
+            write_json(partial / CARD, record)
             write_text(partial / README, vector_readme(record))
         workspace.forget_unfinished()
     return record
@@ -73,7 +71,7 @@ def _run(study: Study, workspace: Workspace, output: Path) -> dict[str, Any]:
             record = study.evaluate(adapted).record()
             write_report(record, output)
             write_text(output / MODEL / README, model_card(record))
-        _write_json(output / RESULTS, record)
+        write_results(record, output)
         workspace.forget_unfinished()
     return record
 
@@ -93,7 +91,7 @@ def run_grid(recipe: GridRecipe, output: Path) -> dict[str, Any]:
             raise UserError(f"no cell came to an end; the first: {outcome.failed[0].error}")
         record = grid_record(grid, outcome)
         write_grid_report(record, output)
-        _write_json(output / RESULTS, record)
+        write_results(record, output)
         if not outcome.failed:
             workspace.forget_unfinished()
     return record
@@ -102,23 +100,12 @@ def run_grid(recipe: GridRecipe, output: Path) -> dict[str, Any]:
 def plan_grid(recipe: GridRecipe, output: Path) -> dict[str, Any]:
     """The stages that `run_grid` would make, with a rough estimate in seconds of this machine's cores; nothing is
     made."""
-    workspace = Workspace(output / STAGES, dry=True)
+    workspace = study_workspace(output, dry=True)
     grid = Grid(recipe, workspace)
     cells = grid.run().cells
     vectors_record(grid)
     transfer_record(grid)
     return {"cells": len(cells), **workspace.plan()}
-
-
-def study_workspace(output: Path) -> Workspace:
-    """The stages of a study's output. Raises `UserError` when it holds something else."""
-    if output.is_file() or (output.is_dir() and any(output.iterdir()) and not (output / STAGES).is_dir()):
-        raise UserError(f"{output}: already holds something else; choose another --output")
-    return Workspace(output / STAGES)
-
-
-def _write_json(path: Path, record: dict[str, Any]) -> None:
-    write_text(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
 
 def _deliver(adapted: Adapted, card: str, output: Path) -> None:

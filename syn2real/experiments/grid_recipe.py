@@ -2,28 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from syn2real.documents import Document
-from syn2real.errors import UserError
+from syn2real.documents import Document, Strict
+from syn2real.experiments.lora_recipe import LoraRecipe
 from syn2real.experiments.recipe import (
     CorpusRecipe,
     Lambda,
-    LoraRecipe,
-    Recipe,
     ScoringRecipe,
-    Strict,
     SynthesisRecipe,
     TrainingRecipe,
-    load_recipe,
 )
-from syn2real.experiments.vector_recipe import VectorRecipe, load_vector_recipe
 from syn2real.merge.groups import GROUPS
-
-if TYPE_CHECKING:
-    from syn2real.experiments.alignment.recipe import MergeAlignRecipe, SafeguardRecipe
 
 System = Literal[
     "zero-shot",
@@ -239,28 +231,6 @@ class GridRecipe(Strict):
     def counts(self) -> Sequence[int | None]:
         """How many source domains in each condition; None for all."""
         return self.sources.count or [None]
-
-
-def load_study(
-    path: Path, overrides: dict[str, Any] | None = None, *, quick: bool = False
-) -> "Recipe | GridRecipe | VectorRecipe | SafeguardRecipe | MergeAlignRecipe":
-    """Read a recipe of any kind, by its ``study``; ``quick`` with its own small settings, where it has some. Raises
-    `UserError` with file and line."""
-    document = Document.load(path, overrides)
-    study = document.content.get("study")
-    if study in ("safeguard", "mergealign"):
-        from syn2real.experiments.alignment.recipe import load_alignment
-
-        return load_alignment(document, quick=quick)
-    if quick:
-        raise UserError(f"{path}: has no quick settings; leave --quick out")
-    match study:
-        case "grid":
-            return load_grid(path, overrides)
-        case "vector":
-            return load_vector_recipe(path, overrides)
-        case _:
-            return load_recipe(path, overrides)
 
 
 def load_grid(path: Path, overrides: dict[str, Any] | None = None) -> GridRecipe:

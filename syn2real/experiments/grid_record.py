@@ -8,8 +8,8 @@ from typing import Any
 from syn2real.experiments.comparison import BASELINE, HEADLINE, Heard, compare
 from syn2real.experiments.grid import CellReport, Chosen, Grid, Outcome, curve_record
 from syn2real.experiments.grid_recipe import ORACLE
-from syn2real.experiments.results import versions
 from syn2real.experiments.vectors import sizes_record, transfer_record, vectors_record
+from syn2real.experiments.versions import versions
 from syn2real.speech.corpus import Corpus
 
 # Systems that need none of the target's text spoken, and systems that need no source.

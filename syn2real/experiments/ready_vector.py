@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field
 
-from syn2real.documents import Document
+from syn2real.documents import Document, Strict
 from syn2real.errors import UserError, at
 from syn2real.experiments.licences import Licence, obstacles
-from syn2real.experiments.recipe import Lambda, NormaliserName, Strict, SynthesisRecipe, TrainingRecipe
+from syn2real.experiments.recipe import Lambda, NormaliserName, SynthesisRecipe, TrainingRecipe
 from syn2real.experiments.results import CurvePoint, SystemResult
 from syn2real.hashing import remembered_sha256, sha256_file
 from syn2real.merge import Checkpoint, TaskVector

@@ -3,18 +3,17 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from syn2real.documents import Document, parse_values
+from syn2real.documents import Document, Strict, parse_values
 from syn2real.errors import UserError
-from syn2real.lora import LoraSettings
+from syn2real.experiments.lora_recipe import LoraRecipe
 from syn2real.speech.checking.limits import Limits
 from syn2real.speech.engines.options import options_from
 from syn2real.speech.normalisation import require_known
 from syn2real.speech.training import DEFAULTS, LONGEST, Precision
 from syn2real.speech.verbalisation import Label, Style
 
-LORA = LoraSettings()
 WORDING = ("verbalise", "label", "style")
 Tuned = Literal["source-synthetic", "source-real", "target-synthetic", "syn2real"]
 Lambda = Annotated[float, Field(ge=-2, le=4)]
@@ -28,12 +27,6 @@ def _known_normaliser(name: str) -> str:
 
 
 NormaliserName = Annotated[str, AfterValidator(_known_normaliser)]
-
-
-class Strict(BaseModel):
-    """A part of a recipe: no key it does not know, no change after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class CorpusRecipe(Strict):
@@ -98,16 +91,6 @@ class SynthesisRecipe(Strict):
     def placed(self, base: Path) -> "SynthesisRecipe":
         """The same, with paths in the options relative to ``base``."""
         return self if self.options is None else self.model_copy(update={"options": options_from(self.options, base)})
-
-
-class LoraRecipe(Strict):
-    """Low-rank adapters in place of the weights; see `syn2real.lora.LoraSettings`."""
-
-    rank: Annotated[int, Field(ge=1)] = LORA.rank
-    alpha: Annotated[float, Field(gt=0)] = LORA.alpha
-    dropout: Annotated[float, Field(ge=0, lt=1)] = LORA.dropout
-    targets: tuple[str, ...] | None = None
-    stabilised: bool = LORA.stabilised
 
 
 class TrainingRecipe(Strict):

@@ -1,19 +1,15 @@
 """What a study found: measured systems, the λ curves and the data they rest on, as `results.json`."""
 
-import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 
-from syn2real import __version__
 from syn2real.experiments.recipe import ScoringRecipe, StudyRecipe
+from syn2real.experiments.versions import versions
 from syn2real.speech.scoring import Pair, Scores, score
 from syn2real.speech.statistics import bootstrap_interval, paired_test
-
-PACKAGES = ("torch", "transformers", "accelerate", "rapidfuzz", "numpy", "soundfile", "soxr")
 
 
 @dataclass(frozen=True)
@@ -192,14 +188,3 @@ def measure(
         relative_high=test.relative_high if test else None,
         p=test.p if test else None,
     )
-
-
-def versions() -> dict[str, str]:
-    """Versions of what the outcome depends on."""
-    found = {"syn2real": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

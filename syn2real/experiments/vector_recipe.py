@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from syn2real.experiments.recipe import CorpusRecipe, SourceRecipe, Strict, load_source
+from syn2real.documents import Strict
+from syn2real.experiments.recipe import CorpusRecipe, SourceRecipe, load_source
 
 
 class NamedCorpus(CorpusRecipe):

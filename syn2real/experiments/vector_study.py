@@ -23,9 +23,9 @@ from syn2real.experiments.ready_vector import (
     Synthesis,
     VectorCard,
 )
-from syn2real.experiments.results import versions
 from syn2real.experiments.stages import Stage, Workspace
 from syn2real.experiments.vector_recipe import StorageRecipe, VectorRecipe
+from syn2real.experiments.versions import versions
 from syn2real.merge import Checkpoint, TaskVector
 from syn2real.sealing import write_text
 from syn2real.speech.corpus import Corpus

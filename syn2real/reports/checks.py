@@ -11,7 +11,7 @@ from rich.table import Table
 from syn2real.lines import write_jsonl
 from syn2real.reports.drawing import INK, LINE, figure_of, png, style
 from syn2real.reports.wording import bounds, percent
-from syn2real.sealing import sealed_file, write_text
+from syn2real.sealing import sealed_file, write_json
 
 RECORD, PICTURE, REJECTED = "check.json", "check.png", "rejected.jsonl"
 _SHOWN = 10  # rejected clips in the terminal; all are in the JSON
@@ -48,10 +48,8 @@ def print_check(record: dict[str, Any], title: str, console: Console) -> None:
 
 def write_check(record: dict[str, Any], directory: Path) -> None:
     """Write the figures, the rejected clips and the picture, each file whole or not at all."""
-    import json
-
     picture = draw_check(record)
-    write_text(directory / RECORD, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    write_json(directory / RECORD, record)
     write_jsonl(directory / REJECTED, record["rejected"])
     with sealed_file(directory / PICTURE) as partial:
         partial.write_bytes(picture)

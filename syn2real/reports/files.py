@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from syn2real.reports.curve import draw_curve
-from syn2real.reports.page import render_page
+from syn2real.reports.study_page import render_study
 from syn2real.sealing import sealed_file, write_text
 
 REPORT, PICTURE = "report.html", "lambda.png"
@@ -15,7 +15,7 @@ def write_report(record: dict[str, Any], directory: Path) -> None:
     picture = draw_curve(record)
     with sealed_file(directory / PICTURE) as partial:
         partial.write_bytes(picture)
-    write_text(directory / REPORT, render_page(record, picture))
+    write_text(directory / REPORT, render_study(record, picture))
 
 
 def remove_report(directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""A grid's findings on a terminal, and its plan before it runs."""
+"""A grid's findings on a terminal."""
 
 from typing import Any
 
@@ -7,7 +7,6 @@ from rich.console import Console
 from syn2real.reports import grid_tables as tables
 from syn2real.reports import grid_wording as words
 from syn2real.reports.printing import printed
-from syn2real.reports.table import Row, Table
 from syn2real.reports.wording import WINDOWS
 
 
@@ -26,37 +25,3 @@ def print_grid(record: dict[str, Any], console: Console) -> None:
         console.print(f"leak: {leak}", style="bold red", markup=False, highlight=False)
     for line in words.headlines(record):
         console.print(line, style="bold", markup=False, highlight=False)
-
-
-def print_plan(plan: dict[str, Any], console: Console) -> None:
-    """Print the stages of a dry run, each with a rough time, and how long what is left takes. The many times that a
-    model is heard are one line."""
-    heard = [row for row in plan["stages"] if row["name"] == "hypotheses"]
-    rows = [_planned(row["name"], row["title"], [row]) for row in plan["stages"] if row not in heard]
-    if heard:
-        rows.append(_planned("hypotheses", f"{len(heard)} times a model at a λ on recordings", heard))
-    cells = f"{words.counted(plan['cells'], 'cell')}, " if "cells" in plan else ""
-    title = f"{cells}{words.counted(len(plan['stages']), 'stage')}"
-    columns = ("stage", "what", plan.get("unit", "clips"), "time of a core")
-    console.print(printed(Table("", columns, tuple(rows), left=2), title))
-    left = len(plan["stages"]) - plan["done"]
-    console.print(
-        f"{left} to do, {plan['done']} done already: roughly {_duration(plan['seconds'])} on "
-        f"{words.counted(plan['cores'], 'core')}",
-        style="bold",
-        highlight=False,
-    )
-
-
-def _planned(name: str, title: str, stages: list[dict[str, Any]]) -> Row:
-    left = [row for row in stages if not row["done"]]
-    clips = f"{sum(row['amount'] for row in stages):,.0f}"
-    return Row((name, title, clips, _duration(sum(row["seconds"] for row in left)) if left else "done"))
-
-
-def _duration(seconds: float) -> str:
-    """``40 s``, ``12 min``, ``3.5 h``, ``2.1 days``."""
-    for size, unit in ((86_400, "days"), (3_600, "h")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"

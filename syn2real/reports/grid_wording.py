@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from syn2real.experiments.grid_recipe import ORACLE
-from syn2real.reports.wording import NAMES, WINDOWS, effect, equals, minus, name_of, p_value, signed
+from syn2real.reports.wording import NAMES, WINDOWS, counted, effect, equals, minus, name_of, p_value, signed
 
 # Whom the headline system is set against in a sentence each, where they were heard.
 RIVALS = ("target-synthetic-augmented", "mixed-target-synthetic", "average", "source-real", "target-real")
@@ -162,11 +162,6 @@ def sources(record: dict[str, Any]) -> str:
 def failures(record: dict[str, Any]) -> list[dict[str, Any]]:
     """The cells that did not come to an end."""
     return [cell for cell in record["cells"] if cell["status"] != "done"]
-
-
-def counted(count: int, noun: str) -> str:
-    """``1 seed``, ``3 seeds``."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _plain(baseline: str) -> str:

@@ -1,15 +1,11 @@
-"""Tables and aligned words on a terminal."""
-
-from collections.abc import Iterable
+"""Tables on a terminal."""
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Printed
-from rich.text import Text
 
 from syn2real.reports.table import Table
-from syn2real.speech.scoring import Edit
 
 _STYLES = {"headline": "bold", "oracle": "dim"}
 
@@ -31,19 +27,3 @@ def print_table(table: Table | None, title: str, console: Console) -> None:
     console.print(printed(table, title))
     if table.note:
         console.print(table.note, style="dim", markup=False, highlight=False)
-
-
-def marked(edits: Iterable[Edit]) -> Text:
-    """What was heard in one line, the errors marked: ``[said→heard]``, ``[-dropped-]``, ``[+added+]``."""
-    line = Text()
-    for edit in edits:
-        if edit.op == "equal":
-            line.append(f"{edit.reference} ")
-        elif edit.op == "substitute":
-            line.append(f"[{edit.reference}→{edit.hypothesis}] ", style="red")
-        elif edit.op == "delete":
-            line.append(f"[-{edit.reference}-] ", style="red")
-        else:
-            line.append(f"[+{edit.hypothesis}+] ", style="yellow")
-    line.rstrip()
-    return line

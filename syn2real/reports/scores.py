@@ -1,15 +1,15 @@
 """Scores on a terminal: of one system, of several, and what was heard wrongly."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from syn2real.reports import score_tables as tables
-from syn2real.reports.printing import marked, print_table
+from syn2real.reports.printing import print_table
 from syn2real.speech.normalisation import Normaliser
-from syn2real.speech.scoring import Pair, alignment
+from syn2real.speech.scoring import Edit, Pair, alignment
 
 _MOST = 8  # rows of confusions and the like; the page and the JSON have more
 
@@ -37,3 +37,19 @@ def print_alignments(pairs: Sequence[Pair], clean: Normaliser, console: Console)
     for pair in pairs:
         edits = marked(alignment(clean(pair.reference), clean(pair.hypothesis)))
         console.print(Text.assemble((f"{pair.id}  ", "dim"), edits), highlight=False)
+
+
+def marked(edits: Iterable[Edit]) -> Text:
+    """What was heard in one line, the errors marked: ``[said→heard]``, ``[-dropped-]``, ``[+added+]``."""
+    line = Text()
+    for edit in edits:
+        if edit.op == "equal":
+            line.append(f"{edit.reference} ")
+        elif edit.op == "substitute":
+            line.append(f"[{edit.reference}→{edit.hypothesis}] ", style="red")
+        elif edit.op == "delete":
+            line.append(f"[-{edit.reference}-] ", style="red")
+        else:
+            line.append(f"[+{edit.hypothesis}+] ", style="yellow")
+    line.rstrip()
+    return line

@@ -26,6 +26,11 @@ NAMES = {
 WINDOWS = {"short": "short windows", "full": "30 s windows, as in plain transformers"}
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 seed``, ``3 seeds``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def percent(rate: float) -> str:
     """A rate as a percentage with one decimal."""
     return f"{100 * rate:.1f} %"

@@ -14,8 +14,9 @@ from syn2real.errors import UserError
 from syn2real.experiments.grid import Grid
 from syn2real.experiments.grid_recipe import GridRecipe
 from syn2real.experiments.grid_record import grid_record
+from syn2real.experiments.lora_recipe import LoraRecipe
 from syn2real.experiments.pipeline import effort_of
-from syn2real.experiments.recipe import LoraRecipe, SynthesisRecipe
+from syn2real.experiments.recipe import SynthesisRecipe
 from syn2real.experiments.stages import Workspace
 from syn2real.experiments.vectors import transfer_record, vectors_record
 from syn2real.hashing import sha256_file

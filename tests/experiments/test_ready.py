@@ -14,10 +14,10 @@ pytest.importorskip("espeakng_loader")
 
 from syn2real.cli.study import READY, run_ready, run_vector
 from syn2real.errors import CheckpointMismatch, UserError
-from syn2real.experiments.grid_recipe import load_study
 from syn2real.experiments.licences import judge, obstacles
 from syn2real.experiments.ready import ready_recipe, voices_of
 from syn2real.experiments.ready_vector import CARD, README, VECTOR, ReadyVector, VectorCard
+from syn2real.experiments.studies import load_study
 from syn2real.experiments.vector_recipe import VectorRecipe
 from syn2real.hashing import sha256_file
 from syn2real.merge import Checkpoint, TaskVector

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from syn2real.cli.study import RESULTS, plan_grid, run_grid
-from syn2real.experiments.grid_recipe import GridRecipe, load_study
+from syn2real.cli.study import plan_grid, run_grid
+from syn2real.experiments.grid_recipe import GridRecipe
+from syn2real.experiments.output import RESULTS
+from syn2real.experiments.studies import load_study
 from syn2real.speech.corpora import import_slurp
 
 RECIPES = Path(__file__).parents[2] / "recipes"

@@ -17,7 +17,8 @@ from rich.console import Console
 from syn2real.reports.grid_figures import draw_lambda
 from syn2real.reports.grid_files import spreadsheets, write_grid_report
 from syn2real.reports.grid_page import markdown_report, render_grid
-from syn2real.reports.grid_terminal import print_grid, print_plan
+from syn2real.reports.grid_terminal import print_grid
+from syn2real.reports.plan import print_plan
 
 FILES = {
     "report.html",

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from syn2real.documents import Document, set_key
+from syn2real.documents import Document, Strict, set_key
 from syn2real.errors import UserError
-from syn2real.experiments.recipe import LoraRecipe, Strict
+from syn2real.experiments.lora_recipe import LoraRecipe
 from syn2real.language.tuning.settings import DEFAULTS, TuningSettings
 from syn2real.progress import say
 

@@ -2,15 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any
 
 from syn2real.experiments.alignment.material import Material, Part
 from syn2real.experiments.alignment.pipeline import Merge, Outcome, Pipeline
 from syn2real.experiments.alignment.recipe import MergeAlignRecipe, SafeguardRecipe
 from syn2real.experiments.alignment.repeated import Repeated, difference
-from syn2real.experiments.results import versions
 from syn2real.experiments.stages import Stage, Workspace
+from syn2real.experiments.versions import versions
 from syn2real.progress import say
 
 Subject = Stage | Merge
@@ -213,7 +212,7 @@ def study_record(study: Study, results: Results) -> dict[str, Any]:
         "title": recipe.title,
         "note": recipe.note,
         "recipe": recipe.model_dump(mode="json"),
-        "versions": versions() | {"trl": version("trl"), "peft": version("peft")},
+        "versions": versions("trl", "peft"),
         "asked": dict(_counts(study.material)),
         "curves": {name: [measured.record() for measured in curve] for name, curve in results.curves.items()},
         "chosen": results.chosen,

@@ -13,7 +13,7 @@ from syn2real.language.safety.answers import Answer, read_answers
 from syn2real.language.safety.evaluation import evaluation
 from syn2real.language.safety.judge import Judge, Verdict
 from syn2real.lines import read_jsonl, write_jsonl
-from syn2real.sealing import write_text
+from syn2real.sealing import write_json
 
 ANSWERS, RECORD = "answers.jsonl", "safety.json"
 _VERDICTS = "verdicts-{}.jsonl"
@@ -35,7 +35,7 @@ def judged(folder: Path, judges: Sequence[Judge], made: Mapping[str, Any]) -> di
         write_jsonl(file, rows)
         kept.path.unlink(missing_ok=True)
     record = {**made, **evaluation(answers, verdicts_in(folder))}
-    write_text(folder / RECORD, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    write_json(folder / RECORD, record)
     return record
 
 

@@ -6,9 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
-from syn2real.documents import parse_values
+from syn2real.documents import Strict, parse_values
 from syn2real.errors import UserError
 from syn2real.hashing import sha256_file, sha256_json
 from syn2real.speech.engines.prompts import read_prompts
@@ -18,10 +16,8 @@ Given = tuple[tuple[str, Option], ...]  # sorted by name
 Options = Mapping[str, Mapping[str, Any]]  # by engine
 
 
-class EngineOptions(BaseModel):
+class EngineOptions(Strict):
     """The options of an engine that has none, and the base of all others. A field of type `Path` is a path."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def parse_options(model: type[EngineOptions], engine: str, values: Mapping[str, Any]) -> tuple[Any, Given]:

@@ -1,0 +1,41 @@
+"""Recipes of every kind, read by the ``study`` that they name. What one kind needs is imported for that kind alone."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from syn2real.documents import Document
+from syn2real.errors import UserError
+
+if TYPE_CHECKING:
+    from syn2real.experiments.alignment.recipe import MergeAlignRecipe, SafeguardRecipe
+    from syn2real.experiments.grid_recipe import GridRecipe
+    from syn2real.experiments.recipe import Recipe
+    from syn2real.experiments.vector_recipe import VectorRecipe
+
+
+def load_study(
+    path: Path, overrides: dict[str, Any] | None = None, *, quick: bool = False
+) -> "Recipe | GridRecipe | VectorRecipe | SafeguardRecipe | MergeAlignRecipe":
+    """Read a recipe of any kind, by its ``study``; ``quick`` with its own small settings, where it has some. Raises
+    `UserError` with file and line."""
+    document = Document.load(path, overrides)
+    study = document.content.get("study")
+    if study in ("safeguard", "mergealign"):
+        from syn2real.experiments.alignment.recipe import load_alignment
+
+        return load_alignment(document, quick=quick)
+    if quick:
+        raise UserError(f"{path}: has no quick settings; leave --quick out")
+    match study:
+        case "grid":
+            from syn2real.experiments.grid_recipe import load_grid
+
+            return load_grid(path, overrides)
+        case "vector":
+            from syn2real.experiments.vector_recipe import load_vector_recipe
+
+            return load_vector_recipe(path, overrides)
+        case _:
+            from syn2real.experiments.recipe import load_recipe
+
+            return load_recipe(path, overrides)
