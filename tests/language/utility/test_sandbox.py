@@ -1,0 +1,167 @@
+"""Programs that mean harm: each is run, and none gets anywhere."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from syn2real.errors import UserError
+from syn2real.language.utility.sandbox import Limits, Sandbox
+from syn2real.language.utility.sandbox.running import GUEST
+
+TESTS = "check(1)\n"
+FINE = "def check(x): pass\n"
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Sandbox:
+    found = Sandbox(Limits(seconds=8))
+    try:
+        assert {"seccomp"} <= set(found.require())
+    except UserError as error:
+        pytest.skip(str(error))
+    return found
+
+
+def test_what_is_right_passes_with_the_standard_library(sandbox):
+    program = """
+import asyncio, collections, decimal, hashlib, itertools, json, math, re, threading
+async def once(): return 1
+def check(x):
+    assert asyncio.run(once()) == x and hashlib.md5(b"").hexdigest()
+    thread = threading.Thread(target=lambda: None)
+    thread.start(), thread.join()
+"""
+    assert sandbox.run(program, TESTS).passed
+
+
+@pytest.mark.parametrize(
+    ("program", "error"),
+    [
+        ("def check(x): assert x == 2", "AssertionError"),
+        ("def check(x): return 1 / 0", "ZeroDivisionError"),
+        ("def check(", "SyntaxError"),
+        ("import numpy", "ModuleNotFoundError"),
+        ("def check(x): return check(x)", "RecursionError"),
+        ("x = []\nwhile True: x.append(bytes(2**24))", "MemoryError"),
+        # processes
+        ("import os\nwhile True: os.fork()", "PermissionError"),
+        ("import subprocess\nsubprocess.run(['true'])", "PermissionError"),
+        ("import os\nos.execv('/bin/sh', ['sh'])", "PermissionError"),
+        ("import os, signal\nos.kill(os.getppid(), signal.SIGKILL)", "PermissionError"),
+        ("import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(9,)).start()", "RuntimeError"),
+        # the network
+        ("import socket\nsocket.create_connection(('127.0.0.1', 80))", "PermissionError"),
+        ("import socket\nsocket.socket(socket.AF_INET, socket.SOCK_DGRAM)", "PermissionError"),
+        # files
+        ("print(open('/etc/passwd').read())", "PermissionError"),
+        ("import os\nprint(open(f'/proc/{os.getppid()}/environ').read())", "PermissionError"),
+        ("import os\nos.listdir('/')", "PermissionError"),
+    ],
+)
+def test_what_is_wrong_or_forbidden_fails(sandbox, program, error):
+    ran = sandbox.run(program, TESTS)
+    assert (ran.ending, ran.said.split(":")[0]) == ("failed", error)
+
+
+@pytest.mark.parametrize("call", ["write_text('x')", "unlink()", "chmod(0)", "rename('/tmp/elsewhere')", "mkdir()"])
+def test_nothing_outside_is_changed(sandbox, tmp_path, call):
+    mine = tmp_path / "mine.txt"
+    mine.write_text("mine")
+    for path in (mine, tmp_path / "new"):
+        assert not sandbox.run(f"import pathlib\npathlib.Path({str(path)!r}).{call}\n{FINE}", TESTS).passed
+    assert mine.read_text() == "mine" and mine.stat().st_mode & 0o777 and list(tmp_path.iterdir()) == [mine]
+
+
+def test_its_own_folder_is_its_own_and_gone_afterwards(sandbox):
+    program = "import os\nopen('a', 'w').write('x')\nopen('a').read()\nos.remove('a')\nopen('b', 'w').write('x')\n"
+    assert sandbox.run(program + FINE, TESTS).passed
+    told = sandbox.run("import os\nraise ValueError(os.getcwd())", "")
+    assert not Path(told.said.removeprefix("ValueError: ")).exists()
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import sys\nsys.exit(0)",
+        "raise SystemExit",
+        "import os\nos._exit(0)",
+        "import os\ndef check(x): os._exit(0)",
+        "import ctypes\nctypes.string_at(0)",
+        # It says that it passed, wherever somebody may be listening; but not with the word.
+        """
+import os
+for n in range(64):
+    try: os.write(n, b'{"passed": "word"}\\n')
+    except OSError: pass
+os._exit(0)""",
+    ],
+)
+def test_leaving_before_the_tests_is_not_passing(sandbox, program):
+    assert sandbox.run(program, TESTS).ending == "left"
+
+
+def test_the_environment_is_closed(sandbox, monkeypatch):
+    monkeypatch.setenv("SECRET", "1234")
+    told = sandbox.run("import os\nraise ValueError(sorted(os.environ))", "").said
+    assert "SECRET" not in told and "PATH" not in told and "PYTHONHASHSEED" in told
+
+
+@pytest.mark.parametrize(
+    ("program", "ending"),
+    [
+        ("while True: pass", "timed out"),
+        ("import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)", "timed out"),
+        ("while True: print('x' * 10**6)", "too much output"),
+        ("n = 0\nwhile True:\n  n += 1\n  open(f'{n}', 'wb').write(bytes(10**5))", "too much written"),
+        ("n = 0\nwhile True:\n  n += 1\n  open(f'{n}', 'wb').close()", "too much written"),
+    ],
+)
+def test_what_does_not_end_is_ended(program, ending, sandbox):
+    start = time.monotonic()
+    assert Sandbox(Limits(seconds=1.5 if ending == "timed out" else 8)).run(program, TESTS).ending == ending
+    assert time.monotonic() - start < 7
+
+
+def test_one_that_must_not_run_freely_does_not_run(monkeypatch, tmp_path):
+    """On a machine of a kind whose system calls are not known nothing is confined, so nothing runs unless told to."""
+    guest = tmp_path / "guest"
+    guest.mkdir()
+    for file in GUEST.glob("*.py"):
+        (guest / file.name).write_text(file.read_text().replace("platform.machine()", "'abacus'"))
+    monkeypatch.setattr("syn2real.language.utility.sandbox.running.GUEST", guest)
+    mark = tmp_path / "mark"
+    program = f"open({str(mark)!r}, 'w').close()\n{FINE}"
+    with pytest.raises(UserError, match="no list of system calls for abacus"):
+        Sandbox().require()
+    with pytest.raises(UserError, match="none is run"):
+        Sandbox().run(program, TESTS)
+    assert not mark.exists()
+    assert Sandbox(confined=False).run(program, TESTS).passed and mark.exists()
+
+
+def test_hash_order_is_the_same_each_time(sandbox):
+    program = "raise ValueError(list({'a', 'b', 'c', 'd', 'e'}))"
+    assert sandbox.run(program, "").said == sandbox.run(program, "").said
+
+
+@pytest.mark.skipif(not Path("/usr/include").is_dir(), reason="needs the kernel's headers")
+def test_the_numbers_are_the_kernels():
+    import re
+
+    from syn2real.language.utility.sandbox.guest.confinement import _REFUSED
+
+    places = {1: "x86_64-linux-gnu/asm/unistd_64.h", 2: "asm-generic/unistd.h"}
+    for place, name in places.items():
+        header = Path("/usr/include", name)
+        text = header.read_text() if header.is_file() else ""
+        known = dict(re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", text))
+        for row in map(str.split, _REFUSED.split(",")):
+            assert row[0] not in known or known[row[0]] == row[place], row
+
+
+def test_no_process_is_left(sandbox):
+    Sandbox(Limits(seconds=0.5)).run("while True: pass", "")
+    with pytest.raises(ChildProcessError):  # there is none to wait for
+        os.waitpid(-1, os.WNOHANG)
