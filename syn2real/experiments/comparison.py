@@ -18,8 +18,9 @@ import numpy as np
 from syn2real.errors import UserError
 from syn2real.experiments.grid_recipe import ORACLE
 from syn2real.experiments.tally import Cell, Pool, Tally
+from syn2real.resampling import holm, sign_flips
 from syn2real.speech.scoring import Pair, Scores, score
-from syn2real.speech.statistics import PairedTest, Replicates, holm, mapsswe, paired, sign_flips
+from syn2real.speech.statistics import PairedTest, Replicates, mapsswe, paired
 
 BASELINE, HEADLINE, UNTOUCHED = "target-synthetic", "syn2real", "zero-shot"
 

@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from syn2real.errors import UserError
+from syn2real.resampling import resample
 from syn2real.speech.counts import ZERO, ErrorCounts
 from syn2real.speech.scoring import Scores
-from syn2real.speech.statistics import Replicates, Resampled, matched, resample, resampled_unit, unit_of
+from syn2real.speech.statistics import Replicates, Resampled, matched, resampled_unit, unit_of
 
 
 class Cell(NamedTuple):

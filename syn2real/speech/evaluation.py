@@ -6,10 +6,11 @@ from itertools import combinations
 from typing import Any
 
 from syn2real.errors import UserError
+from syn2real.resampling import holm
 from syn2real.speech.counts import CountTable
 from syn2real.speech.normalisation import Normaliser, normaliser
 from syn2real.speech.scoring import Pair
-from syn2real.speech.statistics import bootstrap_interval, holm, mapsswe, paired_flips, paired_test
+from syn2real.speech.statistics import bootstrap_interval, mapsswe, paired_flips, paired_test
 from syn2real.speech.survey import Groups, Part, Survey, Worst, survey
 from syn2real.speech.words import Confusions, Keywords, WordRecall
 

@@ -4,27 +4,25 @@ The bootstrap draws whole speakers where they are known (Bisani & Ney, ICASSP 20
 together, and drawing them one by one would make the interval too narrow. MAPSSWE (Gillick & Cox, ICASSP 1989)
 is the second opinion, with each utterance as a segment. Results do not depend on the order of the utterances.
 
-For many systems on many corpora, count errors by unit once, `resample` the whole array, and make `Replicates` of
-whatever rates are wanted: all of them then rest on the same draws, so any two can be compared (`paired`). Of few
-speakers the bootstrap is too sure of itself; `sign_flips` is not. `holm` corrects the p-values of a family of tests.
+For many systems on many corpora, count errors by unit once, `syn2real.resampling.resample` the whole array, and make
+`Replicates` of whatever rates are wanted: all of them then rest on the same draws, so any two can be compared
+(`paired`). Of few speakers the bootstrap is too sure of itself; `paired_flips` is not.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from syn2real.errors import UserError
+from syn2real.resampling import DRAWS, percentiles, resample_alike, sign_flips
 from syn2real.speech.counts import CountTable
 from syn2real.speech.scoring import ScoredUtterance, Scores
 
 Resampled = Literal["speaker", "utterance"]
 Scored = Scores | CountTable
-_CHUNK = 1 << 21  # unit indices drawn at a time: 16 MB, whatever the size of the corpus
-_MANY = 10_000  # units from which on those with equal counts are drawn together
-_EXACT = 16  # units up to which every choice of signs is tried: 32,768 of them
 _TIE = 1e-12  # a difference of rates that is only rounding
 
 
@@ -87,10 +85,10 @@ class Replicates:
     def interval(self, level: float = 0.95) -> Interval:
         """Percentile interval of the rate."""
         known = self.draws[~np.isnan(self.draws)]
-        return Interval(*_limits(known, level), level, self.unit, self.units, len(known))
+        return Interval(*percentiles(known, level), level, self.unit, self.units, len(known))
 
 
-def bootstrap_interval(scores: Scored, level: float = 0.95, draws: int = 10_000, seed: int = 0) -> Interval:
+def bootstrap_interval(scores: Scored, level: float = 0.95, draws: int = DRAWS, seed: int = 0) -> Interval:
     """Percentile bootstrap interval of the error rate. Raises `UserError` for fewer than two units to draw from."""
     _require(level, draws)
     counts, unit = _units([_table(scores)])
@@ -98,7 +96,7 @@ def bootstrap_interval(scores: Scored, level: float = 0.95, draws: int = 10_000,
     return Replicates(scores.rate, sums[:, 0] / sums[:, 1], unit, len(counts)).interval(level)
 
 
-def paired_test(a: Scored, b: Scored, level: float = 0.95, draws: int = 10_000, seed: int = 0) -> PairedTest:
+def paired_test(a: Scored, b: Scored, level: float = 0.95, draws: int = DRAWS, seed: int = 0) -> PairedTest:
     """Difference between two systems with its interval and a bootstrap p-value, drawing the same units for both.
 
     p = 2 min(#{d* ≤ 0} + 1, #{d* ≥ 0} + 1) / (draws + 1), at most 1, so that p < 1 − level exactly when the
@@ -127,11 +125,11 @@ def paired(a: Replicates, b: Replicates, level: float = 0.95) -> PairedTest:
     known = ~(np.isnan(a.draws) | np.isnan(b.draws))
     of_a, of_b = a.draws[known], b.draws[known]
     difference = of_a - of_b
-    low, high = _limits(difference, level)
+    low, high = percentiles(difference, level)
     beyond = min(int((difference <= _TIE).sum()), int((difference >= -_TIE).sum()))
     relative: tuple[float | None, float | None] = (None, None)
     if (of_b > 0).all():
-        relative = _limits(1 - of_a / of_b, level)
+        relative = percentiles(1 - of_a / of_b, level)
     return PairedTest(
         rate_a=a.rate,
         rate_b=b.rate,
@@ -167,86 +165,10 @@ def mapsswe(a: Scored, b: Scored) -> MatchedPairs:
     return MatchedPairs(z, math.erfc(abs(z) / math.sqrt(2)), mean, len(gaps))
 
 
-def sign_flips(gaps: np.ndarray, draws: int = 100_000, seed: int = 0) -> np.ndarray:
-    """Two-sided p-values of paired differences by unit: (units, tests) whole numbers → float64 of shape (tests,).
-
-    Were two systems alike, each unit's difference would as likely have the other sign. p is the share of choices of
-    signs whose sum is at least as far from 0: of all of them up to 16 units (exact, least value 2 / 2^units), beyond
-    that of ``draws`` random ones and the one observed (Noreen, Computer-Intensive Methods, 1989). Right for any number
-    of units, where the bootstrap of fewer than about 30 rejects too often.
-    """
-    units = len(gaps)
-    values = gaps.astype(np.float64)
-    seen = np.abs(values.sum(axis=0))
-    exact = units <= _EXACT
-    generator = np.random.default_rng(seed)
-    choices = 1 << max(0, units - 1) if exact else draws  # of all, those that differ in more than what is called plus
-    size = max(1, _CHUNK // max(units, values.shape[1]))
-    beyond = np.zeros(values.shape[1])
-    for start in range(0, choices, size):
-        count = min(size, choices - start)
-        if exact:
-            flipped = np.arange(start, start + count)[:, None] >> np.arange(units) & 1
-        else:
-            flipped = generator.integers(0, 2, size=(count, units), dtype=np.int8)
-        beyond += (np.abs((1.0 - 2.0 * flipped) @ values) >= seen).sum(axis=0)
-    return beyond / choices if exact else (beyond + 1) / (choices + 1)
-
-
 def paired_flips(a: Scored, b: Scored) -> float:
     """The p-value of `sign_flips` for two systems, over the units that `paired_test` draws. Raises as that does."""
     counts, _ = _units(_both(a, b))
     return float(sign_flips(counts[:, :1, 0] - counts[:, 1:, 0])[0])
-
-
-def holm(ps: Sequence[float]) -> list[float]:
-    """p-values corrected for there being several, in the order given (Holm, Scand. J. Statist. 1979, step-down).
-
-    Rejecting those at most α keeps the chance of any false rejection in the family within α, however the tests
-    depend on each other.
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
-    if any(not 0 <= p <= 1 for p in ps):
-        raise ValueError("p-values lie between 0 and 1")
-    corrected = [0.0] * len(ps)
-    largest = 0.0
-    for rank, index in enumerate(sorted(range(len(ps)), key=lambda i: ps[i])):
-        largest = max(largest, min(1.0, (len(ps) - rank) * ps[index]))
-        corrected[index] = largest
-    return corrected
-
-
-def resample(counts: np.ndarray, draws: int = 10_000, seed: int = 0) -> np.ndarray:
-    """Sums over ``draws`` samples of the units with replacement: (units, …) → float64 of shape (draws, …).
-
-    Every column is summed over the same sample, and a second call with as many units, draws and the same seed draws
-    the same samples. Sums of whole numbers are exact.
-    """
-    columns = counts.reshape(len(counts), -1).astype(np.float64)
-    sums = np.concatenate([weights @ columns for weights in _samples(len(counts), draws, seed)])
-    return sums.reshape(draws, *counts.shape[1:])
-
-
-def resample_alike(counts: np.ndarray, draws: int = 10_000, seed: int = 0) -> np.ndarray:
-    """`resample`, in less time where there are many units and few counts among them: as often as each occurs.
-
-    How many of a sample have certain counts is multinomial, so the sums have the same law. Of `_MANY` units or more the
-    samples are others than those of `resample`; nothing else may rest on them.
-    """
-    rows = counts.reshape(len(counts), -1)
-    if len(rows) >= _MANY:
-        kinds, times = np.unique(rows, axis=0, return_counts=True)
-        if len(kinds) < len(rows) // 2:
-            generator = np.random.default_rng(seed)
-            size = max(1, _CHUNK // len(kinds))
-            parts = (
-                generator.multinomial(len(rows), times / len(rows), min(size, draws - start)).astype(np.float64)
-                for start in range(0, draws, size)
-            )
-            return np.concatenate([part @ kinds for part in parts]).reshape(draws, *counts.shape[1:])
-    return resample(counts, draws, seed)
 
 
 def resampled_unit(utterances: Iterable[ScoredUtterance]) -> Resampled:
@@ -336,19 +258,3 @@ def _units(tables: Sequence[CountTable]) -> tuple[np.ndarray, Resampled]:
     if len(units) < 2:
         raise UserError(f"a bootstrap needs at least 2 utterances with reference words, not {len(units)}")
     return units, unit
-
-
-def _samples(units: int, draws: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each unit is in each sample: float64 of shape (some draws, units), a bounded part at a time."""
-    generator = np.random.default_rng(seed)
-    size = max(1, _CHUNK // units)
-    for start in range(0, draws, size):
-        count = min(size, draws - start)
-        picked = generator.integers(0, units, size=(count, units))
-        picked += np.arange(count)[:, None] * units
-        yield np.bincount(picked.ravel(), minlength=count * units).reshape(count, units).astype(np.float64)
-
-
-def _limits(values: np.ndarray, level: float) -> tuple[float, float]:
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)

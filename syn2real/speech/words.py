@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from syn2real.errors import UserError
+from syn2real.resampling import DRAWS, resample_alike
 from syn2real.speech.alignment import Alignment
 from syn2real.speech.counts import Labels
 from syn2real.speech.normalisation import Normaliser
 from syn2real.speech.scoring import Pair
-from syn2real.speech.statistics import Replicates, Resampled, resample_alike
+from syn2real.speech.statistics import Replicates, Resampled
 
 RARE = 1e-3  # share of the words of a text
 KINDS = 200_000  # different substitutions up to which all are remembered
@@ -141,7 +142,7 @@ class Keywords:
         self._heard.update(phrase for _, phrase in self._occurrences(alignment.heard))
         self._tallies.extend((said, found))
 
-    def recall(self, speakers: Labels, level: float = 0.95, draws: int = 10_000) -> KeywordRecall:
+    def recall(self, speakers: Labels, level: float = 0.95, draws: int = DRAWS) -> KeywordRecall:
         """All that was counted; the interval draws ``speakers`` where all are known, else utterances.
 
         Raises `UserError` when no keyword is said in the references.

@@ -9,8 +9,9 @@ import pytest
 
 from syn2real.errors import UserError
 from syn2real.experiments.comparison import Heard, compare
+from syn2real.resampling import holm
 from syn2real.speech.scoring import Pair, Scores, score
-from syn2real.speech.statistics import bootstrap_interval, holm, mapsswe, paired_test
+from syn2real.speech.statistics import bootstrap_interval, mapsswe, paired_test
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 EVALUATION = SimpleNamespace(normaliser="basic", draws=500, level=0.9)

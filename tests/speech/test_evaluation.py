@@ -6,10 +6,10 @@ import jiwer
 import pytest
 
 from syn2real.errors import UserError
+from syn2real.resampling import holm
 from syn2real.speech import survey
 from syn2real.speech.evaluation import comparison, evaluation
 from syn2real.speech.scoring import Pair
-from syn2real.speech.statistics import holm
 from syn2real.speech.survey import Worst
 
 SAID = ["the cat sat on the mat", "two pizzas please", "hello there", "good morning to you all", "yes"]

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from syn2real.language.safety.rates import Share
-
-DRAWS = 10_000
+from syn2real.resampling import percentiles, resample_kinds, sign_flips
 
 
 @dataclass(frozen=True)
@@ -39,11 +38,8 @@ class Repeated:
         rate = self.rate
         if rate in (0.0, 1.0) or self.of.max() == 1:
             return Share(round((rate or 0.0) * asked), asked).interval(level)
-        weights = _weights(len(self.of))
-        totals = weights @ self.of
-        drawn = (weights @ self.hits)[totals > 0] / totals[totals > 0]
-        low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-        return float(low), float(high)
+        hits, totals = _resampled(np.stack([self.hits, self.of], axis=1)).T
+        return percentiles(hits[totals > 0] / totals[totals > 0], level)
 
     def record(self) -> dict[str, Any]:
         """As JSON."""
@@ -58,14 +54,11 @@ def difference(a: Repeated, b: Repeated, level: float = 0.95) -> dict[str, Any]:
     gaps = a.hits[both] / a.of[both] - b.hits[both] / b.of[both]
     if not len(gaps):
         return {"difference": None, "ci_low": None, "ci_high": None, "p": None}
-    drawn = _weights(len(gaps)) @ gaps / len(gaps)
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    signs = np.random.default_rng(1).choice([-1.0, 1.0], size=(DRAWS, len(gaps)))
-    beyond = np.abs(signs @ gaps) >= abs(gaps.sum()) - 1e-9
-    p = (int(beyond.sum()) + 1) / (DRAWS + 1)
-    return {"difference": float(gaps.mean()), "ci_low": float(low), "ci_high": float(high), "p": p}
+    low, high = percentiles(_resampled(gaps) / len(gaps), level)
+    p = float(sign_flips(gaps[:, None])[0])
+    return {"difference": float(gaps.mean()), "ci_low": low, "ci_high": high, "p": p}
 
 
-def _weights(count: int) -> np.ndarray:
-    """How often each of so many is drawn: shape (draws, count), the same for the same count."""
-    return np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=DRAWS).astype(np.float64)
+def _resampled(counts: np.ndarray) -> np.ndarray:
+    """Sums over samples of the requests: (requests, …) → (draws, …), of the same samples for as many requests."""
+    return resample_kinds(counts, np.ones(len(counts)))

@@ -7,7 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-DRAWS = 10_000
+from syn2real.resampling import percentiles, resample_kinds
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,8 @@ class Paired:
         if not self.total:
             return None
         same = self.total - self.only_first - self.only_second
-        chances = np.array([self.only_first, self.only_second, same]) / self.total
-        drawn = np.random.default_rng(seed).multinomial(self.total, chances, size=DRAWS)
-        low, high = np.quantile((drawn[:, 0] - drawn[:, 1]) / self.total, [(1 - level) / 2, (1 + level) / 2])
-        return float(low), float(high)
+        gaps, times = np.array([1, -1, 0]), np.array([self.only_first, self.only_second, same])
+        return percentiles(resample_kinds(gaps, times, seed=seed) / self.total, level)
 
 
 @dataclass(frozen=True)
