@@ -14,14 +14,9 @@ def ask(
     seeds: Sequence[int],
     kept: KeptReplies,
 ) -> list[str]:
-    """The answer to each conversation. When one is not known all are asked again, for what is asked together may change
-    the last bit of a sum; what was known stays as it was."""
+    """The answer to each conversation, as it was kept or asked for now; see `KeptReplies.recall_all`."""
     asked = [_stated(model, *one, sampling) for one in zip(conversations, seeds, strict=True)]
-    if any(kept.recall(request) is None for request in asked):
-        for request, reply in zip(asked, model.replies(conversations, sampling, seeds), strict=True):
-            if kept.recall(request) is None:
-                kept.keep(request, reply)
-    return [str(kept.recall(request)) for request in asked]
+    return kept.recall_all(asked, lambda: model.replies(conversations, sampling, seeds))
 
 
 def _stated(model: ChatModel, conversation: Conversation, seed: int, sampling: Sampling) -> dict[str, Any]:

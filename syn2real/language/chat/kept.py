@@ -1,5 +1,6 @@
 """Replies kept between runs, by what was asked: what a server was paid for once is not asked again."""
 
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from syn2real.lines import append_jsonl, appended_jsonl
 
 
 class KeptReplies:
-    """The replies of one server, in a JSONL file that only grows. A line that a kill cut short is passed over."""
+    """Replies by request, in a JSONL file that only grows. A line that a kill cut short is passed over."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -23,6 +24,15 @@ class KeptReplies:
         key = sha256_json(asked)
         append_jsonl(self.path, [{"request": key, "reply": reply}])
         self._known[key] = reply
+
+    def recall_all(self, asked: Sequence[dict[str, Any]], replies: Callable[[], Sequence[str]]) -> list[str]:
+        """The reply to each request. Where one is not known, ``replies`` asks all of them again, for what is asked
+        together may change the last bit of a sum; what was known stays as it was."""
+        if any(self.recall(request) is None for request in asked):
+            for request, reply in zip(asked, replies(), strict=True):
+                if self.recall(request) is None:
+                    self.keep(request, reply)
+        return [str(self.recall(request)) for request in asked]
 
     @cached_property
     def _known(self) -> dict[str, str]:

@@ -92,13 +92,12 @@ class GuardJudge:
         said: dict[int, str] = {}
         for start in track(range(0, len(order), _TOGETHER), f"judging by {self.name}"):
             places = order[start : start + _TOGETHER]
-            asked = [{"model": self._model.identity, "text": texts[place]} for place in places]
-            if any(kept.recall(request) is None for request in asked):
-                replies = self._model.continued([texts[place] for place in places], SAMPLING)
-                for request, reply in zip(asked, replies, strict=True):
-                    kept.keep(request, reply)
-            said |= {place: str(kept.recall(request)) for place, request in zip(places, asked, strict=True)}
+            said |= zip(places, self._said([texts[place] for place in places], kept), strict=True)
         return [self.read(said[place]) for place in range(len(texts))]
+
+    def _said(self, texts: Sequence[str], kept: KeptReplies) -> list[str]:
+        asked = [{"model": self._model.identity, "text": text} for text in texts]
+        return kept.recall_all(asked, lambda: self._model.continued(texts, SAMPLING))
 
     def read(self, said: str) -> Verdict:
         """The verdict in what the judge said."""
