@@ -50,6 +50,30 @@ class Limits:
     overlap: float = 0.7  # Jaccard index of word pairs from which two sentences are near duplicates
 
 
+class Neighbours:
+    """Sentences, and how like the nearest of them another is: the Jaccard index of their pairs of words."""
+
+    def __init__(self) -> None:
+        self._pairs: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+        self._sizes: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def nearest(self, words: str) -> float:
+        """From 0, no pair of words in common with any, to 1."""
+        pairs = _pairs(words)
+        shared = Counter(place for pair in pairs for place in self._pairs.get(pair, ()))
+        return max((n / (len(pairs) + self._sizes[place] - n) for place, n in shared.items()), default=0.0)
+
+    def add(self, words: str) -> None:
+        """Know a further sentence."""
+        pairs = _pairs(words)
+        for pair in pairs:
+            self._pairs[pair].append(len(self._sizes))
+        self._sizes.append(len(pairs))
+
+
 class Sieve:
     """Lets each new sentence through once.
 
@@ -68,13 +92,12 @@ class Sieve:
         self._limits, self._key, self._unspeakable = limits, key, unspeakable
         self._seeds: set[str] = set()
         self._kept: set[str] = set()
-        self._pairs: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
-        self._sizes: list[int] = []
+        self._known = Neighbours()
         for seed in seeds:
             words = key(seed)
             if words not in self._seeds:
                 self._seeds.add(words)
-                self._index(words)
+                self._known.add(words)
         self._instructions = set(_runs(key(instructions).split(), COPIED))
         for seed in self._seeds:
             self._instructions -= set(_runs(seed.split(), COPIED))
@@ -94,22 +117,11 @@ class Sieve:
             return "duplicate"
         if self._instructions.intersection(_runs(words.split(), COPIED)):
             return "prompt again"
-        if self._near(words):
+        if self._known.nearest(words) >= self._limits.overlap:
             return "near duplicate"
         self._kept.add(words)
-        self._index(words)
+        self._known.add(words)
         return None
-
-    def _near(self, words: str) -> bool:
-        pairs = _pairs(words)
-        shared = Counter(place for pair in pairs for place in self._pairs.get(pair, ()))
-        return any(n / (len(pairs) + self._sizes[place] - n) >= self._limits.overlap for place, n in shared.items())
-
-    def _index(self, words: str) -> None:
-        pairs = _pairs(words)
-        for pair in pairs:
-            self._pairs[pair].append(len(self._sizes))
-        self._sizes.append(len(pairs))
 
 
 def _pairs(words: str) -> set[tuple[str, str]]:
