@@ -10,4 +10,4 @@ def test_all_are_asked_where_one_is_not_known_and_the_known_stay(tmp_path):
     assert kept.recall_all([first, second], lambda: ["another", "two"]) == ["one", "two"]
     again = KeptReplies(kept.path)
     assert again.recall_all([second, first], lambda: 1 / 0) == ["two", "one"]
-    assert len(appended_jsonl(kept.path)) == 2
+    assert len(list(appended_jsonl(kept.path))) == 2
