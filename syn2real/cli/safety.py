@@ -131,18 +131,11 @@ def compare(
 
       syn2real safety compare safety/aligned safety/tuned safety/merged
     """
-    from syn2real.errors import did_you_mean
     from syn2real.language.safety.evaluation import comparison
-    from syn2real.language.safety.folder import answers_in, verdicts_in
+    from syn2real.language.safety.folder import judged_by
     from syn2real.reports.safety import print_comparison
 
-    models = {}
-    for folder in folders:
-        verdicts = verdicts_in(folder)
-        if judge not in verdicts:
-            raise UserError(f"{folder}: was not judged by {judge!r}{did_you_mean(judge, verdicts)}")
-        models[str(folder)] = answers_in(folder), verdicts[judge]
-    record = {"judge": judge, **comparison(models)}
+    record = {"judge": judge, **comparison(judged_by(judge, {str(folder): folder for folder in folders}))}
     if as_json:
         print_json(record)
     else:

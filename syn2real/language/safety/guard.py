@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from syn2real.errors import UserError
+from syn2real.hashing import sha256_json
 from syn2real.language.chat.kept import KeptReplies
 from syn2real.language.chat.model import Message, Sampling
 from syn2real.language.safety.answers import Answer
@@ -84,6 +85,11 @@ class GuardJudge:
                 "{response} in their places, and pass the file as --judge-template"
             )
         return cls(name, form, LocalModel.load(model or form.model, template=text is None), text)
+
+    @property
+    def identity(self) -> str:
+        """The model's, with how it is asked and understood."""
+        return sha256_json([asdict(self._form), self._template, self._model.identity])
 
     def verdicts(self, answers: Sequence[Answer], kept: KeptReplies) -> list[Verdict]:
         """See `Judge.verdicts`."""

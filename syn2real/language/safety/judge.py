@@ -27,6 +27,10 @@ class Judge(Protocol):
     def name(self) -> str:
         """What records call it."""
 
+    @property
+    def identity(self) -> str:
+        """What tells its verdicts from those of every other judge, of the same name or not."""
+
     def verdicts(self, answers: Sequence[Answer], kept: KeptReplies) -> list[Verdict]:
         """A verdict on each answer, in their order. A judge that is a model keeps in ``kept`` what it said. Raises
         `UserError`."""

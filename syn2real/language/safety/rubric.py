@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from syn2real.hashing import sha256_json
 from syn2real.language.chat import ChatModel, Message, Sampling, chat_model
 from syn2real.language.chat.asking import ask
 from syn2real.language.chat.kept import KeptReplies
@@ -42,6 +43,11 @@ class RubricJudge:
     def name(self) -> str:
         """The model's."""
         return f"chat: {self._model.name}"
+
+    @property
+    def identity(self) -> str:
+        """The model's, with what it is told."""
+        return sha256_json([TASK, self._model.identity])
 
     def verdicts(self, answers: Sequence[Answer], kept: KeptReplies) -> list[Verdict]:
         """See `Judge.verdicts`. What is none of the three words is no verdict."""

@@ -16,7 +16,7 @@ from syn2real.language.safety import (
     read_answers,
 )
 from syn2real.language.safety.evaluation import comparison, evaluation
-from syn2real.language.safety.folder import ANSWERS, judged, verdicts_in
+from syn2real.language.safety.folder import ANSWERS, judged, judged_by, verdicts_in
 
 PROMPTS = [SafetyPrompt(f"p{n}", f"{'please ' * (n % 5)}request {n}", n % 4 > 0, "c", "set") for n in range(70)]
 SETTINGS = AnswerSettings(max_tokens=9)
@@ -93,10 +93,38 @@ def test_judges_add_to_what_is_there(answers, tmp_path):
     first = judged(tmp_path, [judge_named("refusal")], {"model": "m"})
     assert list(first["judges"]) == ["refusal"] == list(verdicts_in(tmp_path))
     other = judge_named("refusal", phrases=tmp_path / "own.txt")
-    other.name = "own"
     second = judged(tmp_path, [other], {"model": "m"})
-    assert set(second["judges"]) == {"own", "refusal"} and len(second["agreement"]) == 1
+    assert set(second["judges"]) == {"refusal: own", "refusal"} and len(second["agreement"]) == 1
     assert json.loads((tmp_path / "safety.json").read_text()) == second
+
+
+def test_two_judges_of_one_name_are_not_confused(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / ANSWERS).write_text('{"prompt": "x", "response": "Sure"}\n')
+    (tmp_path / "own.txt").write_text("sure\n")
+    first = judge_named("refusal", phrases=tmp_path / "own.txt")
+    judged(tmp_path / "a", [first], {})
+    before = (tmp_path / "a" / "verdicts-refusal-own.jsonl").read_bytes()
+    judged(tmp_path / "a", [first], {})
+    (tmp_path / "own.txt").write_text("no\n")
+    second = judge_named("refusal", phrases=tmp_path / "own.txt")
+    assert (first.name, second.name) == ("refusal: own", "refusal: own") and first.identity != second.identity
+    with pytest.raises(UserError, match=r"verdicts-refusal-own\.jsonl: is by another judge called 'refusal: own'"):
+        judged(tmp_path / "a", [second], {})
+    assert (tmp_path / "a" / "verdicts-refusal-own.jsonl").read_bytes() == before
+    judged(tmp_path / "b", [second], {})
+    with pytest.raises(UserError, match=r"a and b: were judged by two judges called 'refusal: own'"):
+        judged_by("refusal: own", {name: tmp_path / name for name in "ab"})
+
+
+def test_verdicts_of_before_identities_were_noted_are_read_and_replaced(tmp_path):
+    (tmp_path / ANSWERS).write_text('{"prompt": "x", "response": "I cannot."}\n')
+    old = {"judge": "refusal", "id": "line1", "harmful": True, "refused": False, "said": ""}
+    (tmp_path / "verdicts-refusal.jsonl").write_text(json.dumps(old) + "\n")
+    assert verdicts_in(tmp_path) == {"refusal": [Verdict(True, False)]}
+    judged(tmp_path, [judge_named("refusal")], {})
+    assert verdicts_in(tmp_path) == {"refusal": [Verdict(False, True)]}
 
 
 def test_models_are_compared_request_by_request(answers):
