@@ -7,7 +7,7 @@ import typer
 
 from syn2real.cli.output import BatchSize, Json, Language, Manifest, Model, Overwrite, print_json
 from syn2real.cli.startup import load_recognisers
-from syn2real.lora import LoraSettings
+from syn2real.cli.training import GradientCheckpointing, LoraAlpha, LoraRank, LoraTarget, lora_of, print_ending
 from syn2real.speech.training import DEFAULTS
 
 if TYPE_CHECKING:
@@ -45,14 +45,10 @@ def finetune(
     checkpoint_steps: Annotated[
         int, typer.Option(min=1, help="Steps between checkpoints, and between evaluations.")
     ] = DEFAULTS.checkpoint_steps,
-    lora_rank: Annotated[
-        int | None, typer.Option(min=1, help="Train LoRA adapters of this rank instead of the weights.")
-    ] = None,
-    lora_alpha: Annotated[float | None, typer.Option(help="What scales them, over the rank.")] = None,
+    lora_rank: LoraRank = None,
+    lora_alpha: LoraAlpha = None,
     lora_dropout: Annotated[float | None, typer.Option(help="Dropout of what they hear.")] = None,
-    lora_target: Annotated[
-        list[str] | None, typer.Option(help="A linear layer's name or its end; repeatable. Default: attention and MLP.")
-    ] = None,
+    lora_target: LoraTarget = None,
     rslora: Annotated[bool, typer.Option("--rslora", help="Scale them over the rank's square root.")] = False,
     freeze: Annotated[
         list[str] | None, typer.Option(help="Weights left as they are: encoder, decoder, embeddings, …; repeatable.")
@@ -63,9 +59,7 @@ def finetune(
     precision: Annotated[
         str, typer.Option(help="auto, fp32, bf16, or fp16 on a GPU. Weights stay fp32.")
     ] = DEFAULTS.precision,
-    gradient_checkpointing: Annotated[
-        bool, typer.Option("--gradient-checkpointing", help="Less memory for more time.")
-    ] = False,
+    gradient_checkpointing: GradientCheckpointing = False,
     compiled: Annotated[bool, typer.Option("--compile", help="Compile the layers; for a GPU.")] = False,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes that read clips ahead. Default: 0 on a CPU, up to 4 per GPU.")
@@ -117,7 +111,7 @@ def finetune(
             precision=precision,  # type: ignore[arg-type]
             checkpoint_steps=checkpoint_steps,
             seed=seed,
-            lora=_lora(lora_rank, lora_alpha, lora_dropout, lora_target, rslora),
+            lora=lora_of(lora_rank, lora_alpha, lora_target, lora_dropout, rslora),
             freeze=tuple(freeze) if freeze else None,
             gradient_checkpointing=gradient_checkpointing,
             spec_augment=spec_augment,
@@ -159,23 +153,7 @@ def finetune(
     if as_json:
         print_json({"model": str(output), **record})
     else:
-        losses = [row["loss"] for row in record["log"] if "loss" in row]
-        ending = f", loss {losses[-1]:.3f}" if losses else ""
-        typer.echo(f"{output}: {record['steps']} steps over {record['clips']} clips{ending}")
-
-
-def _lora(
-    rank: int | None, alpha: float | None, dropout: float | None, targets: list[str] | None, stabilised: bool
-) -> LoraSettings | None:
-    from syn2real.errors import UserError
-
-    given = {"alpha": alpha, "dropout": dropout, "targets": tuple(targets) if targets else None}
-    given = {name: value for name, value in given.items() if value is not None}
-    if rank is None:
-        if given or stabilised:
-            raise UserError("the other options of LoRA need its rank: add --lora-rank, for instance 8")
-        return None
-    return LoraSettings(rank=rank, stabilised=stabilised, **given)  # type: ignore[arg-type]
+        print_ending(output, record, "clips")
 
 
 def _augmentation(name: str, seed: int) -> "Augmentation":

@@ -15,13 +15,13 @@ from syn2real.cli.output import (
     parse_weights,
     print_json,
 )
+from syn2real.cli.workforce import Backend, RayAddress, RayGpus, ShardOption
 from syn2real.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from syn2real.speech.synthesis import Judges, Rejection
 
 _SHOWN = 3  # rejections named one by one; rejected.jsonl has all
-_SCALE = "Many machines"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -54,18 +54,10 @@ def synthesize(
     limit: LimitOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first sentence that cannot be spoken.")] = False,
     workers: Workers = None,
-    shard: Annotated[
-        str | None, typer.Option(help="Speak this share only, as I/N.", rich_help_panel=_SCALE, metavar="I/N")
-    ] = None,
-    backend: Annotated[
-        str, typer.Option(help="processes of this machine, or ray.", rich_help_panel=_SCALE)
-    ] = "processes",
-    ray_address: Annotated[
-        str | None, typer.Option(help="A running Ray cluster; without it Ray is started here.", rich_help_panel=_SCALE)
-    ] = None,
-    ray_gpus: Annotated[
-        float, typer.Option(min=0, help="GPUs of each Ray worker; 0.5 for two on one.", rich_help_panel=_SCALE)
-    ] = 0.0,
+    shard: ShardOption = None,
+    backend: Backend = "processes",
+    ray_address: RayAddress = None,
+    ray_gpus: RayGpus = 0.0,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:

@@ -7,6 +7,7 @@ import typer
 
 from syn2real.cli.output import BatchSize, Language, Model, Overwrite
 from syn2real.cli.startup import load_recognisers
+from syn2real.cli.workforce import SCALE, Backend, RayAddress, RayGpus, ShardOption
 from syn2real.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ WindowOption = Annotated[
 REJECTED = 3  # exit status: some recordings could not be heard, all others were
 _SHOWN = 3  # rejections named one by one
 _WINDOWS = ("auto", "short", "full")
-_SCALE = "Many recordings"
 _SPEED = "Speed"
 
 
@@ -58,20 +58,12 @@ def transcribe(
         typer.Option(min=1, help="Compare so many clips with transformers in float32 first.", rich_help_panel=_SPEED),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes, each with a model of its own; by default 1.", rich_help_panel=_SCALE)
+        int | None, typer.Option(help="Processes, each with a model of its own; by default 1.", rich_help_panel=SCALE)
     ] = None,
-    shard: Annotated[
-        str | None, typer.Option(help="Hear this share only, as I/N.", rich_help_panel=_SCALE, metavar="I/N")
-    ] = None,
-    backend: Annotated[
-        str, typer.Option(help="processes of this machine, or ray.", rich_help_panel=_SCALE)
-    ] = "processes",
-    ray_address: Annotated[
-        str | None, typer.Option(help="A running Ray cluster; without it Ray is started here.", rich_help_panel=_SCALE)
-    ] = None,
-    ray_gpus: Annotated[
-        float, typer.Option(min=0, help="GPUs of each Ray worker; 0.5 for two on one.", rich_help_panel=_SCALE)
-    ] = 0.0,
+    shard: ShardOption = None,
+    backend: Backend = "processes",
+    ray_address: RayAddress = None,
+    ray_gpus: RayGpus = 0.0,
     stream: Annotated[bool, typer.Option("--stream", help="Print every row on stdout as soon as it is heard.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first that cannot be heard.")] = False,
     overwrite: Overwrite = False,

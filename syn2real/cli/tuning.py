@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syn2real.cli.output import Json, Overwrite, print_json
+from syn2real.cli.training import GradientCheckpointing, LoraAlpha, LoraRank, LoraTarget, lora_of, print_ending
 from syn2real.errors import UserError
 from syn2real.language.tuning.settings import DEFAULTS
-from syn2real.lora import LoraSettings
 
 if TYPE_CHECKING:
     from syn2real.language.chat import ChatModel, Message, Sampling
@@ -51,18 +51,12 @@ def tune(
     cut_off: Annotated[int, typer.Option(help="Tokens of an example; later ones are cut off.")] = DEFAULTS.cut_off,
     packing: Annotated[bool, typer.Option("--packing", help="Lay short examples end to end.")] = False,
     beta: Annotated[float, typer.Option(help="dpo: how dear it is to leave the model.")] = DEFAULTS.beta,
-    lora_rank: Annotated[
-        int | None, typer.Option(min=1, help="Train LoRA adapters of this rank instead of the weights.")
-    ] = None,
-    lora_alpha: Annotated[float | None, typer.Option(help="What scales them, over the rank; 16 if not given.")] = None,
-    lora_target: Annotated[
-        list[str] | None, typer.Option(help="A linear layer's name or its end; repeatable. Default: all.")
-    ] = None,
+    lora_rank: LoraRank = None,
+    lora_alpha: LoraAlpha = None,
+    lora_target: LoraTarget = None,
     precision: Annotated[str, typer.Option(help="Of matrix products: auto, fp32, bf16, fp16.")] = DEFAULTS.precision,
     dtype: Annotated[str, typer.Option(help="Of the saved weights: float32, float16, bfloat16.")] = DEFAULTS.dtype,
-    gradient_checkpointing: Annotated[
-        bool, typer.Option("--gradient-checkpointing", help="Less memory for more time.")
-    ] = False,
+    gradient_checkpointing: GradientCheckpointing = False,
     checkpoint_steps: Annotated[
         int, typer.Option(min=1, help="Steps between checkpoints, at most lost by a kill.")
     ] = DEFAULTS.checkpoint_steps,
@@ -91,7 +85,7 @@ def tune(
 
     settings = TuningSettings(
         method=method,  # type: ignore[arg-type]
-        lora=_lora(lora_rank, lora_alpha, lora_target),
+        lora=lora_of(lora_rank, lora_alpha, lora_target),
         epochs=epochs,
         learning_rate=learning_rate,
         batch_size=batch_size,
@@ -119,10 +113,8 @@ def tune(
     record = json.loads((output / "training.json").read_text(encoding="utf-8"))
     if as_json:
         print_json({"model": str(output), **record})
-        return
-    losses = [row["loss"] for row in record["log"] if "loss" in row]
-    ending = f", loss {losses[-1]:.3f}" if losses else ""
-    typer.echo(f"{output}: {record['steps']} steps over {record['examples']} examples{ending}")
+    else:
+        print_ending(output, record, "examples")
 
 
 def chat(
@@ -193,12 +185,3 @@ def _converse(speaker: "ChatModel", before: "list[Message]", sampling: "Sampling
 def _reply(speaker: "ChatModel", turns: "list[Message]", sampling: "Sampling", seed: int) -> str:
     (reply,) = speaker.replies([speaker.fitted(turns, sampling)], sampling, [seed])
     return reply
-
-
-def _lora(rank: int | None, alpha: float | None, targets: list[str] | None) -> LoraSettings | None:
-    if rank is None:
-        if alpha is not None or targets:
-            raise UserError("the other options of LoRA need its rank: add --lora-rank, for instance 8")
-        return None
-    given = {"alpha": alpha, "targets": tuple(targets) if targets else None}
-    return LoraSettings(rank, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
