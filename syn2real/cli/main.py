@@ -19,6 +19,7 @@ from syn2real.cli import (
     text,
     transcription,
     tuning,
+    utility,
     vector,
     voices,
 )
@@ -59,6 +60,7 @@ app.add_typer(vector.app, name="vector")
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(text.app, name="text")
 app.add_typer(safety.app, name="safety")
+app.add_typer(utility.app, name="utility")
 
 
 def main() -> None:

@@ -44,3 +44,8 @@ def chat_model(name: str, **options: Any) -> ChatModel:
         if "unexpected keyword" not in str(error):
             raise
         raise UserError(f"a chat model of kind {kind!r} takes no option {str(error).split()[-1]}") from error
+
+
+def is_server(name: str) -> bool:
+    """Whether a chat model's name is that of a server's."""
+    return name.startswith(SERVER) and not Path(name).exists()

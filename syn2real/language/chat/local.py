@@ -95,6 +95,43 @@ class LocalModel:
             found += self._batch(texts[part], sampling, seeds[part])
         return found
 
+    def likelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, int]]:
+        """Of each text and what comes after it: the log-likelihood of the latter's tokens (nats), and their number.
+
+        The two are cut into tokens apart. Raises `UserError` for what is longer than the model's context.
+        """
+        found: list[tuple[float, int]] = []
+        for start in range(0, len(pairs), self.batch_size):
+            found += self._likelihoods(pairs[start : start + self.batch_size])
+        return found
+
+    def _likelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, int]]:
+        import torch
+
+        def cut(text: str) -> list[int]:
+            return list(self._tokenizer(text, add_special_tokens=False).input_ids)
+
+        before, after = [cut(text) for text, _ in pairs], [cut(text) for _, text in pairs]
+        rows = [[*a, *b] for a, b in zip(before, after, strict=True)]
+        longest = max(map(len, rows))
+        if self._room is not None and longest > self._room:
+            raise UserError(f"{self.name}: {longest} tokens exceed its {self._room}")
+        # Padded at the end, where no token sees it.
+        ids = torch.tensor([row + [self._tokenizer.pad_token_id] * (longest - len(row)) for row in rows])
+        kept = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+        with torch.inference_mode():
+            logits = self._model(
+                input_ids=ids.to(self._model.device), attention_mask=kept.to(self._model.device)
+            ).logits
+        found = []
+        for row, (a, b) in enumerate(zip(before, after, strict=True)):
+            # The first token of a text that nothing comes before is not foretold.
+            start = max(1, len(a))
+            foretold = logits[row, start - 1 : len(a) + len(b) - 1].float().log_softmax(-1)
+            likely = foretold.gather(1, ids[row, start : len(a) + len(b), None].to(foretold.device))
+            found.append((float(likely.double().sum()), len(likely)))
+        return found
+
     def _batch(self, texts: Sequence[str], sampling: Sampling, seeds: Sequence[int]) -> list[str]:
         import torch
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from io import StringIO
 from itertools import chain
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from syn2real.errors import UserError, at
-from syn2real.hashing import seed_from, sha256_json
+from syn2real.hashing import sha256_json
+from syn2real.language.subset import subset
 from syn2real.lines import read_jsonl, read_lines, read_utf8
 
 Fields = Mapping[str, str]
@@ -96,11 +96,7 @@ def read_prompts(path: Path, *, harmless: bool = False, name: str | None = None)
 def drawn(prompts: Sequence[SafetyPrompt], limit: int | None, seed: int = 0) -> list[SafetyPrompt]:
     """At most ``limit`` of them, drawn by the seed and each by its own id, in their order: a larger limit adds some and
     drops none."""
-    if limit is None or limit >= len(prompts):
-        return list(prompts)
-    ranked = sorted(prompts, key=lambda prompt: Random(seed_from(seed, prompt.source, prompt.id)).random())
-    chosen = {(prompt.source, prompt.id) for prompt in ranked[:limit]}
-    return [prompt for prompt in prompts if (prompt.source, prompt.id) in chosen]
+    return subset(prompts, limit, seed, lambda prompt: (prompt.source, prompt.id))
 
 
 def _of_folder(file: Path, name: str) -> Iterator[SafetyPrompt]:

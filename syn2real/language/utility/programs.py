@@ -1,0 +1,40 @@
+"""From what a model says to a program that can be run."""
+
+import re
+from collections.abc import Iterator
+from textwrap import dedent, indent
+
+from syn2real.language.utility.questions import Question
+
+_BLOCK = re.compile(r"```[^\n`]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
+_BODY = "    "
+
+
+def program_of(question: Question, said: str) -> str:
+    """The program in an answer: the block of code in it that defines the function, or the first, or all of it.
+
+    One that defines the function stands after what the prompt has before it, imports for instance; any other is taken
+    to go on where the prompt ends, up to the first line that is no longer indented.
+    """
+    blocks = [dedent(block) for block in _BLOCK.findall(said)] or [said]
+    if not question.entry_point:
+        return blocks[0]
+    head = re.compile(rf"^(?:async )?def {re.escape(question.entry_point)}\b", re.MULTILINE)
+    whole = next((block for block in blocks if head.search(block)), None)
+    if whole is not None:
+        begun = head.search(question.prompt)
+        before = question.prompt[: begun.start()] if begun else ""
+        return f"{before}\n{whole}"
+    return question.prompt.rstrip("\n") + "\n" + "\n".join(_continued(blocks[0]))
+
+
+def _continued(text: str) -> Iterator[str]:
+    lines = text.strip("\n").splitlines()
+    if lines and not any(line[:1].isspace() for line in lines if line.strip()):
+        lines = indent("\n".join(lines), _BODY).splitlines()  # a body that lost its margin
+    elif lines and not lines[0][:1].isspace():
+        lines[0] = _BODY + lines[0]  # as its first line does where answers are stripped
+    for line in lines:
+        if line.strip() and not line[0].isspace():
+            return
+        yield line

@@ -1,0 +1,39 @@
+"""ROUGE (Lin, 2004): n-grams and longest common subsequences shared with a reference, by the package rouge-score."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from syn2real.errors import NotInstalled, UserError, did_you_mean
+from syn2real.language.chat import ChatModel
+from syn2real.language.utility.metric import Reply, Score, require_references
+from syn2real.language.utility.questions import Question
+
+KINDS = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+
+
+class Rouge:
+    """F1 of each kind; of several references the one that gives most."""
+
+    name = "rouge"
+    unit: Literal["share"] = "share"
+    samples = 1
+
+    def __init__(self, kind: str = "rougeL", stem: bool = True) -> None:
+        """``kind`` is the one that counts; ``stem`` compares words by their stems (English)."""
+        if kind not in KINDS:
+            raise UserError(f"metric rouge: kind {kind!r}: unknown{did_you_mean(kind, KINDS)}")
+        try:
+            from rouge_score.rouge_scorer import RougeScorer
+        except ImportError as error:
+            raise NotInstalled("rouge-score", "utility") from error
+        self.headline = kind
+        self._scorer = RougeScorer(list(KINDS), use_stemmer=stem)
+
+    def require(self, questions: Sequence[Question]) -> None:
+        """See `Metric.require`."""
+        require_references(questions, self.name)
+
+    def scores(self, replies: Sequence[Reply], model: ChatModel | None = None) -> list[Score]:
+        """See `Metric.scores`."""
+        found = (self._scorer.score_multi(list(reply.question.references), reply.texts[0]) for reply in replies)
+        return [Score({kind: float(one[kind].fmeasure) for kind in KINDS}) for one in found]
