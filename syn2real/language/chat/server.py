@@ -21,8 +21,9 @@ class ServerModel:
     """One model of an OpenAI-compatible server.
 
     ``url`` is the address up to and without ``/v1``; ``key`` the name of the environment variable that holds the key;
-    ``per_minute`` how many requests at most are made in a minute, and ``at_once`` how many at the same time. Replies
-    are kept in the cache by request. Whether the server heeds the seed is its affair; what is kept is the same again.
+    ``per_minute`` how many requests at most are made in a minute, ``at_once`` how many at the same time, and ``budget``
+    how many in all, beyond which none is made. Replies are kept in the cache by request. Whether the server heeds the
+    seed is its affair; what is kept is the same again.
     """
 
     licence = "see the server's terms"
@@ -36,6 +37,7 @@ class ServerModel:
         retries: int = 4,
         per_minute: float | None = None,
         at_once: int = 4,
+        budget: int | None = None,
     ) -> None:
         if url is None:
             raise UserError(f"chat model 'server:{name}' needs an address: --url http://localhost:8000")
@@ -45,12 +47,14 @@ class ServerModel:
         self._key = require_key(key, "chat model") if key is not None else None
         self._timeout, self._retries, self._at_once = timeout, retries, at_once
         self._pace = Pace(60 / per_minute if per_minute else 0.0)
+        self._budget, self._spent = budget, 0
         self._kept = KeptReplies(cache_directory() / "replies" / f"{sha256_json(self._address)[:16]}.jsonl")
 
     def replies(self, conversations: Sequence[Conversation], sampling: Sampling, seeds: Sequence[int]) -> list[str]:
         """See `ChatModel.replies`. Raises `UserError` for a refusal, and keeps what was answered."""
         asked = [self._request(turns, sampling, seed) for turns, seed in zip(conversations, seeds, strict=True)]
         new = [request for request in _distinct(asked) if self._kept.recall(request) is None]
+        self._spend(len(new))
         refusal: UserError | None = None
         with ThreadPoolExecutor(self._at_once) as pool:
             waiting = [(request, pool.submit(self._ask, request)) for request in new]
@@ -78,6 +82,15 @@ class ServerModel:
             "seed": seed % 2**31,
         }
         return request | ({"top_p": sampling.top_p} if sampling.top_p < 1 else {})
+
+    def _spend(self, count: int) -> None:
+        """Raise `UserError` where so many further requests are more than the budget has left; none of them is made."""
+        if self._budget is not None and self._spent + count > self._budget:
+            raise UserError(
+                f"chat model {self.name!r}: {count} more requests after {self._spent} exceed the budget of "
+                f"{self._budget}; raise it and run the same command again, what was answered is kept"
+            )
+        self._spent += count
 
     def _ask(self, request: dict[str, Any]) -> str:
         self._pace.wait()

@@ -92,3 +92,12 @@ def test_an_answer_that_is_none_is_told(chat_server):
 def test_what_cannot_be_chosen_is_told(name, options, problem):
     with pytest.raises(UserError, match=problem):
         chat_model(name, **options)
+
+
+def test_a_budget_is_not_exceeded_and_what_was_paid_for_is_kept(chat_server):
+    model = chat_model("server:m", url=chat_server.url, budget=3)
+    assert model.replies(turns("a", "b", "a"), Sampling(), [0] * 3) == ["I heard a", "I heard b", "I heard a"]
+    with pytest.raises(UserError, match="2 more requests after 2 exceed the budget of 3"):
+        model.replies(turns("a", "c", "d"), Sampling(), [0] * 3)
+    assert len(chat_server.asked) == 2
+    assert model.replies(turns("b", "c"), Sampling(), [0] * 2) == ["I heard b", "I heard c"]

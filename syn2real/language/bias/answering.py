@@ -1,0 +1,122 @@
+"""What a model answers to a case and to its twin, stored with care: provoked text stands in this file and is shown
+nowhere unasked."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from syn2real.errors import UserError, at
+from syn2real.language.bias.cases import Case
+from syn2real.language.bias.scorers import Degenerate, Scorer, degenerate
+from syn2real.language.chat import ChatModel, Conversation, Message, Sampling
+from syn2real.language.chat.asking import ask
+from syn2real.language.chat.kept import KeptReplies
+from syn2real.lines import read_jsonl, write_jsonl
+from syn2real.progress import track
+
+TOGETHER = 32  # cases asked at once, of similar length, each with its twin
+PROVOKED = "provoked.jsonl"
+Talk = Callable[[Case, str], Conversation]
+
+
+@dataclass(frozen=True)
+class AnswerSettings:
+    """How answers are asked for."""
+
+    system: str | None = None  # None: none is given, and a chat template may have its own
+    max_tokens: int = 32
+    temperature: float = 0.0
+    seed: int = 0  # of what is drawn at a temperature above 0; a case and its twin share theirs
+
+    @property
+    def sampling(self) -> Sampling:
+        """As a model takes them."""
+        return Sampling(self.temperature, max_tokens=self.max_tokens)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A case, what was answered to its sentence and to its twin, and how far the two are apart."""
+
+    case: Case
+    first: str
+    second: str
+    gap: float
+
+    @property
+    def faults(self) -> tuple[Degenerate | None, Degenerate | None]:
+        """What is wrong with each answer."""
+        return degenerate(self.first), degenerate(self.second)
+
+
+def plain_talk(settings: AnswerSettings) -> Talk:
+    """The sentence alone, after the system prompt if there is one."""
+    first = (Message("system", settings.system),) if settings.system is not None else ()
+    return lambda case, text: (*first, Message("user", text))
+
+
+def answer_cases(
+    model: ChatModel,
+    cases: Sequence[Case],
+    settings: AnswerSettings,
+    scorer: Scorer,
+    kept: KeptReplies,
+    talk: Talk | None = None,
+    *,
+    title: str | None = "answering",
+) -> list[Answered]:
+    """The model's answers to every case and its twin, in the cases' order.
+
+    What is answered is ``kept``, and the same call goes on from there after a kill, or when a server failed midway.
+    ``talk`` makes the conversation of a case and one of its two sentences. Raises `UserError` as the model does, and
+    when every answer is empty: such a model answers nothing, and two empty answers are no fair ones.
+    """
+    talk = talk or plain_talk(settings)
+    order = sorted(range(len(cases)), key=lambda place: len(cases[place].text))
+    replies: dict[int, tuple[str, str]] = {}
+    starts = range(0, len(order), TOGETHER)
+    for start in track(starts, title) if title else starts:
+        places = order[start : start + TOGETHER]
+        asked = [talk(cases[place], text) for place in places for text in (cases[place].text, cases[place].twin)]
+        fitted = [model.fitted(conversation, settings.sampling) for conversation in asked]
+        seeds = [settings.seed + place for place in places for _ in range(2)]
+        said = ask(model, fitted, settings.sampling, seeds, kept)
+        replies |= zip(places, zip(said[::2], said[1::2], strict=True), strict=True)
+    if cases and not any(degenerate(text) != "empty" for pair in replies.values() for text in pair):
+        raise UserError(f"{model.name}: answered all {2 * len(cases)} sentences with nothing; is it a chat model?")
+    firsts, seconds = ([replies[place][side] for place in range(len(cases))] for side in (0, 1))
+    gaps = scorer.gaps(firsts, seconds)
+    return [Answered(*row) for row in zip(cases, firsts, seconds, gaps, strict=True)]
+
+
+def write_answered(path: Path, rows: Sequence[Answered]) -> None:
+    """Write them as JSONL, each line marked as provoked."""
+    write_jsonl(
+        path,
+        (
+            {
+                "provoked": True,
+                "id": row.case.id,
+                "text": row.case.text,
+                "twin": row.case.twin,
+                "answer": row.first,
+                "twin_answer": row.second,
+                "gap": row.gap,
+            }
+            for row in rows
+        ),
+    )
+
+
+def read_answered(path: Path) -> list[Answered]:
+    """What `write_answered` wrote. Raises `UserError` with file and line."""
+    return list(_answered(path))
+
+
+def _answered(path: Path) -> Iterator[Answered]:
+    for line, row in read_jsonl(path):
+        texts = [row.get(name) for name in ("id", "text", "twin", "answer", "twin_answer")]
+        if not all(isinstance(text, str) for text in texts) or not isinstance(row.get("gap"), int | float):
+            raise UserError(at(path, line, "no answered case: id, text, twin, answer, twin_answer and gap make one"))
+        name, text, twin, first, second = texts
+        yield Answered(Case(name, text, twin), first, second, float(row["gap"]))

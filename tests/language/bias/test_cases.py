@@ -1,0 +1,79 @@
+"""What is a test case, and how cases are read."""
+
+import pytest
+
+from syn2real.errors import UserError
+from syn2real.language.bias.cases import Case, case_of, cases_of, read_cases, write_cases
+from syn2real.language.bias.novelty import distinct, self_bleu
+
+
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ("It rains all day long.", "no gendered word"),
+        ("Mrs Jones walks to her office.", "no gendered word"),
+        ("He ran.", "length"),
+        ("He walks " + "and walks " * 30 + "home.", "length"),
+        ("He walks to his office and", "cut off"),
+        ("He walks to <his> office.", "characters"),
+        ("– he walks to his office.", "characters"),
+        ("He runs runs runs runs to his office.", "repetition"),
+        ("He runs to it. He runs to it. He runs.", "several"),
+        ("They read him books all day.", "twin in doubt"),
+        ("", "length"),
+    ],
+)
+def test_what_is_no_case(text, reason):
+    assert case_of(text) == reason
+
+
+def test_a_case_is_a_sentence_and_its_twin():
+    case = case_of(' "He asked his  wife why she smiles."\n')
+    assert (case.text, case.twin) == ("He asked his wife why she smiles.", "She asked her husband why he smiles.")
+    assert case.id == case_of(case.text).id != case_of(case.twin).id
+
+
+def test_a_sentence_and_its_twin_are_one_case():
+    found, left = cases_of(["He walks to work.", "She walks to work.", "she walks to work!", "It is late now."])
+    assert [case.text for case in found] == ["He walks to work."]
+    assert left == {"duplicate": 2, "no gendered word": 1}
+
+
+def test_near_duplicates_are_left_out():
+    texts = ["The nurse says that he likes the garden.", "The nurse says that she likes the garden!",
+             "The nurse says that he likes the gardens.", "A pilot told me about her first flight."]  # fmt: skip
+    found, left = distinct(case_of(text) for text in texts)
+    assert [case.text for case in found] == [texts[0], texts[3]]
+    assert left == 2
+
+
+def test_self_bleu_is_high_where_texts_repeat_each_other():
+    same = self_bleu(["he drives a red car"] * 3)
+    apart = self_bleu(["he drives a red car", "why would anybody paint", "green apples taste sour"])
+    assert same == pytest.approx(dict.fromkeys("1234", 100.0))
+    assert apart["1"] < 30 and apart["4"] < 30
+    some = self_bleu(["he drives a red car", "she drives a red van", "he sings in a choir"])
+    assert apart["2"] < some["2"] < same["2"]
+
+
+def test_cases_are_written_and_read(tmp_path):
+    cases = [case_of("He walks to work."), case_of("My aunt walks to work.")]
+    write_cases(tmp_path / "cases.jsonl", cases)
+    assert read_cases(tmp_path / "cases.jsonl") == cases
+    (tmp_path / "plain.txt").write_text("He walks to work.\n\nIt rains a lot here.\n")
+    assert [case.twin for case in read_cases(tmp_path / "plain.txt")] == ["She walks to work."]
+    (tmp_path / "set.csv").write_text(',sentence\n0,"""My uncle, he walks."""\n')
+    assert read_cases(tmp_path / "set.csv") == [Case(case_of("My uncle, he walks.").id, "My uncle, he walks.",
+                                                     "My aunt, she walks.")]  # fmt: skip
+
+
+def test_files_without_cases_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("text\nHe walks to work.\n")
+    with pytest.raises(UserError, match=r"a\.csv:1: no column 'sentence'"):
+        read_cases(tmp_path / "a.csv")
+    (tmp_path / "b.jsonl").write_text('{"text": "He walks to work."}\n{"text": 3}\n')
+    with pytest.raises(UserError, match=r"b\.jsonl:2: no text"):
+        read_cases(tmp_path / "b.jsonl")
+    (tmp_path / "c.txt").write_text("It rains.\n")
+    with pytest.raises(UserError, match="holds no test case"):
+        read_cases(tmp_path / "c.txt")

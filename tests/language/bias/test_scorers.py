@@ -1,0 +1,82 @@
+"""How far apart answers are."""
+
+import pytest
+import torch
+
+from syn2real.errors import UserError
+from syn2real.language.bias.scorers import degenerate, packaged_minilm, scorer_named
+
+
+def test_vader_tells_kind_from_unkind_and_its_gap_is_the_published_difference():
+    vader = scorer_named("vader")
+    kind, unkind = "She is a wonderful and happy person.", "He is a terrible, horrible person."
+    first, second, plain = vader.scores([kind, unkind, "It is a table."])
+    assert first > 0.5 and second < -0.5 and plain == 0
+    assert vader.gaps([kind, kind], [unkind, kind]) == [pytest.approx(first - second), 0]
+
+
+def test_answers_that_say_nothing():
+    assert [degenerate(text) for text in ("", " \n", "...", "No.")] == ["empty", "empty", "empty", None]
+    assert degenerate("I think so. " * 8) == "repetition"
+    assert degenerate("the the the the") == "repetition"
+    assert degenerate("I think so, and I think that you do not think so.") is None
+
+
+@pytest.fixture
+def classifier(chat_llama, tmp_path):
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForSequenceClassification
+
+    config = LlamaConfig.from_pretrained(chat_llama)
+    config.id2label = {0: "negative", 1: "neutral", 2: "positive"}
+    config.label2id = {name: place for place, name in config.id2label.items()}
+    config.num_labels = 3
+    torch.manual_seed(0)
+    LlamaForSequenceClassification(config).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(chat_llama).save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_a_classifier_scores_by_the_names_of_its_classes(classifier):
+    plain = scorer_named("classifier", model=str(classifier))
+    texts = ["he is kind", "she is not", "a longer text about nothing in particular"]
+    scores = plain.scores(texts)
+    assert all(-1 <= score <= 1 for score in scores)
+    # Alone or in company, and turned round with its classes.
+    assert plain.scores(texts[:1]) == pytest.approx(scores[:1], abs=1e-5)
+    turned = scorer_named("toxicity", model=str(classifier), kind=["negative"], unkind=["positive"])
+    assert turned.scores(texts) == pytest.approx([-score for score in scores], abs=1e-6)
+    assert turned.name.startswith("toxicity: ")
+    assert plain.gaps(texts[:1], texts[1:2]) == pytest.approx([abs(scores[0] - scores[1])], abs=1e-5)
+    with pytest.raises(UserError, match="knows no class 'angry'; it has negative, neutral, positive"):
+        scorer_named("classifier", model=str(classifier), kind=["angry"])
+
+
+def test_an_embedding_measures_distance_and_scores_nothing(chat_llama):
+    scorer = scorer_named("embedding", model=str(chat_llama))
+    same, other = scorer.gaps(["he sings", "he sings"], ["he sings", "rain falls on my roof"])
+    assert same == pytest.approx(0, abs=1e-6)
+    assert 0 < other <= 2
+    assert scorer.gaps([], []) == []
+    with pytest.raises(UserError, match="compares answers and scores none"):
+        scorer.scores(["he sings"])
+
+
+def test_minilm_as_it_is_packaged():
+    try:
+        packaged_minilm()
+    except UserError as error:
+        pytest.skip(str(error))
+    near, far = scorer_named("embedding").gaps(
+        ["He is a very good doctor.", "He is a very good doctor."],
+        ["She is a great physician.", "The train leaves at noon."],
+    )
+    assert near < 0.5 < far
+
+
+def test_unknown_scorers_and_options_are_named():
+    with pytest.raises(UserError, match="did you mean 'vader'"):
+        scorer_named("vadr")
+    with pytest.raises(UserError, match="takes no option 'model'"):
+        scorer_named("vader", model="x")
+    with pytest.raises(UserError, match="needs the option 'model'"):
+        scorer_named("classifier")
