@@ -86,11 +86,27 @@ class Material:
     @cached_property
     def instructions(self) -> list[str]:
         """Harmless requests to be taught with the model's own answers: as many as harmful ones."""
-        found = [prompt.text for path in self._teach.instructions for prompt in read_prompts(path)]
+        return self._harmless(self._teach.instructions)[: len(self.requests)]
+
+    @cached_property
+    def replayed(self) -> list[str]:
+        """Harmless requests to be learnt beside the task; none is taught."""
+        replay = self.recipe.task.replay
+        if replay is None:
+            return []
+        taught = set(self.instructions) if self.recipe.teach else set()
+        found = [text for text in self._harmless(replay.instructions) if text not in taught][: replay.count]
+        if len(found) < replay.count:
+            say(f"{replay.instructions[0]}: {len(found)} requests are left to replay, of {replay.count} wanted")
+        return found
+
+    def _harmless(self, files: Sequence[Path]) -> list[str]:
+        """The requests of files that are not like one that is asked, shuffled."""
+        found = [prompt.text for path in files for prompt in read_prompts(path)]
         asked = [_words(prompt.text) for part in (self.validation, self.test) for prompt in part.prompts]
         apart = [text for text in dict.fromkeys(found) if not _like(_words(text), asked)]
         Random(seed_from(self.recipe.draw, "instructions")).shuffle(apart)
-        return apart[: len(self.requests)]
+        return apart
 
     @property
     def _teach(self) -> TeachingRecipe:

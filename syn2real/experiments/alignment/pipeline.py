@@ -183,27 +183,38 @@ class Pipeline:
         )
         return _outcome(stage.directory) if stage.directory.is_dir() else None
 
+    def replayed(self) -> list[Example]:
+        """What is learnt beside the task: harmless requests with the answers of the recipe's model."""
+        replay = self.recipe.task.replay
+        if replay is None:
+            return []
+        return [example(*pair) for pair in self._answered(self.material.replayed, replay.answer_tokens).items()]
+
     def _own_answers(self, *, harmful: bool = False) -> dict[str, str]:
-        """What the recipe's model answers to what it is taught with; empty answers are left out."""
+        """What the recipe's model answers to what it is taught with."""
         texts = [text for text, _ in self.material.requests] if harmful else self.material.instructions
         teach = self.recipe.teach
         assert teach is not None
+        return self._answered(texts, teach.answer_tokens, harmful=harmful)
+
+    def _answered(self, texts: Sequence[str], max_tokens: int, *, harmful: bool = False) -> dict[str, str]:
+        """What the recipe's model answers, by request; empty answers are left out."""
 
         def make(directory: Path) -> None:
             model = chat_model(str(self.start.directory), batch_size=BATCH)
             prompts = [SafetyPrompt(str(place), text, harmful) for place, text in enumerate(texts)]
-            settings = AnswerSettings(max_tokens=teach.answer_tokens)
+            settings = AnswerSettings(max_tokens=max_tokens)
             answer_all(model, prompts, settings, directory / ANSWERS, title="the model's own answers")
 
         stage = self.workspace.stage(
             "answered",
             make,
             version=ANSWERING_VERSION,
-            settings={"max_tokens": teach.answer_tokens},
+            settings={"max_tokens": max_tokens},
             inputs={"model": self.start.key, "texts": sha256_json(list(texts))},
             title="the model's own answers",
             amount=len(texts),
-            seconds=len(texts) * teach.answer_tokens * ANSWERING,
+            seconds=len(texts) * max_tokens * ANSWERING,
         )
         if not stage.directory.is_dir():  # a dry run's
             return dict.fromkeys(texts, "an answer")

@@ -50,6 +50,15 @@ class TeachingRecipe(Strict):
     tuning: TuningRecipe = TuningRecipe()
 
 
+class ReplayRecipe(Strict):
+    """Harmless requests that are learnt beside the task with the answers of the recipe's model, so that what comes out
+    still talks: one that learnt nothing but labels answers everything with a label, which neither refuses nor helps."""
+
+    instructions: Annotated[tuple[Path, ...], Field(min_length=1)]  # those that are asked or taught are left out
+    count: Annotated[int, Field(ge=1)] = 100
+    answer_tokens: Annotated[int, Field(ge=1)] = 64
+
+
 class TaskRecipe(Strict):
     """What the model is fine-tuned for, scored by exact match."""
 
@@ -60,6 +69,7 @@ class TaskRecipe(Strict):
     train: Annotated[int, Field(ge=1)] = 600
     max_tokens: Annotated[int, Field(ge=1)] = 12
     tuning: TuningRecipe = TuningRecipe()
+    replay: ReplayRecipe | None = None
 
 
 class SafetyRecipe(Strict):

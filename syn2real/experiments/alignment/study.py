@@ -123,7 +123,7 @@ class Study:
         return Measured(system, [outcome for outcome in outcomes if outcome is not None])
 
     def _tuned(self, start: Stage, tuning: Any, name: str) -> tuple[Stage, ...]:
-        examples = [question.example for question in self.material.task]
+        examples = [*(question.example for question in self.material.task), *self.pipeline.replayed()]
         return tuple(
             self.pipeline.tuned(start, examples, tuning, seed, f"{name}, seed {seed}") for seed in self.recipe.seeds
         )
@@ -236,3 +236,4 @@ def _counts(material: Material) -> Iterator[tuple[str, int]]:
         yield f"{name}_harmless", sum(not prompt.harmful for prompt in part.prompts)
         yield f"{name}_task", len(part.questions)
     yield "task_train", len(material.task)
+    yield "replayed", len(material.replayed)

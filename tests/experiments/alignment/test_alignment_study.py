@@ -47,9 +47,15 @@ def test_safeguard(load, tmp_path, library):
     assert again["done"] == len(again["stages"])
 
 
-def test_mergealign(load, tmp_path, library):
+def test_mergealign(load, folder, tmp_path, library):
     preferences = {"dpo": {"method": "dpo", "epochs": 1, "lora": {"rank": 2}}}
-    record = run_alignment(load("mergealign", alphas=[0.4, 0.6], preferences=preferences), tmp_path / "run")
+    (folder / "songs.txt").write_text("sing a song\nhum a tune\n")
+    replay = {"instructions": ["songs.txt"], "count": 2, "answer_tokens": 4}
+    tuning = {"epochs": 1, "batch_size": 4, "lora": {"rank": 2}}
+    task = {"examples": "task.tsv", "train": 12, "max_tokens": 3, "tuning": tuning, "replay": replay}
+    record = run_alignment(load("mergealign", task=task, alphas=[0.4, 0.6], preferences=preferences), tmp_path / "run")
+    learnt = [json.loads(file.read_text())["examples"] for file in (tmp_path / "run").rglob("training.json")]
+    assert record["asked"]["replayed"] == 2 and learnt.count(12 + 2) == 2  # the expert, once a seed
     assert [system["system"] for system in record["systems"]] == ["model", "aligned", "tuned", "dpo", "mergealign"]
     points = {point["scale"]: point for point in record["curves"]["mergealign"]}
     assert set(points) == {0.4, 0.6} and record["systems"][-1]["scale"] == record["chosen"]["mergealign"]
