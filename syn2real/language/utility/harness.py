@@ -72,7 +72,9 @@ def _evaluated(
 
         files = [Path(task) for task in tasks if _is_file(task)]
         try:
-            manager = TaskManager(include_path=[str(file.parent) for file in files] or None)
+            # Its own thousands of tasks take long to list, and are for names alone.
+            folders = [str(file.parent) for file in files] or None
+            manager = TaskManager(include_path=folders, include_defaults=len(files) < len(tasks))
             model = HFLM(pretrained=str(directory), batch_size=batch_size, **_place())
             result = simple_evaluate(
                 model=model,

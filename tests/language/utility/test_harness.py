@@ -1,6 +1,7 @@
 """lm-evaluation-harness, for real, on a local task and a small model."""
 
 import json
+import shutil
 import sys
 
 import pytest
@@ -54,32 +55,31 @@ def run(*arguments: object) -> dict:
     ("output", "more", "metrics"),
     [("generate_until", GENERATE, ["exact_match"]), ("multiple_choice", CHOOSE, ["acc", "acc_norm"])],
 )
-def test_a_task_of_the_harness_becomes_ours(task, chat_llama, tmp_path, output, more, metrics):
+def test_a_task_of_the_harness_becomes_ours(task, chat_llama, tmp_path, monkeypatch, output, more, metrics):
     pytest.importorskip("lm_eval")
+    from syn2real.language.utility import harness
+
     file = task(output, more)
+    # What was found before a kill is not asked again.
+    (tmp_path / ".a.partial").mkdir()
+    first = harness.run_harness(str(chat_llama), [file], tmp_path / ".a.partial")
+    monkeypatch.setattr(harness, "_evaluated", lambda *_: pytest.fail("asked again"))
     record = run("evaluate", chat_llama, "--harness", file, "-o", "a")
+    assert record["tasks"] == first
     found = record["tasks"]["capitals_local"]
     assert list(found["measures"]) == metrics and found["questions"] == 2 and found["unit"] == "share"
     assert found["measures"][metrics[0]]["ci_high"] is not None
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["capitals_local.jsonl", "utility.json"]
-    run("evaluate", chat_llama, "--harness", file, "-o", "b")
+    shutil.copytree("a", "b")
     (pair,) = run("compare", "a", "b")["tasks"]["capitals_local"]["pairs"]
     assert pair["difference"] == 0
 
 
-def test_what_was_found_before_a_kill_is_not_asked_again(task, chat_llama, tmp_path, monkeypatch):
-    pytest.importorskip("lm_eval")
-    from syn2real.language.utility import harness
-
-    first = harness.run_harness(str(chat_llama), [task("generate_until", GENERATE)], tmp_path)
-    monkeypatch.setattr(harness, "_evaluated", lambda *_: pytest.fail("asked again"))
-    assert harness.run_harness(str(chat_llama), ["task.yaml"], tmp_path) == first
-
-
 def test_mistakes(task, chat_llama, tmp_path):
     pytest.importorskip("lm_eval")
-    with pytest.raises(UserError, match="lm-evaluation-harness: no_such_task"):
-        run("evaluate", chat_llama, "--harness", "no_such_task", "-o", "a")
+    broken = task("generate_until", GENERATE.replace("exact_match", "exakt_match"))
+    with pytest.raises(UserError, match=r"lm-evaluation-harness: task\.yaml: "):
+        run("evaluate", chat_llama, "--harness", broken, "-o", "a")
     (tmp_path / "empty.yaml").write_text("a: b\n")
     with pytest.raises(UserError, match=r"empty\.yaml: names no task"):
         run("evaluate", chat_llama, "--harness", "empty.yaml", "-o", "a")
