@@ -171,7 +171,14 @@ class MergeAlignRecipe(AlignmentRecipe):
 
 
 def load_alignment(document: Document, *, quick: bool = False) -> SafeguardRecipe | MergeAlignRecipe:
-    """A recipe of either kind; relative paths in it are relative to its file.
+    """A recipe of either kind; see `settled`."""
+    kind = SafeguardRecipe if document.content.get("study") == "safeguard" else MergeAlignRecipe
+    recipe: SafeguardRecipe | MergeAlignRecipe = settled(document, kind, quick=quick)
+    return recipe
+
+
+def settled(document: Document, kind: type[Strict], *, quick: bool = False) -> Any:
+    """A recipe of a kind; relative paths in it are relative to its file.
 
     Where a file that it names is not there, what stands under ``otherwise``, section by section, takes the place of
     what stands above. With ``quick`` so does what stands under that name, key by key. Keys that were set from outside
@@ -185,7 +192,7 @@ def load_alignment(document: Document, *, quick: bool = False) -> SafeguardRecip
         for key, value in small.items():
             if key not in document.overridden:
                 set_key(content, key, value)
-    recipe = _parsed(document, content)
+    recipe = _parsed(document, content, kind)
     missing = _missing(recipe)
     if missing and otherwise:
         say(f"{missing[0]} is not here: what the recipe says under `otherwise` is used instead")
@@ -193,15 +200,14 @@ def load_alignment(document: Document, *, quick: bool = False) -> SafeguardRecip
             given = {key for key in values if f"{section}.{key}" in document.overridden}
             kept = {key: value for key, value in values.items() if key not in given}
             content[section] = (content.get(section) or {}) | kept
-        recipe = _parsed(document, content)
+        recipe = _parsed(document, content, kind)
         missing = _missing(recipe)
     if missing:
         raise UserError(f"{missing[0]}: no such file; correct the path, or pass another with --set")
     return recipe
 
 
-def _parsed(document: Document, content: dict[str, Any]) -> SafeguardRecipe | MergeAlignRecipe:
-    kind: Any = SafeguardRecipe if content.get("study") == "safeguard" else MergeAlignRecipe
+def _parsed(document: Document, content: dict[str, Any], kind: type[Strict]) -> Any:
     recipe = replace(document, content=content).parse(kind)
     return _placed(recipe, document.path.parent)
 

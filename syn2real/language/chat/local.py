@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from syn2real.errors import UserError, one_line
+from syn2real.errors import UserError, did_you_mean, one_line
 from syn2real.language.chat.model import Conversation, Message, Sampling
 from syn2real.language.chat.weights import PACKAGES, model_identity, resolve_chat_model
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BATCH = 8  # conversations answered at once
+DTYPES = ("float32", "bfloat16", "float16")
 
 
 class LocalModel:
@@ -30,10 +31,19 @@ class LocalModel:
 
     @classmethod
     def load(
-        cls, name: str, device: str | None = None, batch_size: int = BATCH, *, template: bool = True
+        cls,
+        name: str,
+        device: str | None = None,
+        batch_size: int = BATCH,
+        dtype: str | None = None,
+        *,
+        template: bool = True,
     ) -> "LocalModel":
-        """Load a directory, a packaged model or a hub id. Raises `UserError` for a model that cannot chat, unless one
-        without a chat ``template`` will do, which can only go on with texts."""
+        """Load a directory, a packaged model or a hub id, computed in ``dtype`` (float32 on a CPU, bfloat16 elsewhere,
+        unless it is given). Raises `UserError` for a model that cannot chat, unless one without a chat ``template``
+        will do, which can only go on with texts."""
+        if dtype not in (None, *DTYPES):
+            raise UserError(f"dtype {dtype!r}: unknown{did_you_mean(str(dtype), DTYPES)}; {' or '.join(DTYPES)}")
         directory = resolve_chat_model(name)
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -41,12 +51,12 @@ class LocalModel:
 
         bars = logging.is_progress_bar_enabled()
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        # A CPU is slower in bfloat16 than in float32.
-        dtype = torch.float32 if device == "cpu" else torch.bfloat16
+        # A CPU is mostly slower in bfloat16 than in float32; one with AVX512-BF16 or AMX takes half the time.
+        width = getattr(torch, dtype or ("float32" if device == "cpu" else "bfloat16"))
         logging.disable_progress_bar()
         try:
             tokenizer = AutoTokenizer.from_pretrained(directory)
-            model: Any = AutoModelForCausalLM.from_pretrained(directory, dtype=dtype)
+            model: Any = AutoModelForCausalLM.from_pretrained(directory, dtype=width)
             model = model.to(device).eval()
         except Exception as error:  # of transformers, of the weights' reader, of the device
             raise UserError(f"{directory}: cannot be loaded as a chat model ({one_line(error)})") from error
@@ -60,7 +70,9 @@ class LocalModel:
             tokenizer.pad_token = tokenizer.eos_token
         licence = PACKAGES[name].licence if name in PACKAGES else "see the model's card"
         called = name if name in PACKAGES else Path(name).name
-        return cls(called, licence, model_identity(directory), model, tokenizer, batch_size)
+        identity = model_identity(directory)
+        # What another width computes is another answer; what was kept without one was computed in its device's.
+        return cls(called, licence, f"{identity} {dtype}" if dtype else identity, model, tokenizer, batch_size)
 
     def replies(self, conversations: Sequence[Conversation], sampling: Sampling, seeds: Sequence[int]) -> list[str]:
         """See `ChatModel.replies`. Raises `UserError` for a conversation longer than the model's context."""
@@ -79,6 +91,11 @@ class LocalModel:
             shorter = [*before, Message(last.role, self._tokenizer.decode(tokens).lstrip())]
             left = self._left(self.templated(shorter), sampling)
         return conversation if left < 0 else shorter
+
+    @property
+    def beginning(self) -> str:
+        """The mark of a text's beginning; of its end, where the tokenizer has no other."""
+        return str(self._tokenizer.bos_token or self._tokenizer.eos_token or "")
 
     def templated(self, conversation: Conversation, *, answered: bool = False) -> str:
         """A conversation as the model reads it; ``answered`` when its last turn is an answer and none is to come."""

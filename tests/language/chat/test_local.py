@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from syn2real.errors import UserError
 from syn2real.language.chat import Message, Sampling, chat_model
-from syn2real.language.chat.local import Draw, likeliest
+from syn2real.language.chat.local import Draw, LocalModel, likeliest
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +46,11 @@ def test_the_likeliest_keep_their_scores():
     assert kept.isinf().tolist() == [[False, False, True, True]]
     assert likeliest(scores, 0.01).isinf().tolist() == [[False, True, True, True]]
     assert torch.equal(likeliest(scores, 1.0), scores)
+
+
+def test_the_width_of_the_computation_is_chosen_and_told(chat_llama):
+    narrow = LocalModel.load(str(chat_llama), dtype="bfloat16")
+    assert next(narrow._model.parameters()).dtype.itemsize == 2
+    assert narrow.identity != LocalModel.load(str(chat_llama)).identity
+    with pytest.raises(UserError, match="did you mean 'bfloat16'"):
+        LocalModel.load(str(chat_llama), dtype="bfloat6")
