@@ -72,8 +72,9 @@ def transcribe(
     interruption.
 
     What cannot be heard (damaged, silent, missing) is listed in OUTPUT.rejected.jsonl
-    and all else is heard; the exit status is then 3. CTC models hear greedily
-    and at each clip's own length: --window, --beams and --prompt are Whisper's.
+    and all else is heard; the exit status is then 3, of a share as of the whole.
+    CTC models hear greedily and at each clip's own length: --window, --beams and
+    --prompt are Whisper's.
 
     [bold]Examples[/bold]
 
@@ -82,7 +83,7 @@ def transcribe(
       syn2real transcribe calls/ -m whisper-tiny.en --runtime ctranslate2 --compute-type int8 -o calls.jsonl
       syn2real transcribe test/manifest.jsonl -m whisper-tiny.en -o heard.jsonl --shard $SLURM_ARRAY_TASK_ID/8
     """
-    from syn2real.speech.sharing import Shard, SharesLeft
+    from syn2real.speech.sharing import Shard
     from syn2real.speech.workforce import Workforce
 
     if long_form not in ("split", "refuse"):
@@ -92,7 +93,7 @@ def transcribe(
     workforce = Workforce(workers, backend, ray_address, ray_gpus)
     load_recognisers()
     from syn2real.speech.pretrained import resolve_model
-    from syn2real.speech.transcription.files import Transcription
+    from syn2real.speech.transcription.files import HeardInPart, Transcription
     from syn2real.speech.transcription.recordings import read_recordings
     from syn2real.speech.transcription.settings import TranscriptionSettings
     from syn2real.speech.transcription.transcript import line, require_form
@@ -127,8 +128,9 @@ def transcribe(
     else:
         try:
             heard = work.write(output, form, shard=share, overwrite=overwrite, told=tell)
-        except SharesLeft as shares:
-            typer.echo(str(shares), err=True)
+        except HeardInPart as part:
+            typer.echo(str(part), err=True)
+            _name(part.rejected, len(found))
             return
     _answer(heard, output)
 
@@ -167,12 +169,16 @@ def _answer(heard: "list[Transcript]", output: Path | None) -> None:
     from syn2real.speech.transcription.transcript import rejected_path
 
     rejected = [one for one in heard if one.problem is not None]
-    if not rejected:
-        return
     if len(rejected) == len(heard) == 1:
         raise UserError(str(rejected[0].problem))
-    place = f", see {rejected_path(output)}" if output is not None else ""
-    typer.echo(f"warning: {len(rejected)} of {len(heard)} recordings could not be heard{place}", err=True)
+    _name(rejected, len(heard), f", see {rejected_path(output)}" if output is not None else "")
+
+
+def _name(rejected: "list[Transcript]", total: int, place: str = "") -> None:
+    """Name the first that could not be heard, and leave with the status that says so, if there are any."""
+    if not rejected:
+        return
+    typer.echo(f"warning: {len(rejected)} of {total} recordings could not be heard{place}", err=True)
     for one in rejected[:_SHOWN]:
         typer.echo(f"  {one.recording.id}: {one.problem}", err=True)
     raise typer.Exit(REJECTED)

@@ -6,6 +6,7 @@ shares hold it together; a run of the whole, and whoever completes the output, a
 
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -73,8 +74,9 @@ class Desk:
     journals: ClassVar[str] = "journals"  # the folder that shares keep theirs in
     done: ClassVar[str]  # what is done to a share: spoken, heard
 
-    def __init__(self, directory: Path, shard: Shard, record: str) -> None:
-        """Take a seat, beside the runs of other shares or alone. ``record`` is written, or compared with what is there.
+    def __init__(self, directory: Path, shard: Shard, record: str, *, overwrite: bool = False) -> None:
+        """Take a seat, beside the runs of other shares or alone. ``record`` is written, or compared with what is there:
+        with ``overwrite``, which takes the whole, what another record left is cleared once nobody else works on it.
 
         Raises `UserError` when another run is in the way or the directory is of another record.
         """
@@ -82,7 +84,7 @@ class Desk:
         self._path = directory / self.record_name
         self._descriptors = [os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)]
         try:
-            self._sit(shard, record)
+            self._sit(shard, record, overwrite)
         except BaseException:
             self.close()
             raise
@@ -102,11 +104,14 @@ class Desk:
         while self._descriptors:
             os.close(self._descriptors.pop())
 
-    def _sit(self, shard: Shard, record: str) -> None:
+    def _sit(self, shard: Shard, record: str, overwrite: bool) -> None:
         while True:
             self._lock(fcntl.LOCK_EX if shard.whole else fcntl.LOCK_SH)
             if is_record(before := self._path.read_text(encoding="utf-8")):
-                self.require_same(before, record)
+                if overwrite and shard.whole and before != record:
+                    self._clear()
+                    self._write(record)
+                self.require_same(self._path.read_text(encoding="utf-8"), record)
                 break
             self._lock(fcntl.LOCK_EX)
             if not is_record(self._path.read_text(encoding="utf-8")):
@@ -121,6 +126,14 @@ class Desk:
             if time.monotonic() > deadline:
                 raise UserError(f"{self.directory}: another run is at work here; wait for it or choose another")
             time.sleep(0.05)
+
+    def _clear(self) -> None:
+        """Remove everything but the record, which carries the lock."""
+        for path in self.directory.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path != self._path:
+                path.unlink()
 
     def _write(self, record: str) -> None:
         os.ftruncate(self._descriptors[0], 0)

@@ -70,3 +70,13 @@ def test_what_cannot_be(small_whisper, small_ctc, few, tmp_path):
     assert "unknown preset 'brod' (did you mean 'broad'?)" in refused(*train, small_whisper, "--augment", "brod")
     assert "no beams" in refused("transcribe", few, "-m", small_ctc("wav2vec2"), "--beams", 4)
     assert not (tmp_path / "tuned").exists()
+
+
+def test_a_share_with_bad_clips_has_the_status_of_a_whole_run(small_ctc, few, tmp_path):
+    rows = few.read_text() + json.dumps({"id": "gone", "audio_filepath": "audio/gone.wav", "text": "x"}) + "\n"
+    bad = few.with_name("bad.jsonl")
+    bad.write_text(rows)
+    command = ("transcribe", bad, "-m", small_ctc("wav2vec2"), "--batch-size", 2, "-o", tmp_path / "heard.jsonl")
+    share = syn2real(*command, "--shard", "1/2")
+    assert share.exit_code == 3 and "1 of 5 recordings could not be heard" in share.stderr
+    assert syn2real(*command, "--shard", "2/2").exit_code == 3 and (tmp_path / "heard.jsonl").is_file()

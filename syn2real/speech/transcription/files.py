@@ -17,11 +17,19 @@ from syn2real.speech.transcription.outcome import Outcome, Outcomes
 from syn2real.speech.transcription.plan import LongForm, Piece, Plan
 from syn2real.speech.transcription.recordings import Recording
 from syn2real.speech.transcription.settings import DEFAULTS, TranscriptionSettings
-from syn2real.speech.transcription.transcript import Transcript, require_form, transcript, write
+from syn2real.speech.transcription.transcript import Transcript, require_form, require_names, transcript, write
 from syn2real.speech.transcription.workers import Ear, hear_all
 from syn2real.speech.workforce import Workforce
 
 Told = Callable[[Transcript], None]
+
+
+class HeardInPart(SharesLeft):
+    """This share is heard; others are not. ``rejected``: the recordings that could not be heard so far."""
+
+    def __init__(self, shard: Shard, left: int, total: int, rejected: list[Transcript]) -> None:
+        super().__init__(shard, left, total, "heard", "clips")
+        self.rejected = rejected
 
 
 class Desk(sharing.Desk):
@@ -80,23 +88,23 @@ class Transcription:
         """Transcribe into ``output``, which appears when all is heard; till then outcomes are in a hidden folder beside
         it, and the same call goes on where a killed one was.
 
-        Runs of several shares may fill the same output at the same time; the last to end writes it. Raises `SharesLeft`
-        when this share is heard and others are not, and `UserError` as `hear` does, when the output exists, and when
-        other settings or another run are at work on it.
+        Runs of several shares may fill the same output at the same time; the last to end writes it. Raises
+        `HeardInPart` when this share is heard and others are not, and `UserError` as `hear` does, when the output
+        exists, when two recordings would be written under one name, and when other settings or another run are at work
+        on it.
         """
         shard = shard or Shard()
         single = form in ("jsonl", "trn")
         require_form(form, self.settings.times)
+        require_names((recording.id for recording in self.recordings), form)
         if overwrite and not shard.whole:
             raise UserError("a share cannot overwrite what others may have finished; remove the old output first")
         (require_absent_file if single else require_absent)(output, overwrite=overwrite)
         plan = self._plan()
         directory = working_directory(output)
         record = self._record(plan)
-        if overwrite and _other(directory / Desk.record_name, record):
-            shutil.rmtree(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        with closing(Desk(directory, shard, record)) as desk:
+        with closing(Desk(directory, shard, record, overwrite=overwrite)) as desk:
             folder = directory / Desk.journals
             outcomes = Outcomes(folder, shard.tag)
             self._hear(plan, shard.each(plan.batches), outcomes, outcomes.keep, told)
@@ -104,7 +112,7 @@ class Transcription:
                 outcomes = Outcomes(folder, shard.tag)
                 left = sum(plan.keys[piece] not in outcomes for piece in plan.pieces)
                 if left:
-                    raise SharesLeft(shard, left, len(plan.pieces), "heard", "clips")
+                    raise HeardInPart(shard, left, len(plan.pieces), self._rejected(plan, outcomes))
                 if not desk.alone():  # another wrote the output in the meantime
                     return self._assembled(plan, outcomes)
             found = self._assembled(plan, outcomes)
@@ -167,6 +175,16 @@ class Transcription:
                     pace.advance(piece.seconds)
                 settle(batch)
 
+    def _rejected(self, plan: Plan, outcomes: Mapping[str, Outcome]) -> list[Transcript]:
+        """Those recordings of which it is known already that they cannot be heard."""
+        found = []
+        for recording in self.recordings:
+            keys = [plan.keys[piece] for piece in plan.pieces_of.get(recording.id, [])]
+            known = [plan.problems.get(recording.id), *(outcomes[key].problem for key in keys if key in outcomes)]
+            if any(known):
+                found.append(Transcript(recording, "", (), next(filter(None, known))))
+        return found
+
     def _assembled(self, plan: Plan, outcomes: Mapping[str, Outcome]) -> list[Transcript]:
         found = [transcript(plan, recording, outcomes) for recording in self.recordings]
         if self.strict:
@@ -177,11 +195,6 @@ class Transcription:
 def working_directory(output: Path) -> Path:
     """Where outcomes are kept until all are there: a hidden sibling."""
     return output.with_name(f".{output.name}.hearing")
-
-
-def _other(path: Path, record: str) -> bool:
-    """Whether another transcription's record is in a working directory."""
-    return path.is_file() and path.read_text(encoding="utf-8") != record
 
 
 def _require_heard(problems: Iterable[str | None]) -> None:

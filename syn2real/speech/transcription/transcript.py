@@ -15,7 +15,7 @@ from syn2real.speech.transcription.plan import Plan
 from syn2real.speech.transcription.recordings import Recording
 
 FORMS = ("jsonl", "trn", "txt", "srt", "vtt")
-REJECTED = ".rejected.jsonl"  # in the place of the output's ending
+REJECTED = ".rejected.jsonl"  # after the output's name
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,20 @@ def require_form(form: str, times: Times | None) -> None:
         raise UserError(f"--format {form}: subtitles need times; add --timestamps segment or --timestamps word")
 
 
+def require_names(ids: Iterable[str], form: str) -> None:
+    """Raise `UserError` for two recordings that a form would write under one name."""
+    if form == "jsonl":
+        return
+    taken: dict[str, str] = {}
+    for name in ids:
+        plain = _bare(name) if form == "trn" else _inside(name)
+        if (first := taken.setdefault(plain, name)) != name:
+            raise UserError(
+                f"--format {form}: {first!r} and {name!r} would both be written as {plain!r}; give one of them another "
+                "id, or choose --format jsonl"
+            )
+
+
 def write(found: Iterable[Transcript], output: Path, form: str, times: Times | None, *, overwrite: bool) -> None:
     """Write transcripts, whole or not at all: jsonl and trn as one file, the others as a directory with a file for each
     recording. What could not be heard is listed beside, in a file that is only there if there is any."""
@@ -80,7 +94,7 @@ def write(found: Iterable[Transcript], output: Path, form: str, times: Times | N
 
 def rejected_path(output: Path) -> Path:
     """Where what could not be heard is listed."""
-    return output.with_suffix(REJECTED)
+    return output.with_name(output.name + REJECTED)
 
 
 def line(transcript: Transcript, times: Times | None) -> str:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +18,11 @@ import soundfile
 pytest.importorskip("transformers")
 
 from syn2real.errors import UserError
-from syn2real.speech import audio
+from syn2real.speech import audio, sharing
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.sharing import Shard, SharesLeft
 from syn2real.speech.transcription import TranscriptionSettings, transcribe, workers
-from syn2real.speech.transcription.files import Transcription, working_directory
+from syn2real.speech.transcription.files import Desk, HeardInPart, Transcription, working_directory
 from syn2real.speech.transcription.recordings import read_recordings
 from syn2real.speech.workforce import Workforce
 
@@ -80,7 +81,7 @@ def rows(content: bytes) -> list[dict]:
 
 
 def test_what_cannot_be_heard_is_listed_and_all_else_is_heard(whole, manifest):
-    heard, rejected = rows(whole["out.jsonl"]), rows(whole["out.rejected.jsonl"])
+    heard, rejected = rows(whole["out.jsonl"]), rows(whole["out.jsonl.rejected.jsonl"])
     order = [json.loads(line)["id"] for line in manifest.read_text().splitlines()]
     bad = ["silent.wav", "missing.wav", "short.wav", "text"]
     assert [row["id"] for row in heard] == [name for name in order if name not in bad]
@@ -151,7 +152,7 @@ def test_workers_hear_the_same(work, whole, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
     replace(work, workforce=Workforce(2)).write(tmp_path / "out.jsonl")
     assert [row["id"] for row in rows(files(tmp_path)["out.jsonl"])] == [r["id"] for r in rows(whole["out.jsonl"])]
-    assert files(tmp_path)["out.rejected.jsonl"] == whole["out.rejected.jsonl"]
+    assert files(tmp_path)["out.jsonl.rejected.jsonl"] == whole["out.jsonl.rejected.jsonl"]
 
 
 def test_other_settings_do_not_mix(work, whole, tmp_path, monkeypatch):
@@ -163,6 +164,28 @@ def test_other_settings_do_not_mix(work, whole, tmp_path, monkeypatch):
     other.write(tmp_path / "out.jsonl", overwrite=True)
     with pytest.raises(UserError, match="already exists; choose another output or pass --overwrite"):
         work.write(tmp_path / "out.jsonl")
+
+
+def test_what_another_run_is_at_work_on_is_not_overwritten(work, whole, tmp_path, monkeypatch):
+    """Not before it has ended, and then all of it."""
+    monkeypatch.setattr(sharing, "PATIENCE", 0.2)
+    directory = working_directory(tmp_path / "out.jsonl")
+    with pytest.raises(SharesLeft):
+        replace(work, settings=TranscriptionSettings(batch_size=2)).write(tmp_path / "out.jsonl", shard=Shard(1, 2))
+    before = {path.name: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    record = (directory / Desk.record_name).read_text()
+    with closing(Desk(directory, Shard(), record)), pytest.raises(UserError, match="another run is at work here"):
+        work.write(tmp_path / "out.jsonl", overwrite=True)
+    assert {path.name: path.read_bytes() for path in directory.rglob("*") if path.is_file()} == before
+    work.write(tmp_path / "out.jsonl", overwrite=True)
+    assert files(tmp_path) == whole
+
+
+def test_a_share_says_what_could_not_be_heard_so_far(work, tmp_path):
+    with pytest.raises(HeardInPart) as part:
+        work.write(tmp_path / "out.jsonl", shard=Shard(1, 4))
+    known = {one.recording.id for one in part.value.rejected}
+    assert {"missing.wav", "short.wav", "text"} <= known <= {"missing.wav", "short.wav", "text", "silent.wav"}
 
 
 def test_strict_stops_and_refusing_long_ones_can_be_asked_for(work, manifest, model):
@@ -198,5 +221,5 @@ def test_files_of_one_name_and_two_endings_have_ids_of_their_own(manifest, tmp_p
 def test_ray_hears_the_same(work, whole, tmp_path):
     pytest.importorskip("ray")
     replace(work, workforce=Workforce(1, "ray")).write(tmp_path / "out.jsonl")
-    assert files(tmp_path)["out.rejected.jsonl"] == whole["out.rejected.jsonl"]
+    assert files(tmp_path)["out.jsonl.rejected.jsonl"] == whole["out.jsonl.rejected.jsonl"]
     assert [row["id"] for row in rows(files(tmp_path)["out.jsonl"])] == [r["id"] for r in rows(whole["out.jsonl"])]
