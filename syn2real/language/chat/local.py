@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BATCH = 8  # conversations answered at once
+USUAL = 128  # tokens of a conversation, of which a batch may hold as many as it has places
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -106,11 +107,16 @@ class LocalModel:
     def continued(self, texts: Sequence[str], sampling: Sampling, seeds: Sequence[int] = ()) -> list[str]:
         """What comes after each text, special tokens left out, drawn as in `replies`. Raises `UserError` for one longer
         than the model's context."""
-        found: list[str] = []
-        for start in range(0, len(texts), self.batch_size):
-            part = slice(start, start + self.batch_size)
-            found += self._batch(texts[part], sampling, seeds[part])
-        return found
+        lengths = (
+            [len(tokens) for tokens in self._tokenizer(list(texts), add_special_tokens=False).input_ids]
+            if texts
+            else []
+        )
+        found: dict[int, str] = {}
+        for places in batches(lengths, self.batch_size):
+            own = [seeds[place] for place in places] if seeds else []
+            found |= zip(places, self._batch([texts[place] for place in places], sampling, own), strict=True)
+        return [found[place] for place in range(len(texts))]
 
     def likelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, int]]:
         """Of each text and what comes after it: the log-likelihood of the latter's tokens (nats), and their number.
@@ -181,6 +187,21 @@ class LocalModel:
         if self._room is None:
             return 0
         return self._room - sampling.max_tokens - len(self._tokenizer(text, add_special_tokens=False).input_ids)
+
+
+def batches(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Places of texts of these lengths (tokens), in batches of at most ``size`` and of like length.
+
+    A batch is padded to its longest text, so one that would come to more than ``size`` * `USUAL` tokens so is split: a
+    long text costs what it is and not many times as much.
+    """
+    found: list[list[int]] = []
+    for place in sorted(range(len(lengths)), key=lengths.__getitem__):
+        rows = len(found[-1]) + 1 if found else 0
+        if not rows or rows > size or rows * lengths[place] > size * USUAL:
+            found.append([])
+        found[-1].append(place)
+    return found
 
 
 class Draw:

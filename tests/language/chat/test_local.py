@@ -5,7 +5,7 @@ import torch
 
 from syn2real.errors import UserError
 from syn2real.language.chat import Message, Sampling, chat_model
-from syn2real.language.chat.local import Draw, LocalModel, likeliest
+from syn2real.language.chat.local import USUAL, Draw, LocalModel, batches, likeliest
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,23 @@ def test_a_draw_depends_on_its_seed_alone(smollm):
     together = smollm.replies(questions, drawn, [1, 2])
     assert together[1:] == smollm.replies(questions[1:], drawn, [2])
     assert together[0] != smollm.replies(questions[:1], drawn, [3])[0]
+
+
+def test_answers_are_the_same_one_by_one_and_in_the_order_of_the_questions(chat_llama):
+    questions = [ask("word " * count) for count in (40, 1, 12, 3, 90, 2)]
+    model = LocalModel.load(str(chat_llama), batch_size=3)
+    greedy = Sampling(max_tokens=6)
+    assert model.replies(questions, greedy, [0] * 6) == [model.replies([q], greedy, [0])[0] for q in questions]
+    assert model.replies([], greedy, []) == []
+
+
+def test_a_long_text_does_not_pad_the_short_ones():
+    lengths = [30, 4000, 10, 20, 3900, 40, 50]
+    found = batches(lengths, 4)
+    assert sorted(place for places in found for place in places) == list(range(7))
+    assert found[0] == [2, 3, 0, 5] and [4] in found and [1] in found
+    assert all(len(p) == 1 or len(p) * max(lengths[i] for i in p) <= 4 * USUAL for p in found)
+    assert batches([], 4) == []
 
 
 def test_draws_follow_the_scores():
