@@ -107,11 +107,8 @@ class LocalModel:
     def continued(self, texts: Sequence[str], sampling: Sampling, seeds: Sequence[int] = ()) -> list[str]:
         """What comes after each text, special tokens left out, drawn as in `replies`. Raises `UserError` for one longer
         than the model's context."""
-        lengths = (
-            [len(tokens) for tokens in self._tokenizer(list(texts), add_special_tokens=False).input_ids]
-            if texts
-            else []
-        )
+        tokens = self._tokenizer(list(texts), add_special_tokens=False).input_ids if texts else []
+        lengths = [len(each) for each in tokens]
         found: dict[int, str] = {}
         for places in batches(lengths, self.batch_size):
             own = [seeds[place] for place in places] if seeds else []
