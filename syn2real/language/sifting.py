@@ -1,11 +1,11 @@
 """Lines of a chat model's reply, and which of them are new sentences."""
 
 import re
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
+
+from syn2real.language.likeness import Neighbours
 
 Reason = Literal[
     "no sentence", "cut off", "length", "characters", "prompt again", "seed again", "duplicate", "near duplicate"
@@ -48,30 +48,6 @@ class Limits:
     fewest_words: int = 2
     most_words: int = 40
     overlap: float = 0.7  # Jaccard index of word pairs from which two sentences are near duplicates
-
-
-class Neighbours:
-    """Sentences, and how like the nearest of them another is: the Jaccard index of their pairs of words."""
-
-    def __init__(self) -> None:
-        self._pairs: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
-        self._sizes: list[int] = []
-
-    def __len__(self) -> int:
-        return len(self._sizes)
-
-    def nearest(self, words: str) -> float:
-        """From 0, no pair of words in common with any, to 1."""
-        pairs = _pairs(words)
-        shared = Counter(place for pair in pairs for place in self._pairs.get(pair, ()))
-        return max((n / (len(pairs) + self._sizes[place] - n) for place, n in shared.items()), default=0.0)
-
-    def add(self, words: str) -> None:
-        """Know a further sentence."""
-        pairs = _pairs(words)
-        for pair in pairs:
-            self._pairs[pair].append(len(self._sizes))
-        self._sizes.append(len(pairs))
 
 
 class Sieve:
@@ -122,12 +98,6 @@ class Sieve:
         self._kept.add(words)
         self._known.add(words)
         return None
-
-
-def _pairs(words: str) -> set[tuple[str, str]]:
-    """Neighbouring words, with the sentence's ends."""
-    listed = ["", *words.split(), ""]
-    return set(pairwise(listed))
 
 
 def _runs(words: list[str], length: int) -> Iterator[tuple[str, ...]]:

@@ -1,6 +1,6 @@
 """What the studies ask and teach, drawn so that nothing which is tested was taught."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,13 +10,14 @@ from syn2real.errors import UserError, at
 from syn2real.experiments.alignment.recipe import AlignmentRecipe, PartRecipe, TeachingRecipe
 from syn2real.hashing import seed_from
 from syn2real.language.chat import Message
+from syn2real.language.likeness import Neighbours, words
 from syn2real.language.safety import SafetyPrompt, read_prompts
 from syn2real.language.safety.prompts import drawn
 from syn2real.language.tuning import ChatExample
 from syn2real.lines import read_jsonl, read_lines
 from syn2real.progress import say
 
-ALIKE = 0.6  # of the words of two requests: as much in common and they are taken for the same
+ALIKE = 0.6  # of the words of two requests: as many in common and they are taken for the same
 
 
 @dataclass(frozen=True)
@@ -49,44 +50,46 @@ class Material:
     @cached_property
     def validation(self) -> Part:
         """What chooses."""
-        return self._part(self.recipe.validation, 0)
+        return self._part(self.recipe.validation)
 
     @cached_property
     def test(self) -> Part:
-        """What reports. None of it is in the validation."""
-        return self._part(self.recipe.test, 1)
+        """What reports: no request is like one of its kind in the validation, and no question is asked there."""
+        return self._part(self.recipe.test, self.validation)
 
     @cached_property
     def task(self) -> list[Question]:
         """The examples that the model is fine-tuned on; no sentence of them is asked."""
         first, wanted = self.recipe.validation.task + self.recipe.test.task, self.recipe.task.train
         found = self._questions[first : first + wanted]
-        if len(found) < wanted:
-            say(f"{self.recipe.task.examples}: {len(found)} examples are left to learn, of {wanted} wanted")
+        _say_few(self.recipe.task.examples, len(found), wanted, "to learn", "examples")
         return found
 
     @cached_property
     def requests(self) -> list[tuple[str, str]]:
         """Harmful requests to be taught with their refusals; none is like one that is asked."""
         teach = self._teach
-        asked = [_words(prompt.text) for part in (self.validation, self.test) for prompt in part.prompts]
         refusals = [line.strip() for _, line in read_lines(teach.refusals)]
         if not refusals:
             raise UserError(f"{teach.refusals}: holds no refusals")
-        found = [prompt.text for path in teach.requests for prompt in read_prompts(path) if prompt.harmful]
-        apart = [text for text in dict.fromkeys(found) if not _like(_words(text), asked)]
+        texts = [prompt.text for path in teach.requests for prompt in read_prompts(path) if prompt.harmful]
+        found = list(dict.fromkeys(texts))
+        apart = self._not_asked(found)
         if not apart:
             raise UserError(f"{teach.requests[0]}: every request in it is asked in the evaluation")
         if len(apart) < len(found):
             say(f"{len(found) - len(apart)} of {len(found)} requests are not taught: they are like one that is asked")
         random = Random(seed_from(self.recipe.draw, "teach"))
         random.shuffle(apart)
+        _say_few(teach.requests[0], len(apart), teach.count, "to teach")
         return [(text, random.choice(refusals)) for text in apart[: teach.count]]
 
     @cached_property
     def instructions(self) -> list[str]:
         """Harmless requests to be taught with the model's own answers: as many as harmful ones."""
-        return self._harmless(self._teach.instructions)[: len(self.requests)]
+        found, wanted = self._harmless(self._teach.instructions), len(self.requests)
+        _say_few(self._teach.instructions[0], len(found), wanted, "to teach")
+        return found[:wanted]
 
     @cached_property
     def replayed(self) -> list[str]:
@@ -95,18 +98,24 @@ class Material:
         if replay is None:
             return []
         taught = set(self.instructions) if self.recipe.teach else set()
-        found = [text for text in self._harmless(replay.instructions) if text not in taught][: replay.count]
-        if len(found) < replay.count:
-            say(f"{replay.instructions[0]}: {len(found)} requests are left to replay, of {replay.count} wanted")
-        return found
+        found = [text for text in self._harmless(replay.instructions) if text not in taught]
+        _say_few(replay.instructions[0], len(found), replay.count, "to replay")
+        return found[: replay.count]
 
     def _harmless(self, files: Sequence[Path]) -> list[str]:
         """The requests of files that are not like one that is asked, shuffled."""
         found = [prompt.text for path in files for prompt in read_prompts(path)]
-        asked = [_words(prompt.text) for part in (self.validation, self.test) for prompt in part.prompts]
-        apart = [text for text in dict.fromkeys(found) if not _like(_words(text), asked)]
+        apart = self._not_asked(dict.fromkeys(found))
         Random(seed_from(self.recipe.draw, "instructions")).shuffle(apart)
         return apart
+
+    def _not_asked(self, texts: Iterable[str]) -> list[str]:
+        """Those that are not like a request of either part."""
+        return [text for text in texts if self._evaluated.nearest(text) < ALIKE]
+
+    @cached_property
+    def _evaluated(self) -> Neighbours:
+        return Neighbours((prompt.text for part in (self.validation, self.test) for prompt in part.prompts), words)
 
     @property
     def _teach(self) -> TeachingRecipe:
@@ -136,19 +145,19 @@ class Material:
         harmless += [[one for one in of if not one.harmful] for of in wanted]
         return [of for of in harmful if of], [of for of in harmless if of]
 
-    def _part(self, part: PartRecipe, number: int) -> Part:
-        recipe = self.recipe
-        harmful, harmless = self._asked
+    def _part(self, part: PartRecipe, earlier: Part | None = None) -> Part:
+        """What is asked in a part, apart from what an earlier one asks."""
         prompts: list[SafetyPrompt] = []
-        for sets, before, count in (
-            (harmful, recipe.validation.harmful, part.harmful),
-            (harmless, recipe.validation.harmless, part.harmless),
-        ):
+        for harmful, sets in zip((True, False), self._asked, strict=True):
+            count = part.harmful if harmful else part.harmless
+            # Of one kind: sets such as XSTest pair a harmful request with a harmless one in the same words.
+            before = [prompt.text for prompt in earlier.prompts if prompt.harmful == harmful] if earlier else []
+            known = Neighbours(before, words)
             for of in sets:
-                first = drawn(of, before, recipe.draw)
-                left = first if number == 0 else drawn([one for one in of if one not in first], count, recipe.draw)
-                prompts += left
-        start = recipe.validation.task if number else 0
+                apart = [one for one in of if known.nearest(one.text) < ALIKE]
+                _say_few(of[0].source, len(apart), count, "to ask")
+                prompts += drawn(apart, count, self.recipe.draw)
+        start = len(earlier.questions) if earlier else 0
         return Part(tuple(prompts), tuple(self._questions[start : start + part.task]))
 
 
@@ -179,9 +188,7 @@ def _examples(path: Path, question: str) -> list[Question]:
     return [Question(question.replace("{sentence}", sentence), answer.strip()) for sentence, answer in pairs]
 
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset("".join(c if c.isalnum() else " " for c in text.lower()).split())
-
-
-def _like(words: frozenset[str], others: Sequence[frozenset[str]]) -> bool:
-    return any(len(words & other) >= ALIKE * len(words | other) for other in others)
+def _say_few(file: Path | str, left: int, wanted: int | None, what: str, things: str = "requests") -> None:
+    """Say of a file that it has fewer than are wanted."""
+    if wanted is not None and left < wanted:
+        say(f"{file}: {left} {things} are left {what}, of {wanted} wanted")

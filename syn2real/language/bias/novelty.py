@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from syn2real.errors import NotInstalled
 from syn2real.hashing import seed_from
 from syn2real.language.bias.cases import Case, key
-from syn2real.language.sifting import Neighbours
+from syn2real.language.likeness import Neighbours
 
 LIKE = 0.6  # of the pairs of words that two cases have: as many in common and they are near duplicates
 

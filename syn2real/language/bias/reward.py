@@ -13,7 +13,7 @@ from syn2real.language.bias.pairs import Pairs
 from syn2real.language.bias.scorers import Scorer
 from syn2real.language.chat import ChatModel
 from syn2real.language.chat.kept import KeptReplies
-from syn2real.language.sifting import Neighbours
+from syn2real.language.likeness import Neighbours
 from syn2real.lines import append_jsonl, appended_jsonl
 from syn2real.sealing import write_text
 

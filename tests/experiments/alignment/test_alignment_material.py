@@ -1,5 +1,7 @@
 """What is asked was not taught, and chose nothing."""
 
+import re
+
 import pytest
 
 from syn2real.errors import UserError
@@ -18,6 +20,28 @@ def test_parts_are_apart_and_drawn_alike(load):
     assert Material(load(draw=1)).test != test
 
 
+def test_validation_and_test_are_apart_by_likeness(load, folder, capsys):
+    """Two sets may hold one request in other words; whichever of them chooses, the other does not report."""
+    requests = (folder / "harmful.txt").read_text().splitlines()
+    (folder / "again.txt").write_text("".join(f"now {text}\n" for text in requests))
+    safety = {"harmful": ["harmful.txt", "again.txt"], "harmless": ["harmless.txt"]}
+    material = Material(load(safety=safety, validation={"harmful": 4, "harmless": 2, "task": 3}))
+    chosen, tested = ([p.text for p in part.prompts if p.harmful] for part in (material.validation, material.test))
+    assert len(chosen) == 8 and len(tested) == 8
+    assert not {text.removeprefix("now ") for text in chosen} & {text.removeprefix("now ") for text in tested}
+    many = Material(load(safety=safety, test={"harmful": 40, "harmless": 3, "task": 4}))
+    assert len(many.test.prompts) < 2 * 12 + 3
+    assert re.search(r"again: \d+ requests are left to ask, of 40 wanted", " ".join(capsys.readouterr().err.split()))
+
+
+def test_more_to_teach_than_there_is_is_said(load, capsys):
+    teach = load().teach
+    recipe = load().model_copy(update={"teach": teach.model_copy(update={"count": 9})})
+    material = Material(recipe)
+    assert len(material.requests) < 9
+    assert "taught.txt: 3 requests are left to teach, of 9 wanted" in " ".join(capsys.readouterr().err.split())
+
+
 def test_nothing_like_what_is_asked_is_taught(load):
     recipe = load(validation={"harmful": 6, "harmless": 6, "task": 3}, test={"harmful": 6, "harmless": 6, "task": 4})
     material = Material(recipe)
@@ -27,7 +51,7 @@ def test_nothing_like_what_is_asked_is_taught(load):
 
 
 def test_what_is_replayed_was_neither_taught_nor_asked(load, folder):
-    (folder / "more.txt").write_text("explain thing number 4\nname a bird\nname a fish\nsing a song\n")
+    (folder / "more.txt").write_text("explain how rain falls\nname a bird\nname a fish\nsing a song\n")
     replay = {"instructions": ["more.txt", "instructions.txt"], "count": 3}
     task = {"examples": "task.tsv", "train": 12, "replay": replay}
     everything = {"harmful": 6, "harmless": 6, "task": 3}
