@@ -8,22 +8,27 @@ from syn2real.errors import UserError
 
 if TYPE_CHECKING:
     from syn2real.experiments.alignment.recipe import MergeAlignRecipe, SafeguardRecipe
+    from syn2real.experiments.bias.recipe import BiasRecipe
     from syn2real.experiments.grid_recipe import GridRecipe
     from syn2real.experiments.recipe import Recipe
     from syn2real.experiments.vector_recipe import VectorRecipe
 
 
 def load_study(
-    path: Path, overrides: dict[str, Any] | None = None, *, quick: bool = False
-) -> "Recipe | GridRecipe | VectorRecipe | SafeguardRecipe | MergeAlignRecipe":
-    """Read a recipe of any kind, by its ``study``; ``quick`` with its own small settings, where it has some. Raises
-    `UserError` with file and line."""
+    path: Path, overrides: dict[str, Any] | None = None, *, quick: bool = False, absent: bool = False
+) -> "Recipe | GridRecipe | VectorRecipe | SafeguardRecipe | MergeAlignRecipe | BiasRecipe":
+    """Read a recipe of any kind, by its ``study``; ``quick`` with its own small settings, where it has some. Files that
+    a study of language models names may be ``absent``, as for a dry run. Raises `UserError` with file and line."""
     document = Document.load(path, overrides)
     study = document.content.get("study")
     if study in ("safeguard", "mergealign"):
         from syn2real.experiments.alignment.recipe import load_alignment
 
-        return load_alignment(document, quick=quick)
+        return load_alignment(document, quick=quick, absent=absent)
+    if study == "bias":
+        from syn2real.experiments.bias.recipe import load_bias
+
+        return load_bias(document, quick=quick)
     if quick:
         raise UserError(f"{path}: has no quick settings; leave --quick out")
     match study:

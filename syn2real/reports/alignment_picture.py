@@ -33,7 +33,8 @@ def _test(axes: Any, record: dict[str, Any]) -> None:
         axes.errorbar([x], [y], **bars, fmt="o" if system in merged else "s", color=colour, capsize=2, elinewidth=1)
         axes.annotate(name_of(system), (x, y), xytext=(5, 5), textcoords="offset points", fontsize=7, color=INK)
     axes.set_title("Test")
-    axes.set_ylabel("task, % right")
+    metric = record["recipe"]["task"]["metric"]
+    axes.set_ylabel("task, % right" if metric == "exact" else f"task, {metric}, %")
     _dress(axes)
 
 

@@ -35,7 +35,7 @@ def systems_table(record: dict[str, Any]) -> Table:
         f"{asked['test_harmful']} harmful requests, {asked['test_harmless']} harmless ones and {asked['test_task']} "
         f"questions of the task, of which none was taught or chose anything; {len(record['recipe']['seeds'])} seeds. "
         "Intervals: bootstrap over requests, Wilson's for one model and for none or all. "
-        f"Judge: {record['recipe']['safety']['judge']}."
+        f"Judge: {record['recipe']['safety']['judge']}.{marking(record)}"
     )
     columns = ("system", "attack success", "interval", "over-refusal", "interval", "task", "interval")
     return Table("", columns, tuple(rows), note)
@@ -82,6 +82,17 @@ def seeds_table(record: dict[str, Any]) -> Table:
         cells = (", ".join(_plain(s[key]) for s in system["by_seed"]) for key in ("attack_success", "utility"))
         rows.append(Row((name_of(system), *cells)))
     return Table("", ("system", "attack success", "task"), tuple(rows))
+
+
+def marking(record: dict[str, Any]) -> str:
+    """How the task is marked, as a sentence after others; nothing of exact match."""
+    task = record["recipe"]["task"]
+    options = ", ".join(f"{name} {value}" for name, value in task["options"].items() if name != "allow_code")
+    return (
+        ""
+        if task["metric"] == "exact"
+        else f" The task is marked by {task['metric']}{f' ({options})' * bool(options)}."
+    )
 
 
 def _letter(system: dict[str, Any]) -> str:

@@ -6,31 +6,18 @@ from functools import cached_property
 from pathlib import Path
 from random import Random
 
-from syn2real.errors import UserError, at
+from syn2real.errors import UserError
+from syn2real.experiments.alignment.questions import Question, read_asked, read_task
 from syn2real.experiments.alignment.recipe import AlignmentRecipe, PartRecipe, TeachingRecipe
+from syn2real.experiments.alignment.standins import stand_in_prompts, stand_in_questions
 from syn2real.hashing import seed_from
-from syn2real.language.chat import Message
 from syn2real.language.likeness import Neighbours, words
 from syn2real.language.safety import SafetyPrompt, read_prompts
 from syn2real.language.safety.prompts import drawn
-from syn2real.language.tuning import ChatExample
-from syn2real.lines import read_jsonl, read_lines
+from syn2real.lines import read_lines
 from syn2real.progress import say
 
 ALIKE = 0.6  # of the words of two requests: as many in common and they are taken for the same
-
-
-@dataclass(frozen=True)
-class Question:
-    """One example of the task."""
-
-    prompt: str
-    answer: str
-
-    @property
-    def example(self) -> ChatExample:
-        """To be learnt from."""
-        return example(self.prompt, self.answer)
 
 
 @dataclass(frozen=True)
@@ -60,8 +47,13 @@ class Material:
     @cached_property
     def task(self) -> list[Question]:
         """The examples that the model is fine-tuned on; no sentence of them is asked."""
-        first, wanted = self.recipe.validation.task + self.recipe.test.task, self.recipe.task.train
-        found = self._questions[first : first + wanted]
+        wanted = self.recipe.task.train
+        if self.recipe.task.asked is None:
+            first = self.recipe.validation.task + self.recipe.test.task
+            found = self._examples[first : first + wanted]
+        else:
+            asked = {question.prompt for part in (self.validation, self.test) for question in part.questions}
+            found = [one for one in self._examples if one.prompt not in asked][:wanted]
         _say_few(self.recipe.task.examples, len(found), wanted, "to learn", "examples")
         return found
 
@@ -123,22 +115,47 @@ class Material:
         return self.recipe.teach
 
     @cached_property
-    def _questions(self) -> list[Question]:
+    def _examples(self) -> list[Question]:
         recipe = self.recipe
+        own = recipe.task.asked is not None
+        needed = 1 + (0 if own else recipe.validation.task + recipe.test.task)
+        file = recipe.task.examples
+        found = (
+            read_task(file, recipe.task.question)
+            if file.exists()
+            else stand_in_questions(file, needed + recipe.task.train)
+        )
+        return self._shuffled(found, file, needed, "to teach" if own else "to ask and to teach")
+
+    @cached_property
+    def _questions(self) -> list[Question]:
+        recipe, file = self.recipe, self.recipe.task.asked
+        if file is None:
+            return self._examples
+        needed = recipe.validation.task + 1
+        found = read_asked(file) if file.exists() else stand_in_questions(file, needed + recipe.test.task)
+        return self._shuffled(found, file, needed, "to ask in validation and in the test")
+
+    def _shuffled(self, found: Iterable[Question], file: Path, needed: int, what: str) -> list[Question]:
         # A sentence with two labels counts once, or it could be both learnt and asked.
-        found = list({each.prompt: each for each in _examples(recipe.task.examples, recipe.task.question)}.values())
-        needed = recipe.validation.task + recipe.test.task + 1
-        if len(found) < needed:
-            raise UserError(f"{recipe.task.examples}: {len(found)} examples; to ask and to teach it takes {needed}")
-        Random(seed_from(recipe.draw, "task")).shuffle(found)
-        return found
+        distinct = list({each.prompt: each for each in found}.values())
+        if len(distinct) < needed:
+            raise UserError(f"{file}: {len(distinct)} examples; {what} it takes {needed}")
+        Random(seed_from(self.recipe.draw, "task")).shuffle(distinct)
+        return distinct
+
+    def _prompts(self, path: Path, *, harmless: bool = False) -> list[SafetyPrompt]:
+        if path.exists():
+            return read_prompts(path, harmless=harmless)
+        parts = (self.recipe.validation, self.recipe.test)
+        return stand_in_prompts(path, sum(part.harmless if harmless else part.harmful for part in parts), harmless)
 
     @cached_property
     def _asked(self) -> tuple[list[list[SafetyPrompt]], list[list[SafetyPrompt]]]:
         """The requests of each file that may be asked: harmful ones, and harmless ones."""
         safety = self.recipe.safety
-        sets = [read_prompts(path) for path in safety.harmful]
-        harmless = [read_prompts(path, harmless=True) for path in safety.harmless]
+        sets = [self._prompts(path) for path in safety.harmful]
+        harmless = [self._prompts(path, harmless=True) for path in safety.harmless]
         wanted = [[one for one in of if one.category not in safety.skip] for of in sets]
         harmful = [[one for one in of if one.harmful] for of in wanted]
         # XSTest has both: its harmless half need not be named again.
@@ -159,33 +176,6 @@ class Material:
                 prompts += drawn(apart, count, self.recipe.draw)
         start = len(earlier.questions) if earlier else 0
         return Part(tuple(prompts), tuple(self._questions[start : start + part.task]))
-
-
-def example(prompt: str, answer: str) -> ChatExample:
-    """One turn and its reply."""
-    return ChatExample((Message("user", prompt), Message("assistant", answer)))
-
-
-def _examples(path: Path, question: str) -> list[Question]:
-    if path.is_dir():
-        pairs = [(line.strip(), file.stem) for file in sorted(path.glob("*.txt")) for _, line in read_lines(file)]
-    elif path.suffix == ".tsv":
-        _, *rows = read_lines(path)  # the first names the columns
-        pairs = []
-        for line, row in rows:
-            *label, sentence = row.split("\t")
-            if not label:
-                raise UserError(at(path, line, "one column; a TSV has labels and, last, the sentence"))
-            pairs.append((sentence.strip(), " ".join(label)))
-    else:
-        pairs = []
-        for line, given in read_jsonl(path):
-            if not all(isinstance(given.get(key), str) for key in ("prompt", "completion")):
-                raise UserError(at(path, line, "an example has prompt and completion, both text"))
-            pairs.append((given["prompt"], given["completion"]))
-    if "{sentence}" not in question:
-        raise UserError("task.question: has no {sentence}, where an example's sentence goes")
-    return [Question(question.replace("{sentence}", sentence), answer.strip()) for sentence, answer in pairs]
 
 
 def _say_few(file: Path | str, left: int, wanted: int | None, what: str, things: str = "requests") -> None:

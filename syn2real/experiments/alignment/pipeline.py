@@ -1,5 +1,6 @@
 """The steps of a study of language models, each a stage: answer, tune, merge and ask."""
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,33 +8,40 @@ from functools import cached_property
 from pathlib import Path
 
 from syn2real.errors import UserError
-from syn2real.experiments.alignment.material import Material, Part, example
+from syn2real.experiments.alignment.material import Material, Part
+from syn2real.experiments.alignment.questions import example
 from syn2real.experiments.alignment.recipe import AlignmentRecipe, TuningRecipe
 from syn2real.experiments.stages import Stage, Workspace
 from syn2real.hashing import sha256_json
-from syn2real.language.chat import Message, Sampling, chat_model
-from syn2real.language.chat.weights import model_identity, resolve_chat_model
+from syn2real.language.chat import ChatModel, Message, chat_model
+from syn2real.language.chat.weights import located
 from syn2real.language.safety import Answer, AnswerSettings, SafetyPrompt, answer_all, judge_named, read_answers
 from syn2real.language.safety.folder import ANSWERS, judged, verdicts_in
 from syn2real.language.safety.judge import Verdict
 from syn2real.language.tuning import Example, Preference
 from syn2real.language.tuning.examples import fingerprint
+from syn2real.language.utility import AskingSettings, Reply, ask_all
+from syn2real.language.utility.exact import ExactMatch
 from syn2real.lines import read_jsonl, write_jsonl
 from syn2real.merge import write
 from syn2real.merge.plan import plan_recipe
 from syn2real.merge.recipe import parse_recipe
 from syn2real.progress import say
+from syn2real.sealing import write_json
 
 ANSWERING_VERSION = 1
 TUNING_VERSION = 1
 ASKING_VERSION = 1
+MARKING_VERSION = 1
 
 TASK = "task.jsonl"
+MARKS = "marks.json"
 MODEL = "model"
 BATCH = 32  # conversations answered at once
 
 # Seconds of one CPU core for a token of SmolLM2-135M, for a dry run's estimate: learnt, and answered in a batch of 32.
 LEARNING, ANSWERING = 0.012, 0.012
+MARKING = 0.2  # seconds of an answer compared by a model, or of a program run
 
 
 @dataclass(frozen=True)
@@ -65,11 +73,12 @@ class Merge:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one model did in one part: its answers with verdicts, and which questions of the task it got right."""
+    """What one model did in one part: its answers with verdicts, and a mark within 0 and 1 for each question of the
+    task."""
 
     answers: tuple[Answer, ...]
     verdicts: tuple[Verdict, ...]
-    right: tuple[bool, ...]
+    marks: tuple[float, ...]
 
     def harmful(self) -> list[bool | None]:
         """Of every harmful request, whether the answer does harm."""
@@ -90,8 +99,8 @@ class Pipeline:
 
     def model(self, name: str) -> Stage:
         """A model that exists: a directory, a packaged name or a hub id."""
-        directory = resolve_chat_model(name)
-        return Stage(name, model_identity(directory), directory)
+        directory, identity = located(name, look=self.workspace.dry)
+        return Stage(name, identity, directory)
 
     @cached_property
     def start(self) -> Stage:
@@ -160,28 +169,74 @@ class Pipeline:
             settings = AnswerSettings(safety.system, safety.max_tokens)
             answer_all(model, part.prompts, settings, directory / ANSWERS, title="answering requests")
             judged(directory, [judge_named(safety.judge, **safety.judge_options)], {"model": title})
-            talks = [(Message("user", question.prompt),) for question in part.questions]
-            said = model.replies(talks, Sampling(max_tokens=task.max_tokens), [0] * len(talks))
-            rows = zip(part.questions, said, strict=True)
-            write_jsonl(directory / TASK, ({"prompt": q.prompt, "answer": q.answer, "said": text} for q, text in rows))
+            rows = zip(part.questions, self._replies(model, part, directory), strict=True)
+            write_jsonl(directory / TASK, ({"prompt": q.prompt, "answer": q.answer, "said": said} for q, said in rows))
             if isinstance(subject, Merge):
                 shutil.rmtree(place)
 
-        tokens = len(part.prompts) * safety.max_tokens + len(part.questions) * task.max_tokens
+        samples = task.marking().samples
+        tokens = len(part.prompts) * safety.max_tokens + len(part.questions) * samples * task.max_tokens
+        drawn = {"max_tokens": task.max_tokens, "samples": samples, "temperature": task.temperature}
         stage = self.workspace.stage(
             "asked",
             make,
             version=ASKING_VERSION,
             settings={
                 "safety": safety.model_dump(mode="json", include={"system", "max_tokens", "judge", "judge_options"}),
-                "task": task.max_tokens,
+                "task": task.max_tokens if samples == 1 else drawn,
             },
             inputs={"model": subject.key, "part": _part_key(part)},
             title=title,
             amount=len(part.prompts) + len(part.questions),
             seconds=tokens * ANSWERING,
         )
-        return _outcome(stage.directory) if stage.directory.is_dir() else None
+        marks = self._marked(stage, part, title)
+        if marks is None:
+            return None
+        (verdicts,) = verdicts_in(stage.directory).values()
+        return Outcome(tuple(read_answers(stage.directory / ANSWERS)), tuple(verdicts), tuple(marks))
+
+    def _replies(self, model: ChatModel, part: Part, directory: Path) -> Sequence[str | list[str]]:
+        """The answer to each question of the task, or several where the metric needs them."""
+        task = self.recipe.task
+        samples = task.marking().samples
+        questions = [question.asked for question in part.questions]
+        if samples == 1:
+            settings = AskingSettings(max_tokens=task.max_tokens)
+            talks = [settings.conversation(question) for question in questions]
+            return model.replies(talks, settings.sampling, [0] * len(talks))
+        settings = AskingSettings(max_tokens=task.max_tokens, temperature=task.temperature, seed=self.recipe.draw)
+        kept = directory / "task.replies.jsonl"
+        found = ask_all(model, questions, settings, samples, kept, title="asking the task's questions")
+        kept.unlink(missing_ok=True)
+        return [list(reply.texts) for reply in found]
+
+    def _marked(self, asked: Stage, part: Part, title: str) -> list[float] | None:
+        """The mark of each question of the task. None where a dry run comes by it first."""
+        task = self.recipe.task
+        metric = task.marking()
+
+        def marks(directory: Path) -> list[float]:
+            said = [row["said"] for _, row in read_jsonl(directory / TASK)]
+            texts = [(one,) if isinstance(one, str) else tuple(one) for one in said]
+            asking = AskingSettings()
+            questions = [question.asked for question in part.questions]
+            replies = [Reply(q, asking.conversation(q), text) for q, text in zip(questions, texts, strict=True)]
+            return [float(score.values[metric.headline]) for score in metric.scores(replies, None)]
+
+        if isinstance(metric, ExactMatch):  # in no time
+            return marks(asked.directory) if asked.directory.is_dir() else None
+        stage = self.workspace.stage(
+            "marked",
+            lambda directory: write_json(directory / MARKS, marks(asked.directory)),
+            version=MARKING_VERSION,
+            settings={"metric": task.metric, "options": task.options},
+            inputs={"asked": asked.key, "part": _part_key(part)},
+            title=title,
+            amount=len(part.questions),
+            seconds=len(part.questions) * metric.samples * MARKING,
+        )
+        return list(json.loads((stage.directory / MARKS).read_text())) if stage.directory.is_dir() else None
 
     def replayed(self) -> list[Example]:
         """What is learnt beside the task: harmless requests with the answers of the recipe's model."""
@@ -224,15 +279,4 @@ class Pipeline:
 
 def _part_key(part: Part) -> str:
     prompts = [[prompt.source, prompt.id, prompt.text, prompt.harmful] for prompt in part.prompts]
-    return sha256_json([prompts, [[question.prompt, question.answer] for question in part.questions]])
-
-
-def _outcome(directory: Path) -> Outcome:
-    (verdicts,) = verdicts_in(directory).values()
-    rows = [row for _, row in read_jsonl(directory / TASK)]
-    right = tuple(_plain(row["said"]) == _plain(row["answer"]) for row in rows)
-    return Outcome(tuple(read_answers(directory / ANSWERS)), tuple(verdicts), right)
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.casefold().strip(" .\n\"'").split())
+    return sha256_json([prompts, [question.key for question in part.questions]])

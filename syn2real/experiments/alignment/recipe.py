@@ -11,6 +11,8 @@ from syn2real.documents import Document, Strict, set_key
 from syn2real.errors import UserError
 from syn2real.experiments.lora_recipe import LoraRecipe
 from syn2real.language.tuning.settings import DEFAULTS, TuningSettings
+from syn2real.language.utility.metric import Metric, metric_named
+from syn2real.language.utility.task import VARIED
 from syn2real.progress import say
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -60,16 +62,35 @@ class ReplayRecipe(Strict):
 
 
 class TaskRecipe(Strict):
-    """What the model is fine-tuned for, scored by exact match."""
+    """What the model is fine-tuned for, and how its answers are marked."""
 
-    # JSONL with prompt and completion, a TSV whose last column is the sentence and the others its label, or a folder of
-    # texts, one sentence a line, whose names are the labels.
+    # Examples as `tune` reads them, of one turn; a TSV whose last column is the sentence and the others its label; or a
+    # folder of texts, one sentence a line, whose names are the labels.
     examples: Path
+    # Questions that are asked, as `utility` reads them; None: some of the examples, which then are not learnt.
+    asked: Path | None = None
     question: str = "{sentence}"
     train: Annotated[int, Field(ge=1)] = 600
     max_tokens: Annotated[int, Field(ge=1)] = 12
+    metric: str = "exact"  # of `syn2real.language.utility`: exact, rouge, bertscore, pass_at_k, or one's own
+    options: Annotated[dict[str, Any], Field(default_factory=dict)]  # of the metric
+    temperature: Annotated[float, Field(gt=0)] = VARIED  # of several answers to a question, where the metric needs them
     tuning: TuningRecipe = TuningRecipe()
     replay: ReplayRecipe | None = None
+
+    @model_validator(mode="after")
+    def _marks_shares(self) -> "TaskRecipe":
+        try:
+            metric = self.marking()
+        except UserError as error:
+            raise ValueError(str(error)) from error
+        if metric.unit != "share" or not metric.samples:
+            raise ValueError(f"metric: a study takes one that marks answers within 0 and 1, not {self.metric}")
+        return self
+
+    def marking(self) -> Metric:
+        """What marks the answers."""
+        return metric_named(self.metric, **self.options)
 
 
 class SafetyRecipe(Strict):
@@ -170,19 +191,22 @@ class MergeAlignRecipe(AlignmentRecipe):
         return TuningRecipe.model_validate(self.preferences[name])
 
 
-def load_alignment(document: Document, *, quick: bool = False) -> SafeguardRecipe | MergeAlignRecipe:
+def load_alignment(
+    document: Document, *, quick: bool = False, absent: bool = False
+) -> SafeguardRecipe | MergeAlignRecipe:
     """A recipe of either kind; see `settled`."""
     kind = SafeguardRecipe if document.content.get("study") == "safeguard" else MergeAlignRecipe
-    recipe: SafeguardRecipe | MergeAlignRecipe = settled(document, kind, quick=quick)
+    recipe: SafeguardRecipe | MergeAlignRecipe = settled(document, kind, quick=quick, absent=absent)
     return recipe
 
 
-def settled(document: Document, kind: type[Strict], *, quick: bool = False) -> Any:
+def settled(document: Document, kind: type[Strict], *, quick: bool = False, absent: bool = False) -> Any:
     """A recipe of a kind; relative paths in it are relative to its file.
 
     Where a file that it names is not there, what stands under ``otherwise``, section by section, takes the place of
     what stands above. With ``quick`` so does what stands under that name, key by key. Keys that were set from outside
-    stay as they were set. Raises `UserError` with file and line, and for a file that is missing all the same.
+    stay as they were set. Raises `UserError` with file and line, and for a file that is missing all the same, unless
+    files may be ``absent``.
     """
     content = deepcopy(document.content)
     otherwise, small = content.pop("otherwise", None), content.pop("quick", None)
@@ -193,7 +217,7 @@ def settled(document: Document, kind: type[Strict], *, quick: bool = False) -> A
             if key not in document.overridden:
                 set_key(content, key, value)
     recipe = _parsed(document, content, kind)
-    missing = _missing(recipe)
+    missing = missing_files(recipe)
     if missing and otherwise:
         say(f"{missing[0]} is not here: what the recipe says under `otherwise` is used instead")
         for section, values in otherwise.items():
@@ -201,8 +225,8 @@ def settled(document: Document, kind: type[Strict], *, quick: bool = False) -> A
             kept = {key: value for key, value in values.items() if key not in given}
             content[section] = (content.get(section) or {}) | kept
         recipe = _parsed(document, content, kind)
-        missing = _missing(recipe)
-    if missing:
+        missing = missing_files(recipe)
+    if missing and not absent:
         raise UserError(f"{missing[0]}: no such file; correct the path, or pass another with --set")
     return recipe
 
@@ -212,15 +236,15 @@ def _parsed(document: Document, content: dict[str, Any], kind: type[Strict]) -> 
     return _placed(recipe, document.path.parent)
 
 
-def _missing(part: Any) -> list[Path]:
-    """The paths in a part of a recipe at which there is nothing."""
+def missing_files(part: Any) -> list[Path]:
+    """The paths in a recipe, or a part of one, at which there is nothing."""
     if isinstance(part, Path):
         return [] if part.exists() else [part]
     if isinstance(part, tuple):
-        return [path for item in part for path in _missing(item)]
+        return [path for item in part for path in missing_files(item)]
     if isinstance(part, dict):
-        return _missing(tuple(part.values()))
-    return [path for _, value in part for path in _missing(value)] if isinstance(part, BaseModel) else []
+        return missing_files(tuple(part.values()))
+    return [path for _, value in part for path in missing_files(value)] if isinstance(part, BaseModel) else []
 
 
 def _placed(part: Any, base: Path) -> Any:

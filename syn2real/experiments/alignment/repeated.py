@@ -12,13 +12,14 @@ from syn2real.resampling import percentiles, resample_kinds, sign_flips
 
 @dataclass(frozen=True)
 class Repeated:
-    """How often something is so: of each request, among how many models. float64 of shape (requests,)."""
+    """How often, or how far within 0 and 1, something is so: of each request, summed over how many models. float64 of
+    shape (requests,)."""
 
     hits: np.ndarray
     of: np.ndarray
 
     @classmethod
-    def over(cls, models: Sequence[Sequence[bool | None]]) -> "Repeated":
+    def over(cls, models: Sequence[Sequence[float | None]]) -> "Repeated":
         """From each model's outcome of every request; None: unknown, and left out."""
         table = [[np.nan if value is None else float(value) for value in outcome] for outcome in models]
         values = np.array(table, dtype=np.float64).reshape(len(models), -1)
@@ -31,12 +32,12 @@ class Repeated:
 
     def interval(self, level: float = 0.95) -> tuple[float, float] | None:
         """By bootstrap over requests, each drawn with all its models; Wilson's for so many requests where none or all
-        are so, or there is one model. None of none."""
+        are so, or there is one model and each is so or not. None of none."""
         asked = int((self.of > 0).sum())
         if not asked:
             return None
         rate = self.rate
-        if rate in (0.0, 1.0) or self.of.max() == 1:
+        if rate in (0.0, 1.0) or (self.of.max() == 1 and np.isin(self.hits, (0.0, 1.0)).all()):
             return Share(round((rate or 0.0) * asked), asked).interval(level)
         hits, totals = _resampled(np.stack([self.hits, self.of], axis=1)).T
         return percentiles(hits[totals > 0] / totals[totals > 0], level)

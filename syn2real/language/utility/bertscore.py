@@ -27,12 +27,8 @@ class BertScore:
     ) -> None:
         """``model`` is a directory, or a hub id; ``layer`` the one whose states are compared. For the models that the
         package knows by name it knows the layer."""
-        try:
-            import bert_score  # noqa: F401
-        except ImportError as error:
-            raise NotInstalled("bert-score", "utility") from error
         self._settings = {"num_layers": layer, "batch_size": batch_size, "device": device}
-        self._model = model
+        self.model = model
         self._scorer: Any = None
 
     def require(self, questions: Sequence[Question]) -> None:
@@ -56,25 +52,26 @@ class BertScore:
     def _load(self) -> None:
         if self._scorer is not None:
             return
-        from bert_score import BERTScorer
-        from bert_score.utils import model2layers
+        try:
+            from bert_score import BERTScorer
+            from bert_score.utils import model2layers
+        except ImportError as error:
+            raise NotInstalled("bert-score", "utility") from error
         from transformers.utils import logging
 
         if self._settings["num_layers"] is None:
-            if self._model not in model2layers:
+            if self.model not in model2layers:
                 raise UserError(
-                    f"metric bertscore: say with the option layer which layer of {self._model} is compared; "
+                    f"metric bertscore: say with the option layer which layer of {self.model} is compared; "
                     "bert-score knows that of published models by their hub ids"
                 )
-            self._settings["num_layers"] = model2layers[self._model]
-        directory = (
-            self._model if "/" not in self._model and not Path(self._model).exists() else local_path(self._model)
-        )
+            self._settings["num_layers"] = model2layers[self.model]
+        directory = self.model if "/" not in self.model and not Path(self.model).exists() else local_path(self.model)
         logging.disable_progress_bar()
         try:
             self._scorer = BERTScorer(model_type=str(directory), **self._settings)
         except Exception as error:  # of transformers, of the weights' reader, of the package's assertions
-            raise UserError(f"metric bertscore: {self._model} cannot be loaded ({one_line(error)})") from error
+            raise UserError(f"metric bertscore: {self.model} cannot be loaded ({one_line(error)})") from error
         finally:
             logging.enable_progress_bar()
         tokenizer = self._scorer._tokenizer

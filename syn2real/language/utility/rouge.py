@@ -1,7 +1,8 @@
 """ROUGE (Lin, 2004): n-grams and longest common subsequences shared with a reference, by the package rouge-score."""
 
 from collections.abc import Sequence
-from typing import Literal
+from functools import cached_property
+from typing import Any, Literal
 
 from syn2real.errors import NotInstalled, UserError, did_you_mean
 from syn2real.language.chat import ChatModel
@@ -22,18 +23,23 @@ class Rouge:
         """``kind`` is the one that counts; ``stem`` compares words by their stems (English)."""
         if kind not in KINDS:
             raise UserError(f"metric rouge: kind {kind!r}: unknown{did_you_mean(kind, KINDS)}")
-        try:
-            from rouge_score.rouge_scorer import RougeScorer
-        except ImportError as error:
-            raise NotInstalled("rouge-score", "utility") from error
         self.headline = kind
-        self._scorer = RougeScorer(list(KINDS), use_stemmer=stem)
+        self._stem = stem
 
     def require(self, questions: Sequence[Question]) -> None:
         """See `Metric.require`."""
         require_references(questions, self.name)
+        _ = self._scorer
 
     def scores(self, replies: Sequence[Reply], model: ChatModel | None = None) -> list[Score]:
         """See `Metric.scores`."""
         found = (self._scorer.score_multi(list(reply.question.references), reply.texts[0]) for reply in replies)
         return [Score({kind: float(one[kind].fmeasure) for kind in KINDS}) for one in found]
+
+    @cached_property
+    def _scorer(self) -> Any:
+        try:
+            from rouge_score.rouge_scorer import RougeScorer
+        except ImportError as error:
+            raise NotInstalled("rouge-score", "utility") from error
+        return RougeScorer(list(KINDS), use_stemmer=self._stem)
