@@ -21,10 +21,11 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def remembered_sha256(path: Path) -> str:
+def remembered_sha256(path: Path, *, keep: bool = True) -> str:
     """`sha256_file`, kept in the cache between runs for as long as the file's inode, size and times do not change.
 
-    Hashing a model takes as long as merging it, and the same base is merged again and again.
+    Hashing a model takes as long as merging it, and the same base is merged again and again. Without ``keep`` the cache
+    is read and not written to.
     """
     before = path.stat()
     note = _note(path, before)
@@ -32,7 +33,7 @@ def remembered_sha256(path: Path) -> str:
         return kept
     found = sha256_file(path)
     # A file written to this moment could change again without its times telling.
-    if _identity(path.stat()) == _identity(before) and time.time() - before.st_ctime > SETTLED:
+    if keep and _identity(path.stat()) == _identity(before) and time.time() - before.st_ctime > SETTLED:
         with suppress(UserError):  # without a cache it is only slower
             write_text(note, found)
     return found

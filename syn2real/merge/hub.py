@@ -19,11 +19,11 @@ VECTOR, CARD = "task_vector.safetensors", "README.md"
 _ID = re.compile(r"(?P<id>[\w][\w.-]*/[\w][\w.-]*)(?:@(?P<revision>[\w./-]+))?")
 
 
-def local_path(reference: str | Path) -> Path:
+def local_path(reference: str | Path, *, fetch: bool = True) -> Path:
     """Where a model lies: an existing path as it is; ``org/name[@revision]`` fetched from the hub, once.
 
-    Only weights, configuration and tokenizer are fetched. Raises `UserError` for what is neither, and for what the hub
-    has not, keeps private or cannot be asked for.
+    Only weights, configuration and tokenizer are fetched. Raises `UserError` for what is neither, for what the hub has
+    not, keeps private or cannot be asked for, and without ``fetch`` for what was not fetched before.
     """
     text = str(reference)
     if Path(text).exists():
@@ -44,7 +44,7 @@ def local_path(reference: str | Path) -> Path:
         better = any(file.endswith(".safetensors") and "/" not in file for file in files)
         wanted["allow_patterns"] += [] if better else PICKLES
         # By the commit that was just seen, so that a push in between cannot mix two versions.
-        return Path(snapshot_download(name, revision=info.sha, **wanted))
+        return Path(snapshot_download(name, revision=info.sha, local_files_only=not fetch, **wanted))
 
 
 def resolve(reference: str | Path) -> str:

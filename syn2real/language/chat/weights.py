@@ -41,13 +41,56 @@ def resolve_chat_model(name: str) -> Path:
     return path
 
 
-def model_identity(directory: Path) -> str:
-    """A hash of all that decides what the model in a directory answers: weights, configuration, tokenizer, template."""
+def model_identity(directory: Path, *, keep: bool = True) -> str:
+    """A hash of all that decides what the model in a directory answers: weights, configuration, tokenizer, template.
+    Without ``keep`` nothing is noted in the cache."""
     files = sorted(path for path in directory.iterdir() if path.suffix in _MODEL and path.is_file())
-    return sha256_json({path.name: remembered_sha256(path) for path in files})
+    return sha256_json({path.name: remembered_sha256(path, keep=keep) for path in files})
+
+
+def located(name: str, *, look: bool = False) -> tuple[Path, str]:
+    """Where a model is, and its `model_identity`.
+
+    To ``look``, as a dry run does, fetches and writes nothing: of a model that would have to be fetched or unpacked the
+    name stands for both. Raises `UserError` as `resolve_chat_model` does.
+    """
+    if not look:
+        directory = resolve_chat_model(name)
+        return directory, model_identity(directory)
+    found = _at_hand(name)
+    return (Path(name), name) if found is None else (found, model_identity(found, keep=False))
+
+
+def _at_hand(name: str) -> Path | None:
+    """What `resolve_chat_model` gives, where it is there already."""
+    if name in PACKAGES:
+        directory = _unpacked(name, keep=False)
+        return directory / "model" if directory.is_dir() else None
+    if "/" not in name or Path(name).exists():
+        return resolve_chat_model(name)
+    try:
+        return local_path(name, fetch=False)
+    except UserError:  # not fetched yet, or it cannot be: the run will tell
+        return None
 
 
 def _packaged(name: str) -> Path:
+    target = _unpacked(name)
+    with only_one(target.name):
+        if not target.is_dir():
+            with sealed_directory(target) as partial:
+                _write(_packaged_weights(name), partial)
+    return target / "model"
+
+
+def _unpacked(name: str, *, keep: bool = True) -> Path:
+    """Where packaged weights are, or will be, as a Hugging Face directory."""
+    weights = remembered_sha256(_packaged_weights(name), keep=keep)
+    return cache_directory() / "models" / f"{name}-{weights[:16]}"
+
+
+def _packaged_weights(name: str) -> Path:
+    """The GGUF file of a package. Raises `UserError` where it is not installed."""
     distribution = PACKAGES[name].distribution
     try:
         found = [file for file in files(distribution) or [] if str(file).endswith(".gguf")]
@@ -57,13 +100,7 @@ def _packaged(name: str) -> Path:
         raise UserError(problem) from error
     if not found:
         raise UserError(f"{name}: the package {distribution} holds no weights; reinstall it")
-    weights = Path(str(found[0].locate()))
-    target = cache_directory() / "models" / f"{name}-{remembered_sha256(weights)[:16]}"
-    with only_one(target.name):
-        if not target.is_dir():
-            with sealed_directory(target) as partial:
-                _write(weights, partial)
-    return target / "model"
+    return Path(str(found[0].locate()))
 
 
 def _write(weights: Path, directory: Path) -> None:
