@@ -71,6 +71,10 @@ def test_the_harmless_half_of_a_set_is_not_taught_to_be_refused(load, folder):
 def test_a_task_by_columns_by_lines_and_by_folder(load, folder):
     assert {question.answer for question in Material(load()).task} == {"lamp", "song"}
     (folder / "t.jsonl").write_text("".join(f'{{"prompt": "p{n}", "completion": "c{n}"}}\n' for n in range(20)))
+    (folder / "two.tsv").write_text("area\taction\tsentence\n" + "".join(f"lamp\ton\tlight {n}\n" for n in range(20)))
+    two = {"examples": "two.tsv", "train": 5}
+    assert {question.answer for question in Material(load(task=two)).task} == {"lamp on"}
+    assert {question.answer for question in Material(load(task=two | {"columns": ["action"]})).task} == {"on"}
     changed = {"examples": "t.jsonl", "question": "Say: {sentence}", "train": 5}
     assert all(question.prompt.startswith("Say: p") for question in Material(load(task=changed)).task)
     (folder / "labels").mkdir()
@@ -83,6 +87,10 @@ def test_a_task_by_columns_by_lines_and_by_folder(load, folder):
     ("changes", "problem"),
     [
         ({"task": {"examples": "task.tsv", "question": "no place"}}, "has no {sentence}"),
+        (
+            {"task": {"examples": "task.tsv", "columns": ["labl"]}},
+            "task.tsv:1: no label column 'labl' .did you mean 'label'",
+        ),
         ({"task": {"examples": "harmful.txt"}}, r"harmful\.txt:1: not JSON"),
         ({"validation": {"harmful": 3, "harmless": 2, "task": 30}}, "24 examples; to ask and to teach it takes 35"),
     ],
