@@ -1,6 +1,7 @@
 """Where a training step's time goes: reading the clips, computing their features, learning from them.
 
-    python -m benchmarks.training_step --manifest ../shared/data/speechocean762/manifest.jsonl
+    syn2real corpus import speechocean762 --from speechocean762 --min-age 18 --lower --output learners
+    python -m benchmarks.training_step --manifest learners/manifest.jsonl        # or any other manifest
 
 Whisper tiny.en, in the batches of a training. The share of the features is the most that features computed in advance
 could save. On a CPU it is the process's own time, so that others do not disturb. With --workers the same steps are
