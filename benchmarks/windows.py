@@ -3,7 +3,8 @@
     python -m benchmarks.windows --manifest corpus/manifest.jsonl
 
 The manifest is of any corpus whose lines have ``split``, train and test. Whisper tiny.en is tuned on 500 real training
-utterances for 2 epochs with each share, and scored on 150 test utterances of unseen speakers. Times are ratios to training with every clip padded to 30 s, estimated from 3 steps.
+utterances for 2 epochs with each share, and scored on 150 test utterances of unseen speakers. Times are ratios to
+training with every clip padded to 30 s, estimated from 3 steps.
 """
 
 import argparse
