@@ -26,9 +26,11 @@ def run_alignment(recipe: SafeguardRecipe | MergeAlignRecipe, output: Path) -> d
 
 
 def plan_alignment(recipe: SafeguardRecipe | MergeAlignRecipe, output: Path) -> dict[str, Any]:
-    """The stages that `run_alignment` would make, with a rough estimate; nothing is made."""
+    """The stages that `run_alignment` would make, with a rough estimate, and what would have to be fetched first.
+    Nothing is made, and nothing fetched."""
+    from syn2real.experiments.alignment.needs import needs
     from syn2real.experiments.alignment.study import Study
 
     workspace = study_workspace(output, dry=True)
     Study(recipe, workspace).run()
-    return {"unit": "examples", **workspace.plan()}
+    return {"unit": "examples", **workspace.plan(), "needs": needs(recipe)}

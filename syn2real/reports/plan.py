@@ -27,6 +27,16 @@ def print_plan(plan: dict[str, Any], console: Console) -> None:
         style="bold",
         highlight=False,
     )
+    for need in plan.get("needs", ()):
+        console.print(_needed(need), markup=False, highlight=False, soft_wrap=True)
+
+
+def _needed(need: dict[str, Any]) -> str:
+    """What is not here."""
+    if need["kind"] == "file":
+        return f"not here: {need['what']}"
+    size = f"about {need['bytes'] / 1e9:.1f} GB, by its name" if need["bytes"] else "of a size its name does not tell"
+    return f"to be downloaded: {need['what']}, {size}"
 
 
 def _planned(name: str, title: str, stages: list[dict[str, Any]]) -> Row:

@@ -8,15 +8,17 @@ from random import Random
 
 from syn2real.errors import UserError
 from syn2real.experiments.alignment.questions import Question, read_asked, read_task
-from syn2real.experiments.alignment.recipe import AlignmentRecipe, PartRecipe, TeachingRecipe
-from syn2real.experiments.alignment.standins import stand_in_prompts, stand_in_questions
+from syn2real.experiments.alignment.recipe import AlignmentRecipe, MergeAlignRecipe, PartRecipe, TeachingRecipe
+from syn2real.experiments.alignment.standins import stand_in_preferences, stand_in_prompts, stand_in_questions
 from syn2real.hashing import seed_from
 from syn2real.language.likeness import Neighbours, words
 from syn2real.language.safety import SafetyPrompt, read_prompts
 from syn2real.language.safety.prompts import drawn
+from syn2real.language.tuning import Preference, read_examples
 from syn2real.lines import read_lines
 from syn2real.progress import say
 
+PREFERENCES = 1000  # in a file of them, a dry run assumes where it is not there
 ALIKE = 0.6  # of the words of two requests: as many in common and they are taken for the same
 
 
@@ -84,6 +86,18 @@ class Material:
         return found[:wanted]
 
     @cached_property
+    def preferences(self) -> list[Preference]:
+        """Of the recipe's own file; stand-ins in a dry run where that is not there."""
+        assert isinstance(self.recipe, MergeAlignRecipe) and self.recipe.preference_data is not None
+        file = self.recipe.preference_data
+        if not file.exists():
+            return stand_in_preferences(file, PREFERENCES)
+        found = [one for one in read_examples(file) if isinstance(one, Preference)]
+        if not found:
+            raise UserError(f"{file}: holds no preferences; each has a prompt, chosen and rejected")
+        return found
+
+    @cached_property
     def replayed(self) -> list[str]:
         """Harmless requests to be learnt beside the task; none is taught."""
         replay = self.recipe.task.replay
@@ -121,7 +135,7 @@ class Material:
         needed = 1 + (0 if own else recipe.validation.task + recipe.test.task)
         file = recipe.task.examples
         found = (
-            read_task(file, recipe.task.question)
+            read_task(file, recipe.task.question, recipe.task.columns)
             if file.exists()
             else stand_in_questions(file, needed + recipe.task.train)
         )

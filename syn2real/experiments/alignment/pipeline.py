@@ -8,7 +8,9 @@ from functools import cached_property
 from pathlib import Path
 
 from syn2real.errors import UserError
+from syn2real.experiments.alignment.dressing import dress
 from syn2real.experiments.alignment.material import Material, Part
+from syn2real.experiments.alignment.needs import parameters_by_name
 from syn2real.experiments.alignment.questions import example
 from syn2real.experiments.alignment.recipe import AlignmentRecipe, TuningRecipe
 from syn2real.experiments.stages import Stage, Workspace
@@ -33,6 +35,7 @@ ANSWERING_VERSION = 1
 TUNING_VERSION = 1
 ASKING_VERSION = 1
 MARKING_VERSION = 1
+DRESSING_VERSION = 1
 
 TASK = "task.jsonl"
 MARKS = "marks.json"
@@ -40,7 +43,9 @@ MODEL = "model"
 BATCH = 32  # conversations answered at once
 
 # Seconds of one CPU core for a token of SmolLM2-135M, for a dry run's estimate: learnt, and answered in a batch of 32.
+# Of a larger model as many times more as it has parameters.
 LEARNING, ANSWERING = 0.012, 0.012
+SMOLLM2 = 135e6
 MARKING = 0.2  # seconds of an answer compared by a model, or of a program run
 
 
@@ -98,9 +103,26 @@ class Pipeline:
     material: Material
 
     def model(self, name: str) -> Stage:
-        """A model that exists: a directory, a packaged name or a hub id."""
+        """A model that exists: a directory, a packaged name or a hub id; in the dress of the recipe's template, where
+        it has one."""
         directory, identity = located(name, look=self.workspace.dry)
-        return Stage(name, identity, directory)
+        found = Stage(name, identity, directory)
+        if self.recipe.template in (None, name):
+            return found
+        template = self.model(self.recipe.template)
+        return self.workspace.stage(
+            "dressed",
+            lambda directory: dress(found.directory, template.directory, directory),
+            version=DRESSING_VERSION,
+            settings={},
+            inputs={"model": found.key, "template": template.key},
+            title=f"{name} as {self.recipe.template}",
+        )
+
+    @cached_property
+    def _times(self) -> float:
+        """How many times SmolLM2-135M the model is, by its name."""
+        return (parameters_by_name(self.recipe.model) or SMOLLM2) / SMOLLM2
 
     @cached_property
     def start(self) -> Stage:
@@ -118,7 +140,11 @@ class Pipeline:
         return self.tuned(self.start, examples, teach.tuning, self.recipe.seeds[0], "taught to refuse")
 
     def preferences(self) -> list[Preference]:
-        """Refusals preferred to the model's own answers, and those to refusals where the request is harmless."""
+        """Those of the recipe's file; or refusals preferred to the model's own answers, and those to refusals where the
+        request is harmless."""
+        data = getattr(self.recipe, "preference_data", None)
+        if data is not None:
+            return self.material.preferences
         own = self._own_answers(harmful=True)
         pairs = self.material.requests
         wrong = [refusal for _, refusal in pairs]
@@ -152,7 +178,7 @@ class Pipeline:
             inputs={"model": start.key, "examples": fingerprint(examples)},
             title=title,
             amount=len(examples) * recipe.epochs,
-            seconds=len(examples) * recipe.epochs * 60 * LEARNING,
+            seconds=len(examples) * recipe.epochs * 60 * LEARNING * self._times,
         )
 
     def asked(self, subject: Stage | Merge, part: Part, title: str) -> Outcome | None:
@@ -188,7 +214,7 @@ class Pipeline:
             inputs={"model": subject.key, "part": _part_key(part)},
             title=title,
             amount=len(part.prompts) + len(part.questions),
-            seconds=tokens * ANSWERING,
+            seconds=tokens * ANSWERING * self._times,
         )
         marks = self._marked(stage, part, title)
         if marks is None:
@@ -269,7 +295,7 @@ class Pipeline:
             inputs={"model": self.start.key, "texts": sha256_json(list(texts))},
             title="the model's own answers",
             amount=len(texts),
-            seconds=len(texts) * max_tokens * ANSWERING,
+            seconds=len(texts) * max_tokens * ANSWERING * self._times,
         )
         if not stage.directory.is_dir():  # a dry run's
             return dict.fromkeys(texts, "an answer")

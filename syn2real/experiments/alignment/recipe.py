@@ -70,6 +70,7 @@ class TaskRecipe(Strict):
     # Questions that are asked, as `utility` reads them; None: some of the examples, which then are not learnt.
     asked: Path | None = None
     question: str = "{sentence}"
+    columns: tuple[str, ...] = ()  # of a TSV: those that make the label; none: all but the last
     train: Annotated[int, Field(ge=1)] = 600
     max_tokens: Annotated[int, Field(ge=1)] = 12
     metric: str = "exact"  # of `syn2real.language.utility`: exact, rouge, bertscore, pass_at_k, or one's own
@@ -124,6 +125,8 @@ class AlignmentRecipe(Strict):
     title: str = ""
     note: str = ""
     model: str = "smollm2-135m"
+    # A model whose tokenizer, chat template and generation settings all others get: pre-trained ones cannot chat.
+    template: str | None = None
     teach: TeachingRecipe | None = None  # None: the model is aligned as it is
     task: TaskRecipe
     safety: SafetyRecipe
@@ -173,6 +176,7 @@ class MergeAlignRecipe(AlignmentRecipe):
     alphas: Annotated[tuple[Share, ...], Field(min_length=1)] = (0.3, 0.4, 0.5, 0.6, 0.7)
     # The expert tuned by preferences for refusals, in place of merging.
     preferences: Annotated[dict[str, dict[str, Any]], Field(default_factory=dict)]
+    preference_data: Path | None = None  # as `tune` reads preferences; None: made of what ``teach`` names
 
     @model_validator(mode="after")
     def _has_an_aligned_model(self) -> "MergeAlignRecipe":
@@ -182,8 +186,8 @@ class MergeAlignRecipe(AlignmentRecipe):
             if given.get("method") not in ("dpo", "orpo"):
                 raise ValueError(f"preferences.{name}: method is dpo or orpo")
             self.preference(name)
-        if self.preferences and self.teach is None:
-            raise ValueError("preferences: need `teach`, whose requests and refusals they are made of")
+        if self.preferences and self.teach is None and self.preference_data is None:
+            raise ValueError("preferences: need preference_data, or `teach`, of whose refusals they are made")
         return self
 
     def preference(self, name: str) -> TuningRecipe:

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from syn2real.experiments.alignment.questions import Question
+from syn2real.language.chat import Message
 from syn2real.language.safety import SafetyPrompt
+from syn2real.language.tuning import Preference
 
 
 def stand_in_prompts(path: Path, count: int, harmless: bool) -> list[SafetyPrompt]:
@@ -14,6 +16,11 @@ def stand_in_prompts(path: Path, count: int, harmless: bool) -> list[SafetyPromp
 def stand_in_questions(path: Path, count: int) -> list[Question]:
     """So many examples."""
     return [Question(name, name) for name in _names(path, count)]
+
+
+def stand_in_preferences(path: Path, count: int) -> list[Preference]:
+    """So many preferences."""
+    return [Preference((Message("user", name),), "yes", "no") for name in _names(path, count)]
 
 
 def _names(path: Path, count: int) -> list[str]:
