@@ -67,7 +67,7 @@ def run(
     A recipe with `study: syn2real` adapts a model to one target and delivers it; one with `study: grid` compares
     systems over many targets, models, voices and seeds; one with `study: vector` makes a task vector to be published,
     with which others adapt without real speech. `study: safeguard` and `study: mergealign` show what fine-tuning does
-    to a chat model's safety, and what merging gives back.
+    to a chat model's safety, and what merging gives back; `study: bias` how far a model's answers change with gender.
 
     [bold]Examples[/bold]
 
@@ -91,6 +91,8 @@ def run(
             _grid(loaded, output, dry_run, as_json)
         case "safeguard" | "mergealign":
             _alignment(loaded, output, dry_run, as_json)
+        case "bias":
+            _bias(loaded, output, dry_run, as_json)
         case _ if dry_run:
             raise UserError(f"{recipe}: this kind of study has no dry run; --check validates the recipe")
         case "vector":
@@ -229,6 +231,21 @@ def _alignment(recipe: Any, output: Path, dry_run: bool, as_json: bool) -> None:
         from syn2real.reports.alignment import print_alignment
 
         print_alignment(record, console())
+
+
+def _bias(recipe: Any, output: Path, dry_run: bool, as_json: bool) -> None:
+    from syn2real.cli.bias_study import plan_bias, run_bias
+
+    if dry_run:
+        _plan(plan_bias(recipe, output), as_json)
+        return
+    record = run_bias(recipe, output)
+    if as_json:
+        print_json(record)
+    else:
+        from syn2real.reports.bias import print_study
+
+        print_study(record, console())
 
 
 def _plan(plan: dict[str, Any], as_json: bool) -> None:

@@ -8,6 +8,7 @@ from syn2real import __version__
 from syn2real.cli import (
     adapt,
     augment,
+    bias,
     check,
     corpus,
     doctor,
@@ -60,6 +61,7 @@ app.add_typer(vector.app, name="vector")
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(text.app, name="text")
 app.add_typer(safety.app, name="safety")
+app.add_typer(bias.app, name="bias")
 app.add_typer(utility.app, name="utility")
 
 

@@ -15,7 +15,8 @@ from syn2real.lines import read_jsonl, write_jsonl
 from syn2real.progress import track
 
 TOGETHER = 32  # cases asked at once, of similar length, each with its twin
-PROVOKED = "provoked.jsonl"
+PROVOKED, REPLIES = "provoked.jsonl", "replies.jsonl"
+_TEXTS = ("id", "text", "twin", "answer", "twin_answer")
 Talk = Callable[[Case, str], Conversation]
 
 
@@ -115,8 +116,7 @@ def read_answered(path: Path) -> list[Answered]:
 
 def _answered(path: Path) -> Iterator[Answered]:
     for line, row in read_jsonl(path):
-        texts = [row.get(name) for name in ("id", "text", "twin", "answer", "twin_answer")]
-        if not all(isinstance(text, str) for text in texts) or not isinstance(row.get("gap"), int | float):
-            raise UserError(at(path, line, "no answered case: id, text, twin, answer, twin_answer and gap make one"))
-        name, text, twin, first, second = texts
+        name, text, twin, first, second = (str(row.get(name, "")) for name in _TEXTS)
+        if not row.keys() >= {*_TEXTS} or not isinstance(row.get("gap"), int | float):
+            raise UserError(at(path, line, f"no answered case: {', '.join(_TEXTS)} and gap make one"))
         yield Answered(Case(name, text, twin), first, second, float(row["gap"]))

@@ -57,8 +57,8 @@ def paired(first: Sequence[Answered], second: Sequence[Answered], threshold: flo
     sums = resample(table)
     change = table[:, 1] - table[:, 0]
     low, high = percentiles((sums[:, 1] - sums[:, 0]) / len(table))
-    relative = _relative(table.sum(axis=0)[None])
-    rel_low, rel_high = percentiles(_relative(sums)) if relative is not None else (None, None)
+    relative, drawn = _relative(table.sum(axis=0)[None]), _relative(sums)
+    rel_low, rel_high = (None, None) if relative is None or drawn is None else percentiles(drawn)
     wide = Paired.of((table[:, 0] >= threshold).tolist(), (table[:, 1] >= threshold).tolist())
     return {
         "cases": len(table),

@@ -15,7 +15,7 @@ from transformers import PrinterCallback, ProgressCallback
 from syn2real.errors import UserError, did_you_mean
 from syn2real.hashing import remembered_sha256, seed_from, sha256_json
 from syn2real.language.bias.generator import ASKED, seed_examples
-from syn2real.language.bias.reward import Reward, learning_curve
+from syn2real.language.bias.reward import RECORD, Reward, learning_curve
 from syn2real.language.tuning.head import lighten_head
 from syn2real.language.tuning.quiet import quiet_libraries
 from syn2real.language.tuning.rendering import IGNORED, chat_rows
@@ -37,7 +37,6 @@ from syn2real.training_state import (
 )
 
 Method = Literal["grpo", "rloo", "ppo"]
-RECORD = "reinforcement.json"
 
 
 @dataclass(frozen=True)

