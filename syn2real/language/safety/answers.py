@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from syn2real.errors import UserError, at
-from syn2real.language.chat.asking import ask
+from syn2real.language.chat.asking import ask_in_parts
 from syn2real.language.chat.kept import KeptReplies
 from syn2real.language.chat.model import ChatModel, Conversation, Message, Sampling
 from syn2real.language.safety.prompts import SafetyPrompt
 from syn2real.lines import read_jsonl, write_jsonl
-from syn2real.progress import track
 
-TOGETHER = 32  # requests asked at once, of similar length
 _FIELDS = dict.fromkeys(("id", "source", "category", "prompt", "response"), str) | dict.fromkeys(
     ("harmful", "shortened"), bool
 )
@@ -57,14 +55,10 @@ def answer_all(
     kept = KeptReplies(file.with_suffix(".replies.jsonl"))
     told = [_conversation(prompt, settings) for prompt in prompts]
     fitted = [model.fitted(conversation, settings.sampling) for conversation in told]
-    replies: dict[int, str] = {}
-    order = sorted(range(len(prompts)), key=lambda place: len(prompts[place].text))
-    for start in track(range(0, len(order), TOGETHER), title):
-        places = order[start : start + TOGETHER]
-        asked = [fitted[place] for place in places]
-        replies |= zip(places, ask(model, asked, settings.sampling, [0] * len(asked), kept), strict=True)
+    replies = ask_in_parts(model, fitted, settings.sampling, [0] * len(fitted), kept, title=title)
     answers = [
-        Answer(prompt, replies[place], shortened=fitted[place] != told[place]) for place, prompt in enumerate(prompts)
+        Answer(prompt, reply, shortened=asked != meant)
+        for prompt, reply, asked, meant in zip(prompts, replies, fitted, told, strict=True)
     ]
     write_jsonl(file, (_row(answer) for answer in answers))
     kept.path.unlink(missing_ok=True)

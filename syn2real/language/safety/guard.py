@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from syn2real.errors import UserError
 from syn2real.hashing import sha256_json
+from syn2real.language.chat.asking import by_length
 from syn2real.language.chat.kept import KeptReplies
 from syn2real.language.chat.model import Message, Sampling
 from syn2real.language.safety.answers import Answer
 from syn2real.language.safety.judge import Verdict
 from syn2real.lines import read_utf8
-from syn2real.progress import track
 
 if TYPE_CHECKING:
     from syn2real.language.chat.local import LocalModel
@@ -94,16 +94,14 @@ class GuardJudge:
     def verdicts(self, answers: Sequence[Answer], kept: KeptReplies) -> list[Verdict]:
         """See `Judge.verdicts`."""
         texts = [self._asked(answer) for answer in answers]
-        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-        said: dict[int, str] = {}
-        for start in track(range(0, len(order), _TOGETHER), f"judging by {self.name}"):
-            places = order[start : start + _TOGETHER]
-            said |= zip(places, self._said([texts[place] for place in places], kept), strict=True)
-        return [self.read(said[place]) for place in range(len(texts))]
 
-    def _said(self, texts: Sequence[str], kept: KeptReplies) -> list[str]:
-        asked = [{"model": self._model.identity, "text": text} for text in texts]
-        return kept.recall_all(asked, lambda: self._model.continued(texts, SAMPLING))
+        def ask_part(places: Sequence[int]) -> list[str]:
+            part = [texts[place] for place in places]
+            asked = [{"model": self._model.identity, "text": text} for text in part]
+            return kept.recall_all(asked, lambda: self._model.continued(part, SAMPLING))
+
+        said = by_length(list(map(len, texts)), ask_part, title=f"judging by {self.name}", together=_TOGETHER)
+        return [self.read(one) for one in said]
 
     def read(self, said: str) -> Verdict:
         """The verdict in what the judge said."""

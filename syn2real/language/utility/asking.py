@@ -7,13 +7,11 @@ from pathlib import Path
 from syn2real.errors import UserError
 from syn2real.hashing import seed_from
 from syn2real.language.chat import ChatModel, Conversation, Message, Sampling
-from syn2real.language.chat.asking import ask
+from syn2real.language.chat.asking import ask_in_parts
 from syn2real.language.chat.kept import KeptReplies
 from syn2real.language.utility.metric import Reply
 from syn2real.language.utility.questions import Question
-from syn2real.progress import track
 
-TOGETHER = 32  # conversations asked at once, of similar length
 PLACE = "{prompt}"
 PLAIN = PLACE
 CODE = (
@@ -77,13 +75,9 @@ def ask_all(
         raise UserError(f"{samples} answers to each question need a temperature above 0, or all are the same")
     talks = [settings.conversation(question) for question in questions]
     jobs = [(place, sample) for place in range(len(questions)) for sample in range(samples)]
-    jobs.sort(key=lambda job: sum(len(turn.content) for turn in talks[job[0]]))
-    found: dict[tuple[int, int], str] = {}
-    file = KeptReplies(kept)
-    for start in track(range(0, len(jobs), TOGETHER), title) if jobs else ():
-        part = jobs[start : start + TOGETHER]
-        seeds = [seed_from(settings.seed, questions[place].id, sample) for place, sample in part]
-        fitted = [model.fitted(talks[place], settings.sampling) for place, _ in part]
-        found |= zip(part, ask(model, fitted, settings.sampling, seeds, file), strict=True)
-    texts = (tuple(found[place, sample] for sample in range(samples)) for place in range(len(questions)))
+    seeds = [seed_from(settings.seed, questions[place].id, sample) for place, sample in jobs]
+    fitted = [model.fitted(talk, settings.sampling) for talk in talks] if jobs else []
+    asked = [fitted[place] for place, _ in jobs]
+    found = ask_in_parts(model, asked, settings.sampling, seeds, KeptReplies(kept), title=title)
+    texts = (tuple(found[place * samples : (place + 1) * samples]) for place in range(len(questions)))
     return [Reply(*row) for row in zip(questions, talks, texts, strict=True)]

@@ -86,8 +86,8 @@ def test_a_server_that_fails_midway_loses_nothing(command, capitals, chat_server
 
 
 def test_a_killed_evaluation_goes_on_and_ends_in_the_same_bytes(chat_llama, capitals, tmp_path, monkeypatch):
-    from syn2real.language.chat import chat_model
-    from syn2real.language.utility import asking, load_task
+    from syn2real.language.chat import asking, chat_model
+    from syn2real.language.utility import load_task
     from syn2real.language.utility.folder import evaluate
 
     monkeypatch.setattr(asking, "TOGETHER", 1)
