@@ -80,9 +80,9 @@ def run(
     from syn2real.documents import parse_overrides
     from syn2real.experiments.studies import load_study
 
-    loaded = load_study(recipe, parse_overrides(settings or []), quick=quick)
+    loaded = load_study(recipe, parse_overrides(settings or []), quick=quick, absent=dry_run or check)
     if check:
-        typer.echo(f"{recipe}: valid", err=True)
+        _checked(recipe, loaded)
         return
     output = output or Path("runs") / recipe.stem
     # By name: the modules of one kind may need what is not installed for another.
@@ -218,13 +218,23 @@ def _grid(recipe: Any, output: Path, dry_run: bool, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
+def _checked(file: Path, recipe: Any) -> None:
+    typer.echo(f"{file}: valid", err=True)
+    if recipe.study in ("safeguard", "mergealign"):
+        from syn2real.experiments.alignment.recipe import missing_files
+
+        for path in missing_files(recipe):
+            typer.echo(f"not here: {path}", err=True)
+
+
 def _alignment(recipe: Any, output: Path, dry_run: bool, as_json: bool) -> None:
-    from syn2real.cli.alignment import plan_alignment, run_alignment
+    from syn2real.cli.alignment import MODEL, plan_alignment, run_alignment
 
     if dry_run:
         _plan(plan_alignment(recipe, output), as_json)
         return
     record = run_alignment(recipe, output)
+    typer.echo(f"model: {output / MODEL}", err=True)
     if as_json:
         print_json(record)
     else:

@@ -12,7 +12,7 @@ from syn2real.experiments.alignment.dressing import dress
 from syn2real.experiments.alignment.material import Material, Part
 from syn2real.experiments.alignment.needs import parameters_by_name
 from syn2real.experiments.alignment.questions import example
-from syn2real.experiments.alignment.recipe import AlignmentRecipe, TuningRecipe
+from syn2real.experiments.alignment.recipe import AlignmentRecipe, MergeAlignRecipe, TuningRecipe
 from syn2real.experiments.stages import Stage, Workspace
 from syn2real.hashing import sha256_json
 from syn2real.language.chat import ChatModel, Message, chat_model
@@ -142,8 +142,7 @@ class Pipeline:
     def preferences(self) -> list[Preference]:
         """Those of the recipe's file; or refusals preferred to the model's own answers, and those to refusals where the
         request is harmless."""
-        data = getattr(self.recipe, "preference_data", None)
-        if data is not None:
+        if isinstance(self.recipe, MergeAlignRecipe) and self.recipe.preference_data is not None:
             return self.material.preferences
         own = self._own_answers(harmful=True)
         pairs = self.material.requests

@@ -77,6 +77,7 @@ class Results:
 
     curves: dict[str, list[Measured]] = field(default_factory=dict)  # in validation, by method
     chosen: dict[str, float] = field(default_factory=dict)
+    best: System | None = None  # of the chosen merges, by the same rule; None in a dry run
     test: list[Measured] = field(default_factory=list)
 
 
@@ -99,6 +100,7 @@ class Study:
         tuned = next(system for system in fixed if system.name == TUNED)
         before = self._measured(tuned, self.material.validation)
         last: list[System] = []
+        picked: list[Measured] = []
         for name, merge in merges.items():
             if name == "model_stock":
                 last.append(merge(0.0))
@@ -110,6 +112,11 @@ class Study:
             last.append(merge(results.chosen[name]))
             if known:
                 say(f"{name}: {results.chosen[name]:g} chosen in validation")
+                picked += [measured for measured in curve if measured.system.scale == results.chosen[name]]
+        if picked:
+            results.best = pick(picked, before, recipe.attack_share).system
+        elif not results.curves and not self.pipeline.workspace.dry:  # Model Stock alone, which nothing chooses
+            results.best = last[0]
         results.test = [self._measured(system, self.material.test) for system in (*fixed, *last)]
         return results
 
@@ -187,8 +194,13 @@ class Study:
 
 
 def choose(curve: Sequence[Measured], tuned: Measured, attack_share: float) -> float:
-    """The λ of the merge that does the task best among those whose attack success is at most ``attack_share`` of the
-    tuned model's; of equals the safest, then the smallest λ. Where there is none, the safest."""
+    """The λ that `pick` picks."""
+    return pick(curve, tuned, attack_share).system.scale or 0.0
+
+
+def pick(merges: Sequence[Measured], tuned: Measured, attack_share: float) -> Measured:
+    """The merge that does the task best among those whose attack success is at most ``attack_share`` of the tuned
+    model's; of equals the safest, then that of the smallest λ. Where there is none, the safest."""
 
     def attack(measured: Measured) -> float:
         rate = measured.attack.rate
@@ -197,10 +209,10 @@ def choose(curve: Sequence[Measured], tuned: Measured, attack_share: float) -> f
     def order(measured: Measured) -> tuple[float, float, float]:
         return -(measured.utility.rate or 0.0), attack(measured), measured.system.scale or 0.0
 
-    allowed = [measured for measured in curve if attack(measured) <= attack_share * attack(tuned)]
+    allowed = [measured for measured in merges if attack(measured) <= attack_share * attack(tuned)]
     if allowed:
-        return min(allowed, key=order).system.scale or 0.0
-    return min(curve, key=lambda measured: (attack(measured), *order(measured))).system.scale or 0.0
+        return min(allowed, key=order)
+    return min(merges, key=lambda measured: (attack(measured), *order(measured)))
 
 
 def study_record(study: Study, results: Results) -> dict[str, Any]:
@@ -216,6 +228,7 @@ def study_record(study: Study, results: Results) -> dict[str, Any]:
         "asked": dict(_counts(study.material)),
         "curves": {name: [measured.record() for measured in curve] for name, curve in results.curves.items()},
         "chosen": results.chosen,
+        "delivered": _delivered(results.best, recipe.seeds),
         "systems": [
             measured.record()
             | {
@@ -237,3 +250,10 @@ def _counts(material: Material) -> Iterator[tuple[str, int]]:
         yield f"{name}_task", len(part.questions)
     yield "task_train", len(material.task)
     yield "replayed", len(material.replayed)
+
+
+def _delivered(best: System | None, seeds: Sequence[int]) -> dict[str, Any] | None:
+    """Which merge is handed over: that of the first seed, where there is one for each."""
+    if best is None:
+        return None
+    return {"system": best.name, "scale": best.scale, "seed": seeds[0] if best.name != "model_stock" else None}

@@ -4,11 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from syn2real.cli.alignment import plan_alignment, run_alignment
+from syn2real.cli.main import app
 from syn2real.experiments.alignment.pipeline import Outcome
 from syn2real.experiments.alignment.repeated import Repeated, difference
 from syn2real.experiments.alignment.study import Measured, System, choose
+from syn2real.language.chat import Message, Sampling, chat_model
 from syn2real.language.safety import Answer, SafetyPrompt, Verdict
 
 
@@ -45,6 +48,28 @@ def test_safeguard(load, tmp_path, library):
     assert list(output.rglob("asked-*/model")) == []  # merged models are not kept
     again = plan_alignment(recipe, output)
     assert again["done"] == len(again["stages"])
+    delivers_a_model_with_its_card(recipe, record, output)
+
+
+def delivers_a_model_with_its_card(recipe, record, output):
+    chosen, card = record["delivered"], (output / "model" / "README.md").read_text()
+    assert chosen["system"] in record["chosen"] and chosen["scale"] == record["chosen"][chosen["system"]]
+    system = next(
+        one for one in record["systems"] if (one["system"], one["scale"]) == (chosen["system"], chosen["scale"])
+    )
+    for key in ("attack_success", "over_refusal", "utility"):
+        assert f"**{100 * system[key]['rate']:.1f} %** (95 % interval {100 * system[key]['ci_low']:.1f}–" in card
+    assert "That of seed 1" in card.replace("This is that", "That") and "How it was chosen" in card
+    assert chat_model(str(output / "model")).replies([(Message("user", "hello"),)], Sampling(max_tokens=2), [0])
+    weights = output / "model" / "model.safetensors"
+    before = weights.stat().st_mtime_ns
+    run_alignment(recipe, output)
+    assert weights.stat().st_mtime_ns == before  # not merged again
+    (output / "model" / "merge.key").unlink()  # as after a kill
+    first = weights.read_bytes()
+    run_alignment(recipe, output)
+    assert weights.stat().st_mtime_ns != before and weights.read_bytes() == first
+    assert CliRunner().invoke(app, ["merge", "--check", str(output / "model")], catch_exceptions=False).exit_code == 0
 
 
 def test_mergealign(load, folder, tmp_path, library):
