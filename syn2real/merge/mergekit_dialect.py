@@ -63,6 +63,7 @@ class _Configuration(BaseModel):
     out_dtype: str | None = None
     tokenizer_source: Any = None
     tokenizer: _Tokenizer | None = None
+    chat_template: str | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,6 @@ def translate(document: Document) -> MergeRecipe:
     """A recipe in mergekit's dialect as ours. Raises `UserError` with file and line for what it cannot express."""
     for key, remedy in {
         "modules": "write the one module's 'slices' or 'models' at the top",
-        "chat_template": "leave it out: the anchor's template is copied; edit it in the result",
     }.items():
         if document.content.get(key) is not None:
             raise document.error([key], f"{key}: not supported; {remedy}")
@@ -146,6 +146,7 @@ class _Translation:
             "base": base if self.method.base == "base" else None,
             "anchor": anchor or (base if self.method.base != "base" else None),
             "vocabulary": vocabulary,
+            "chat_template": given.chat_template,
             "out_dtype": self.dtype(),
             "allow_dtypes": True,  # mergekit converts to dtype
         }

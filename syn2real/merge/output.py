@@ -13,7 +13,7 @@ import torch
 import syn2real
 from syn2real.errors import UserError
 from syn2real.hashing import sha256_json
-from syn2real.merge import references
+from syn2real.merge import chat_templates, references
 from syn2real.merge.card import card
 from syn2real.merge.checkpoint import SINGLE, Checkpoint
 from syn2real.merge.engine import METADATA, Layout, default_threads, execute, one_thread_each
@@ -93,6 +93,8 @@ def write(
                     (partial / name).unlink(missing_ok=True)
                     if text is not None:
                         (partial / name).write_text(text, encoding="utf-8")
+                if chat_templates.FILE in plan.files:
+                    chat_templates.forget_other(partial)
                 written = record(plan, output)
                 _write_json(partial / RECORD, written)
                 (partial / CARD).write_text(card(written), encoding="utf-8")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from syn2real.errors import CheckpointMismatch, UserError, did_you_mean
+from syn2real.merge import chat_templates
 from syn2real.merge.checkpoint import SINGLE, Checkpoint
 from syn2real.merge.compatibility import require_compatible
 from syn2real.merge.expression import Expression
@@ -269,8 +270,11 @@ def _made(
 ) -> Plan:
     assert isinstance(anchor, Checkpoint)
     notes = [*recipe.notes, *words.notes, *(f"filter {key!r} matches no tensor" for key in resolver.unused)]
-    inputs = tuple(sources.values())
-    return Plan(anchor, pieces, inputs, recipe, words.configuration, words.files, notes, problems, prepare)
+    inputs, files = tuple(sources.values()), dict(words.files)
+    if recipe.chat_template is not None:
+        beside = [source.directory for source in inputs if isinstance(source, Checkpoint) and source.directory]
+        files[chat_templates.FILE] = chat_templates.chosen_template(recipe.chat_template, beside)
+    return Plan(anchor, pieces, inputs, recipe, words.configuration, files, notes, problems, prepare)
 
 
 def _computed(

@@ -102,6 +102,7 @@ class MergeRecipe(BaseModel):
     stack: str | None = None  # which layers slices cut, in a model with several stacks: "model.decoder.layers."
     parameters: Parameters = {}
     vocabulary: Literal["same", "base", "union", "intersection"] = "same"  # see `syn2real.merge.vocabulary`
+    chat_template: str | None = None  # of the result, see `syn2real.merge.chat_templates`; None: the anchor's
     dtype: Literal["float64", "float32"] = "float64"  # of the arithmetic
     out_dtype: DType | None = None  # of the result; None: the anchor's
     seed: int = 0

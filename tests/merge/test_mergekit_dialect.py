@@ -90,7 +90,6 @@ def test_what_has_no_effect_is_said(folder: Path) -> None:
         ("merge_method: lineer\nmodels: [{model: a}]\n", 1, "did you mean 'linear'"),
         ("merge_method: linear\nmodels:\n  - model: a\n    parameters: {wieght: 1}\n", 4, "did you mean 'weight'"),
         ("merge_method: linear\nmodels:\n  - model: a\n    wieght: 1\n", 4, "wieght"),
-        ("merge_method: linear\nmodels: [{model: a}]\nchat_template: chatml\n", 3, "chat_template: not supported"),
         ("merge_method: linear\nmodules: {default: {}}\n", 2, "modules: not supported"),
         ("merge_method: linear\nmodels: [{model: a}]\ndtype: int4\n", 3, "choose from float32"),
         ("merge_method: linear\nbase_model: c\nmodels:\n  - model: a\n    parameters: {weight: 1}\n", 2, "averages"),
@@ -107,6 +106,12 @@ def test_errors_name_the_line(tmp_path: Path, text: str, line: int, words: str) 
     assert str(caught.value).startswith(f"{tmp_path / 'recipe.yml'}:{line}: ")
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_chat_template_is_passed_on(folder: Path) -> None:
+    text = "merge_method: linear\nmodels: [{model: a}, {model: b}]\nparameters: {weight: 1}\n"
+    assert loaded(folder, text).chat_template is None
+    assert loaded(folder, text + "chat_template: auto\n").chat_template == "auto"
 
 
 def test_tokenizer_source_is_the_vocabulary(folder: Path) -> None:
