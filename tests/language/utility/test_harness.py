@@ -80,6 +80,9 @@ def test_mistakes(task, chat_llama, tmp_path):
     broken = task("generate_until", GENERATE.replace("exact_match", "exakt_match"))
     with pytest.raises(UserError, match=r"lm-evaluation-harness: task\.yaml: "):
         run("evaluate", chat_llama, "--harness", broken, "-o", "a")
+    unsafe = task("generate_until", f"{GENERATE}unsafe_code: true\n")
+    with pytest.raises(UserError, match="unsafe"):
+        run("evaluate", chat_llama, "--harness", unsafe, "-o", "a")
     (tmp_path / "empty.yaml").write_text("a: b\n")
     with pytest.raises(UserError, match=r"empty\.yaml: names no task"):
         run("evaluate", chat_llama, "--harness", "empty.yaml", "-o", "a")
