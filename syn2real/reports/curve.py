@@ -1,8 +1,8 @@
 """The λ curve as a picture."""
 
-from io import BytesIO
 from typing import Any
 
+from syn2real.reports.drawing import png
 from syn2real.reports.wording import choice, find
 
 
@@ -32,6 +32,4 @@ def draw_curve(record: dict[str, Any]) -> bytes:
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=8)
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return png(figure)
