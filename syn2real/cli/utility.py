@@ -75,7 +75,7 @@ def evaluate(
     if not tasks and not harness:
         raise UserError("no tasks: give files of questions, or --harness NAME")
     options: dict[str, Any] = {}
-    for name, value in (parse_overrides(option or []) | ({"samples": str(samples)} if samples else {})).items():
+    for name, value in parse_overrides(option or []).items():
         set_key(options, name, value)
     given = {
         "metric": metric,
@@ -87,8 +87,9 @@ def evaluate(
         "temperature": temperature,
         "max_tokens": max_tokens,
     }
-    code = {"allow_code": allow_code, "unconfined": unconfined}
-    loaded = [load_task(path, given, limit=limit, seed=seed, **code) for path in tasks or []]
+    drawn: dict[str, Any] = {"limit": limit, "seed": seed}
+    programs: dict[str, Any] = {"samples": samples, "allow_code": allow_code, "unconfined": unconfined}
+    loaded = [load_task(path, given, **drawn, **programs) for path in tasks or []]
     names = [task.name for task in loaded]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(f"two tasks are called {twice!r}; give their files other names")

@@ -63,11 +63,13 @@ def load_task(
     *,
     limit: int | None = None,
     seed: int = 0,
+    samples: int | None = None,
     allow_code: bool = False,
     unconfined: bool = False,
 ) -> Task:
     """The task in a JSONL of questions, or in a YAML as `TaskFile` has it; what is ``given``, by the names there,
-    outweighs it. ``limit`` takes so many questions, drawn by ``seed``.
+    outweighs it. ``limit`` takes so many questions, drawn by ``seed``; ``samples``, ``allow_code`` and ``unconfined``
+    are for programs, and mean nothing to other tasks.
 
     Raises `UserError` with file and line, and for questions that the metric cannot mark.
     """
@@ -82,7 +84,8 @@ def load_task(
         task = parse_values(TaskFile, {"questions": path} | said)
     questions = subset(read_questions(folder / task.questions), limit, seed, lambda question: (question.id,))
     coded = any(question.tests for question in questions)
-    metric = _metric(task, coded, allow_code, unconfined)
+    # Not a file's to allow: it may have come from anywhere.
+    metric = _metric(task, coded, {"allow_code": allow_code, "unconfined": unconfined, "samples": samples})
     metric.require(questions)
     # What was given on the command line is relative to where one is, not to the file.
     examples = _examples(Path() if "examples" in said else folder, task)
@@ -98,13 +101,10 @@ def load_task(
     return Task(path.stem, tuple(questions), metric, settings)
 
 
-def _metric(task: TaskFile, coded: bool, allow_code: bool, unconfined: bool) -> Metric:
+def _metric(task: TaskFile, coded: bool, programs: Mapping[str, Any]) -> Metric:
     name = task.metric or ("pass_at_k" if coded else "exact")
-    options = dict(task.options)
-    if name == "pass_at_k":
-        # Not the file's to allow: it may have come from anywhere.
-        options |= {"allow_code": allow_code, "unconfined": unconfined}
-    return metric_named(name, **options)
+    given = {key: value for key, value in programs.items() if value is not None} if name == "pass_at_k" else {}
+    return metric_named(name, **task.options | given)
 
 
 def _examples(folder: Path, task: TaskFile) -> tuple[Question, ...]:
