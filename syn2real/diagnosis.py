@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from traceback import walk_tb
 from typing import Literal
 
 State = Literal["ok", "absent", "broken"]
@@ -26,6 +27,13 @@ EXTRAS = {
     "trl": "llm",
     "gguf": "gguf",
 }
+LANGUAGE = {"transformers", "accelerate", "peft", "trl", "gguf"}  # what `llm` brings, and others in part
+    "transformers",
+    "accelerate",
+    "peft",
+    "trl",
+    "gguf",
+}  # what `llm` brings, some of it `speech` and others too
 DISK = 10e9  # bytes: a study of Whisper base with its checkpoints
 
 
@@ -37,6 +45,15 @@ class Finding:
     state: State
     detail: str
     remedy: str = ""
+
+
+def extra_for(error: ModuleNotFoundError) -> str | None:
+    """The extra that brings a module which was missing: of those that do, the one for what was asked for. None for a
+    module that none brings."""
+    places = (str(frame.f_globals.get("__name__")) for frame, _ in walk_tb(error.__traceback__))
+    if error.name in LANGUAGE and any(place.startswith("syn2real.language.") for place in places):
+        return "llm"
+    return EXTRAS.get(str(error.name))
 
 
 def diagnose() -> list[Finding]:

@@ -73,11 +73,12 @@ def main() -> None:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
     except ModuleNotFoundError as error:
-        from syn2real.diagnosis import EXTRAS
+        from syn2real.diagnosis import extra_for
 
-        if error.name not in EXTRAS:
+        extra = extra_for(error)
+        if extra is None:
             raise
-        typer.echo(f"error: {NotInstalled(error.name, EXTRAS[error.name])}", err=True)
+        typer.echo(f"error: {NotInstalled(str(error.name), extra)}", err=True)
         sys.exit(1)
     except OSError as error:
         if error.filename is None:

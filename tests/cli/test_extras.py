@@ -37,6 +37,18 @@ def brought(extra: str) -> set[str]:
     return found
 
 
+@pytest.mark.parametrize(
+    ("command", "extra"),
+    [(["chat", "MODEL", "--message", "hello"], "llm"), (["transcribe", "a.wav", "-m", "MODEL"], "speech")],
+)
+def test_what_is_missing_is_brought_by_the_extra_of_the_command(command, extra, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    code = "import sys; sys.modules['transformers'] = None; from syn2real.cli.main import main; main()"
+    given = [str(tmp_path) if part == "MODEL" else part for part in command]
+    done = subprocess.run([sys.executable, "-c", code, *given], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1 and f"run `pip install 'syn2real[{extra}]'`" in done.stderr
+
+
 def test_language_models_need_nothing_of_speech(chat_llama, tmp_path):
     pytest.importorskip("trl")
     absent = brought("speech") - brought("llm")
