@@ -28,12 +28,6 @@ EXTRAS = {
     "gguf": "gguf",
 }
 LANGUAGE = {"transformers", "accelerate", "peft", "trl", "gguf"}  # what `llm` brings, and others in part
-    "transformers",
-    "accelerate",
-    "peft",
-    "trl",
-    "gguf",
-}  # what `llm` brings, some of it `speech` and others too
 DISK = 10e9  # bytes: a study of Whisper base with its checkpoints
 
 
