@@ -1,17 +1,20 @@
 """The card of the merge that a study of language models chose: how safe it is, what it can do, and how it was made."""
 
+import re
+from pathlib import PurePath
 from typing import Any
 
 import yaml
 
 from syn2real.reports import alignment_tables as tables
 from syn2real.reports.table import markdown_text
-from syn2real.reports.wording import bounds, minus, p_value, percent
+from syn2real.reports.wording import bounds, counted, equals, percent, signed
 
 PAPERS = {
     "safeguard": "a model fine-tuned for a task, merged with itself before that (Safeguard, arXiv 2412.19512)",
     "mergealign": "a domain expert and an aligned model of one base, interpolated (MergeAlign, arXiv 2411.06824)",
 }
+_HUB = re.compile(r"[\w.-]+/[\w.-]+")  # org/name
 SHOWN = ("model", "aligned", "tuned")  # beside the merge itself
 
 
@@ -20,7 +23,7 @@ def alignment_card(record: dict[str, Any]) -> str:
     delivered, recipe = record["delivered"], record["recipe"]
     chosen = next(system for system in record["systems"] if _same(system, delivered))
     head: dict[str, Any] = {"library_name": "transformers", "pipeline_tag": "text-generation"}
-    if "/" in recipe["model"]:
+    if _HUB.fullmatch(recipe["model"]):
         head["base_model"] = recipe["model"]
     head["tags"] = ["merge", "syn2real", record["study"]]
     name = markdown_text(tables.name_of(chosen))
@@ -71,9 +74,8 @@ def _found(found: dict[str, Any]) -> str:
 def _against(found: dict[str, Any]) -> str:
     if found["difference"] is None:
         return ""
-    change, low, high = (minus(f"{100 * found[key]:+.1f}") for key in ("difference", "ci_low", "ci_high"))
-    p = p_value(found["p"])
-    return f"; {change} points ({low} to {high}, p {p if p.startswith('<') else f'= {p}'}) beside the fine-tuned model"
+    change, low, high = (signed(100 * found[key]) for key in ("difference", "ci_low", "ci_high"))
+    return f"; {change} points ({low} to {high}, p {equals(found['p'])}) beside the fine-tuned model"
 
 
 def _one_of_several(chosen: dict[str, Any], delivered: dict[str, Any]) -> list[str]:
@@ -105,14 +107,15 @@ def _made(record: dict[str, Any]) -> list[str]:
     tuning = task["tuning"]
     adapters = tuning["lora"]
     how = f"LoRA of rank {adapters['rank']}, α {adapters['alpha']:g}" if adapters else "all weights"
-    learnt = f"{asked['task_train']} examples, {tuning['epochs']:g} epochs, {how}"
+    epochs = f"{tuning['epochs']:g} epoch{'' if tuning['epochs'] == 1 else 's'}"
+    learnt = f"{counted(asked['task_train'], 'example')}, {epochs}, {how}"
     if tuning["learning_rate"] is not None:
         learnt += f", peak learning rate {tuning['learning_rate']:g}"
     expert = recipe.get("expert")
     return [
-        f"- base: {markdown_text(recipe['model'])}",
-        *([f"- aligned model: {markdown_text(recipe['aligned'])}"] if recipe.get("aligned") else []),
-        f"- expert: {markdown_text(expert)}" if expert else f"- fine-tuning: {learnt}",
+        f"- base: {_called(recipe['model'])}",
+        *([f"- aligned model: {_called(recipe['aligned'])}"] if recipe.get("aligned") else []),
+        f"- expert: {_called(expert)}" if expert else f"- fine-tuning: {learnt}",
         f"- seeds: {', '.join(map(str, recipe['seeds']))}",
         f"- answers to requests: at most {recipe['safety']['max_tokens']} tokens, the likeliest; judged by "
         f"{markdown_text(recipe['safety']['judge'])}, which is not infallible",
@@ -122,3 +125,8 @@ def _made(record: dict[str, Any]) -> list[str]:
 
 def _same(system: dict[str, Any], delivered: dict[str, Any]) -> bool:
     return system["system"] == delivered["system"] and system["scale"] == delivered["scale"]
+
+
+def _called(model: str) -> str:
+    """A model's name; of a directory its last part, for where it lay is nobody's business."""
+    return markdown_text(model if _HUB.fullmatch(model) else PurePath(model).name)

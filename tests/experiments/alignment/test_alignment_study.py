@@ -59,7 +59,8 @@ def delivers_a_model_with_its_card(recipe, record, output):
     )
     for key in ("attack_success", "over_refusal", "utility"):
         assert f"**{100 * system[key]['rate']:.1f} %** (95 % interval {100 * system[key]['ci_low']:.1f}–" in card
-    assert "That of seed 1" in card.replace("This is that", "That") and "How it was chosen" in card
+    assert "This is that of seed 1" in card and "How it was chosen" in card
+    assert str(output.parent) not in card and "base_model" not in card  # the base is a directory of ours
     assert chat_model(str(output / "model")).replies([(Message("user", "hello"),)], Sampling(max_tokens=2), [0])
     weights = output / "model" / "model.safetensors"
     before = weights.stat().st_mtime_ns
