@@ -26,7 +26,7 @@ from syn2real.language.bias.sets import CaseSet, Write, gather, read_set, write_
 from syn2real.language.chat import ChatModel, Message, Sampling, chat_model
 from syn2real.language.chat.choice import SERVER
 from syn2real.language.chat.kept import KeptReplies
-from syn2real.language.chat.weights import model_identity, resolve_chat_model
+from syn2real.language.chat.weights import located
 from syn2real.language.sifting import lines_of
 from syn2real.sealing import write_text
 
@@ -87,13 +87,7 @@ class Pipeline:
 
     def _found(self, model: str) -> tuple[Path, str]:
         """Where a model is, and what tells it from others; in a dry run it need not be there."""
-        try:
-            directory = resolve_chat_model(model)
-        except UserError:
-            if not self.workspace.dry:
-                raise
-            return Path(model), model
-        return directory, model_identity(directory)
+        return located(model, look=self.workspace.dry)
 
     # ---- models under test -------------------------------------------------------------------------------------------
 

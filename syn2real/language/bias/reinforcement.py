@@ -15,6 +15,7 @@ from transformers import PrinterCallback, ProgressCallback
 from syn2real.errors import UserError, did_you_mean
 from syn2real.hashing import remembered_sha256, seed_from, sha256_json
 from syn2real.language.bias.generator import ASKED, seed_examples
+from syn2real.language.bias.proximal import KeepValues, Proximal, add_value_head
 from syn2real.language.bias.reward import RECORD, Reward, learning_curve
 from syn2real.language.tuning.head import lighten_head
 from syn2real.language.tuning.quiet import quiet_libraries
@@ -106,6 +107,10 @@ def reinforce(
         progress = Progress(title)
         rows = chat_rows(tokenizer, seed_examples(seeds), 128).columns if settings.lm_mix else None
         trainer = _trainer(network, tokenizer, reward, rows, output / CHECKPOINTS, settings)
+        if settings.method == "ppo":
+            values = KeepValues(network.value_head)
+            values.take_up(checkpoint)
+            trainer.add_callback(values)
         for callback in (Marks(), progress):
             trainer.add_callback(callback)
         try:
@@ -120,6 +125,7 @@ def reinforce(
                 network = network.merge_and_unload()
             network.to(torch.float32).save_pretrained(output)
             copy_sidecars(generator, output, torch.float32)
+        reward.settle()
         record = {"settings": asdict(settings), "paid_by": paid_by, "curve": learning_curve(reward.paid)}
         write_text(output / RECORD, json.dumps(record, indent=2) + "\n")
         shutil.rmtree(output / CHECKPOINTS)
@@ -138,7 +144,9 @@ def _trainer(
     from datasets import Dataset
 
     def paid(prompts: Any, completions: Any, trainer_state: Any, **_: Any) -> list[float]:
-        return reward([" ".join(turns[0]["content"].split()) for turns in completions], trainer_state.global_step)
+        texts = [" ".join(turns[0]["content"].split()) for turns in completions]
+        trainer.last_paid = reward(texts, trainer_state.global_step)
+        return list(trainer.last_paid)
 
     config, trainer_class = _classes(settings)
     precision = chosen_precision(settings.precision)
@@ -149,6 +157,8 @@ def _trainer(
         evaluated=False,
     )
     asked = [{"role": "user", "content": ASKED}]
+    if settings.method == "ppo":
+        add_value_head(network)
     trainer = trainer_class(
         model=network,
         reward_funcs=paid,
@@ -172,8 +182,12 @@ def _trainer(
         processing_class=tokenizer,
     )
     trainer.seed_rows, trainer.mixing = rows, settings
+    plain = network.get_base_model() if settings.lora is not None else network
     if not torch.cuda.is_available():
-        lighten_head(network.get_base_model() if settings.lora is not None else network)
+        lighten_head(plain)
+    if settings.method == "ppo":
+        trainer.value_weight = settings.value_weight
+        trainer.watch(plain, network.value_head)
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     return trainer
@@ -187,7 +201,8 @@ def _classes(settings: ReinforcementSettings) -> tuple[Any, Any]:
         return RLOOConfig, type("RLOOTrainer", (_Mixed, RLOOTrainer), {})
     from trl import GRPOConfig, GRPOTrainer
 
-    return GRPOConfig, type("GRPOTrainer", (_Mixed, GRPOTrainer), {})
+    bases = (_Mixed, Proximal, GRPOTrainer) if settings.method == "ppo" else (_Mixed, GRPOTrainer)
+    return GRPOConfig, type("GRPOTrainer", bases, {})
 
 
 class _Mixed:

@@ -15,8 +15,7 @@ from syn2real.language.bias.scorers import Scorer
 from syn2real.language.chat import ChatModel
 from syn2real.language.chat.kept import KeptReplies
 from syn2real.language.likeness import Neighbours
-from syn2real.lines import append_jsonl, appended_jsonl
-from syn2real.sealing import write_text
+from syn2real.lines import append_jsonl, appended_jsonl, write_jsonl
 
 ROLLOUTS, RECORD = "rollouts.jsonl", "reinforcement.json"
 
@@ -71,7 +70,11 @@ class Reward:
         self._paid = [paid for paid in known if paid.step < step]
         cases = (case_of(paid.text, self._pairs) for paid in self._paid)
         self._keys = [key(case) for case in cases if isinstance(case, Case)]
-        write_text(self._rollouts, "".join(json.dumps(asdict(p), ensure_ascii=False) + "\n" for p in self._paid))
+        self.settle()
+
+    def settle(self) -> None:
+        """Write the account as one file, whole: the same bytes however often it was taken up."""
+        write_jsonl(self._rollouts, (asdict(paid) for paid in self._paid))
 
     def __call__(self, texts: Sequence[str], step: int) -> list[float]:
         """The rewards of a step's sentences, from 0 on; of two alike in one step the later is the less novel."""
