@@ -24,6 +24,7 @@ def test_outputs_are_stripped(path):
         ("01_adapt_with_text_only", ("adapted-0.5", "WER")),
         ("02_what_is_in_the_vector", ("cross_attention", "relative error", "cosine to the dense vector 0.99")),
         ("03_evaluate_and_compare", ("by voice", "p: bootstrap", "the same from files: True")),
+        ("05_bias", ("355 pairs", "mean gap after", "distinct")),
     ],
 )
 def test_notebooks_run(tiny_en, name, words):
