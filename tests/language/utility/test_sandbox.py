@@ -42,6 +42,8 @@ def check(x):
         ("def check(x): assert x == 2", "AssertionError"),
         ("def check(x): return 1 / 0", "ZeroDivisionError"),
         ("def check(", "SyntaxError"),
+        # What would run the tests is put out of the way.
+        ("import builtins\nbuiltins.exec = builtins.compile = lambda *_: None\ndef check(x): raise OSError", "OSError"),
         ("import numpy", "ModuleNotFoundError"),
         ("def check(x): return check(x)", "RecursionError"),
         ("x = []\nwhile True: x.append(bytes(2**24))", "MemoryError"),

@@ -29,12 +29,12 @@ def main() -> None:
 def _run(word: str, out: int, job: dict[str, Any]) -> None:
     # Bound before the program can put something else in their place. Leaving is of no use to it: only what is said
     # here, with a word it is not told, counts.
-    write, leave, dumps, kind = os.write, os._exit, json.dumps, type
+    write, leave, dumps, kind, execute = os.write, os._exit, json.dumps, type, exec
     sys.argv = ["program.py"]
     space: dict[str, Any] = {"__name__": "program", "__builtins__": __builtins__}
     try:
-        for name in ("program", "tests"):
-            exec(compile(job[name], f"{name}.py", "exec"), space)
+        for code in [compile(job[name], f"{name}.py", "exec") for name in ("program", "tests")]:
+            execute(code, space)
     except BaseException as error:
         said = f"{kind(error).__name__}: {error}" if f"{error}" else kind(error).__name__
         write(out, dumps({"failed": said[:300]}).encode() + b"\n")
@@ -47,4 +47,5 @@ def _tell(out: int, what: dict[str, Any]) -> None:
     os.write(out, json.dumps(what).encode() + b"\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
