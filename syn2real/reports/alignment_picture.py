@@ -9,7 +9,7 @@ _COLOURS = ("#1f5fa8", "#c0392b", "#2e8b57", "#b7791f", "#6b46c1")
 
 
 def draw_pareto(record: dict[str, Any]) -> bytes:
-    """PNG of the task against attack success in the test, with both intervals; and the paths of λ in validation."""
+    """PNG of the task against attack success in the test, with both intervals; and each merge's path in validation."""
     with style():
         figure = figure_of(9.0, 4.2)
         test, paths = figure.subplots(1, 2, sharey=True)
@@ -50,7 +50,7 @@ def _paths(axes: Any, record: dict[str, Any]) -> None:
             axes.annotate(
                 f"{scale:g}", (across, up), xytext=(3, 3), textcoords="offset points", fontsize=7, fontweight=weight
             )
-    axes.set_title("Validation, by λ (bold: chosen)")
+    axes.set_title("Validation, by λ, γ or α (bold: chosen)")
     axes.legend(frameon=False, fontsize=7)
     _dress(axes)
 

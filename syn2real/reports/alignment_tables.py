@@ -13,6 +13,7 @@ NAMES = {
     "slerp": "merged, SLERP",
     "dare_linear": "merged, DARE",
     "model_stock": "merged, Model Stock",
+    "realign": "re-aligned",
     "mergealign": "MergeAlign",
 }
 
@@ -70,7 +71,7 @@ def curves_table(record: dict[str, Any]) -> Table:
         f"Bold: chosen, the best at the task of those with at most {share} of the fine-tuned model's attack success in "
         "validation, or else the safest."
     )
-    return Table("", ("merge", "λ", "attack success", "over-refusal", "task"), tuple(rows), note)
+    return Table("", ("merge", "λ, γ or α", "attack success", "over-refusal", "task"), tuple(rows), note)
 
 
 def seeds_table(record: dict[str, Any]) -> Table:
@@ -96,7 +97,7 @@ def marking(record: dict[str, Any]) -> str:
 
 
 def _letter(system: dict[str, Any]) -> str:
-    return "α" if system["system"] == "mergealign" else "λ"
+    return {"mergealign": "α", "realign": "γ"}.get(system["system"], "λ")
 
 
 def _plain(rate: float | None) -> str:

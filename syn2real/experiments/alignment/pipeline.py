@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from syn2real.errors import UserError
 from syn2real.experiments.alignment.dressing import dress
@@ -49,9 +50,14 @@ SMOLLM2 = 135e6
 MARKING = 0.2  # seconds of an answer compared by a model, or of a program run
 
 
+# θ_tuned + γ(θ_aligned − θ_before): what aligning changed is added once more (RESTA, arXiv 2402.11746).
+REALIGN = "tuned + scale * (aligned - before)"
+
+
 @dataclass(frozen=True)
 class Merge:
-    """Models to be merged: a method of the merge core with its parameters, on a base."""
+    """Models to be merged: a method of the merge core with its parameters, on a base; or `REALIGN` of what was tuned
+    and what was aligned, on the model before."""
 
     method: str
     parameters: Mapping[str, float]
@@ -66,13 +72,14 @@ class Merge:
 
     def write(self, directory: Path) -> None:
         """Write the merged model."""
-        recipe = parse_recipe(
-            method=self.method,
-            base=str(self.base.directory),
-            models=[{"model": str(stage.directory)} for stage in self.models],
-            allow_dtypes=True,  # what is tuned is float32, what it was tuned from may be less
-            parameters=dict(self.parameters),
-        )
+        base, models = str(self.base.directory), [str(stage.directory) for stage in self.models]
+        if self.method == REALIGN:
+            named = dict(zip(("tuned", "aligned", "before"), (*models, base), strict=True))
+            given: dict[str, Any] = {"expression": REALIGN, "models": named}
+        else:
+            given = {"method": self.method, "base": base, "models": [{"model": model} for model in models]}
+        # What is tuned is float32, what it was tuned from may be less.
+        recipe = parse_recipe(**given, allow_dtypes=True, parameters=dict(self.parameters))
         write(plan_recipe(recipe), directory)
 
 

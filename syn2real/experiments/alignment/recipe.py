@@ -17,7 +17,7 @@ from syn2real.progress import say
 
 Share = Annotated[float, Field(ge=0, le=1)]
 JUDGE_FILES = ("phrases", "template")  # options of judges that name a file
-Method = Literal["linear", "slerp", "dare_linear", "model_stock"]
+Method = Literal["linear", "slerp", "dare_linear", "model_stock", "realign"]
 
 
 class TuningRecipe(Strict):
@@ -151,13 +151,19 @@ class SafeguardRecipe(AlignmentRecipe):
     study: Literal["safeguard"]
     methods: Annotated[tuple[Method, ...], Field(min_length=1)] = ("linear", "slerp", "dare_linear", "model_stock")
     lambdas: Annotated[tuple[Share, ...], Field(min_length=1)] = (0.2, 0.4, 0.6, 0.8)
+    # How much of what aligning changed `realign` adds to the fine-tuned model, and the model before it was aligned;
+    # None: ``model``, where ``teach`` aligned it.
+    gammas: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (0.5, 0.75, 1.0)
+    before: str | None = None
     # Fine-tunings that should do less harm by themselves, by name, each with what differs from ``task.tuning``.
     baselines: Annotated[dict[str, dict[str, Any]], Field(default_factory=dict)]
 
     @model_validator(mode="after")
-    def _stock_needs_several(self) -> "SafeguardRecipe":
+    def _methods_have_their_models(self) -> "SafeguardRecipe":
         if "model_stock" in self.methods and len(self.seeds) < 2:
             raise ValueError("methods: model_stock averages fine-tunings of several seeds; give two or drop it")
+        if "realign" in self.methods and (self.teach is None) == (self.before is None):
+            raise ValueError("methods: realign needs the model before it was aligned: `before`, or `teach` alone")
         for name in self.baselines:
             self.baseline(name)
         return self

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from syn2real.experiments.alignment.material import Material, Part
-from syn2real.experiments.alignment.pipeline import Merge, Outcome, Pipeline
+from syn2real.experiments.alignment.pipeline import REALIGN, Merge, Outcome, Pipeline
 from syn2real.experiments.alignment.recipe import MergeAlignRecipe, SafeguardRecipe
 from syn2real.experiments.alignment.repeated import Repeated, difference
 from syn2real.experiments.stages import Stage, Workspace
@@ -25,7 +25,11 @@ class System:
 
     name: str
     subjects: tuple[Subject, ...]
-    scale: float | None = None  # λ, or α, of a merge
+    scale: float | None = None  # λ, γ or α of a merge
+
+
+# What a method makes at a scale, and the scales among which validation chooses; none: there is nothing to choose.
+Merged = tuple[Callable[[float], System], Sequence[float]]
 
 
 @dataclass
@@ -93,16 +97,16 @@ class Study:
         """Everything. In a dry run nothing is made, and the results are empty."""
         recipe = self.recipe
         if isinstance(recipe, SafeguardRecipe):
-            fixed, merges, scales = self._safeguard(recipe), self._safeguard_merges(recipe), recipe.lambdas
+            fixed, merges = self._safeguard(recipe), self._safeguard_merges(recipe)
         else:
-            fixed, merges, scales = self._mergealign(recipe), self._mergealign_merges(recipe), recipe.alphas
+            fixed, merges = self._mergealign(recipe), self._mergealign_merges(recipe)
         results = Results()
         tuned = next(system for system in fixed if system.name == TUNED)
         before = self._measured(tuned, self.material.validation)
         last: list[System] = []
         picked: list[Measured] = []
-        for name, merge in merges.items():
-            if name == "model_stock":
+        for name, (merge, scales) in merges.items():
+            if not scales:
                 last.append(merge(0.0))
                 continue
             curve = [self._measured(merge(scale), self.material.validation) for scale in scales]
@@ -146,17 +150,22 @@ class Study:
             systems.append(System(name, self._tuned(pipeline.taught, recipe.baseline(name), name)))
         return systems
 
-    def _safeguard_merges(self, recipe: SafeguardRecipe) -> dict[str, Callable[[float], System]]:
+    def _safeguard_merges(self, recipe: SafeguardRecipe) -> dict[str, Merged]:
         base = self.pipeline.taught
         tuned = self._tuned(base, recipe.task.tuning, "tuned for the task")
 
-        def merged(method: str) -> Callable[[float], System]:
+        def merged(method: str) -> Merged:
             if method == "model_stock":
-                return lambda _: System(method, (Merge(method, {}, base, tuned),))
+                return lambda _: System(method, (Merge(method, {}, base, tuned),)), ()
+            if method == "realign":
+                before = self.pipeline.model(recipe.before) if recipe.before else self.pipeline.start
+                return lambda scale: System(
+                    method, tuple(Merge(REALIGN, {"scale": scale}, before, (model, base)) for model in tuned), scale
+                ), recipe.gammas
             name, parameter = _METHODS[method]
             return lambda scale: System(
                 method, tuple(Merge(name, {parameter: scale}, base, (model,)) for model in tuned), scale
-            )
+            ), recipe.lambdas
 
         return {method: merged(method) for method in recipe.methods}
 
@@ -175,14 +184,14 @@ class Study:
             systems.append(System(name, tuned))
         return systems
 
-    def _mergealign_merges(self, recipe: MergeAlignRecipe) -> dict[str, Callable[[float], System]]:
+    def _mergealign_merges(self, recipe: MergeAlignRecipe) -> dict[str, Merged]:
         aligned, experts, start = self._aligned(recipe), self._experts(recipe), self.pipeline.start
 
         def merged(alpha: float) -> System:
             found = (Merge("mergealign", {"alpha": alpha}, start, (expert, aligned)) for expert in experts)
             return System("mergealign", tuple(found), alpha)
 
-        return {"mergealign": merged}
+        return {"mergealign": (merged, recipe.alphas)}
 
     def _aligned(self, recipe: MergeAlignRecipe) -> Stage:
         return self.pipeline.model(recipe.aligned) if recipe.aligned else self.pipeline.taught

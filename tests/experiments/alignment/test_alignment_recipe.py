@@ -75,6 +75,7 @@ def test_quick_settings_give_way_to_what_is_set(folder, load):
         ({"safety": {"harmful": []}}, "name at least one file"),
         ({"seeds": [1]}, "model_stock averages"),
         ({"methods": ["linaer"]}, "methods"),
+        ({"methods": ["realign"], "before": "x"}, "realign needs the model before it was aligned"),
         ({"baselines": {"decay": {"weight_decay": -1}}}, "greater than or equal to 0"),
         ({"lamdas": [0.5]}, "did you mean 'lambdas'"),
         ({"study": "mergealign", "aligned": "x"}, "name an aligned model, or"),

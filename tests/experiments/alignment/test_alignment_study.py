@@ -4,13 +4,17 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from syn2real.cli.alignment import plan_alignment, run_alignment
 from syn2real.cli.main import app
-from syn2real.experiments.alignment.pipeline import Outcome
+from syn2real.experiments.alignment.material import Material
+from syn2real.experiments.alignment.pipeline import REALIGN, Merge, Outcome, Pipeline
 from syn2real.experiments.alignment.repeated import Repeated, difference
 from syn2real.experiments.alignment.study import Measured, System, choose
+from syn2real.experiments.output import study_workspace
 from syn2real.language.chat import Message, Sampling, chat_model
 from syn2real.language.safety import Answer, SafetyPrompt, Verdict
 
@@ -21,7 +25,9 @@ def library():
 
 
 def test_safeguard(load, tmp_path, library):
-    recipe = load(lambdas=[0.3, 0.7], baselines={"weight decay": {"weight_decay": 0.3}}, title="A small study")
+    methods = ["linear", "slerp", "dare_linear", "model_stock", "realign"]
+    baselines = {"weight decay": {"weight_decay": 0.3}}
+    recipe = load(methods=methods, lambdas=[0.3, 0.7], gammas=[1.5], baselines=baselines, title="A small study")
     output = tmp_path / "run"
     planned = plan_alignment(recipe, output)
     assert planned["done"] == 0
@@ -35,9 +41,12 @@ def test_safeguard(load, tmp_path, library):
         "slerp",
         "dare_linear",
         "model_stock",
+        "realign",
     ]
-    assert [system["models"] for system in record["systems"]] == [1, 1, 2, 2, 2, 2, 2, 1]
-    assert set(record["chosen"]) == {"linear", "slerp", "dare_linear"} and len(record["curves"]["slerp"]) == 2
+    assert [system["models"] for system in record["systems"]] == [1, 1, 2, 2, 2, 2, 2, 1, 2]
+    assert (
+        set(record["chosen"]) == {"linear", "slerp", "dare_linear", "realign"} and len(record["curves"]["slerp"]) == 2
+    )
     assert record == json.loads((output / "results.json").read_text())
     for name in ("report.html", "report.md", "pareto.png"):
         assert (output / name).stat().st_size > 500
@@ -71,6 +80,17 @@ def delivers_a_model_with_its_card(recipe, record, output):
     run_alignment(recipe, output)
     assert weights.stat().st_mtime_ns != before and weights.read_bytes() == first
     assert CliRunner().invoke(app, ["merge", "--check", str(output / "model")], catch_exceptions=False).exit_code == 0
+
+
+def test_realigning_adds_what_aligning_changed(load, tmp_path, library):
+    pipeline = Pipeline(study_workspace(tmp_path / "run"), load(), Material(load()))
+    before, aligned = pipeline.start, pipeline.taught
+    Merge(REALIGN, {"scale": 0.5}, before, (before, aligned)).write(tmp_path / "merged")
+    places = tmp_path / "merged", before.directory, aligned.directory
+    merged, low, high = (load_file(place / "model.safetensors") for place in places)
+    for name, weight in merged.items():
+        assert torch.allclose(weight, low[name] + 0.5 * (high[name] - low[name]), atol=1e-6)
+    assert any(not torch.equal(low[name], high[name]) for name in low)
 
 
 def test_mergealign(load, folder, tmp_path, library):
