@@ -76,8 +76,9 @@ def ask_all(
     talks = [settings.conversation(question) for question in questions]
     jobs = [(place, sample) for place in range(len(questions)) for sample in range(samples)]
     seeds = [seed_from(settings.seed, questions[place].id, sample) for place, sample in jobs]
-    fitted = [model.fitted(talk, settings.sampling) for talk in talks] if jobs else []
+    fitted = [model.fitted(talk, settings.sampling) for talk in talks] if jobs else talks
     asked = [fitted[place] for place, _ in jobs]
     found = ask_in_parts(model, asked, settings.sampling, seeds, KeptReplies(kept), title=title)
     texts = (tuple(found[place * samples : (place + 1) * samples]) for place in range(len(questions)))
-    return [Reply(*row) for row in zip(questions, talks, texts, strict=True)]
+    cut = [one != talk for one, talk in zip(fitted, talks, strict=True)]
+    return [Reply(*row) for row in zip(questions, talks, texts, cut, strict=True)]

@@ -42,7 +42,8 @@ def evaluate(
         replies = ask_all(model, task.questions, task.settings, task.metric.samples, kept, title=title)
         scores = task.metric.scores(replies, model)
         write_scores(folder, task.name, (_row(*pair) for pair in zip(replies, scores, strict=True)))
-        found[task.name] = task.record() | {"measures": measures(scores, task.metric.unit)}
+        shortened = sum(reply.shortened for reply in replies)
+        found[task.name] = task.record() | {"shortened": shortened, "measures": measures(scores, task.metric.unit)}
     record = {**made, "tasks": found}
     write_record(folder, record)
     for name in (HARNESS, *(_KEPT.format(task.name) for task in tasks)):

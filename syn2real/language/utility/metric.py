@@ -17,6 +17,7 @@ class Reply:
     question: Question
     conversation: Conversation
     texts: tuple[str, ...] = ()
+    shortened: bool = False  # it lost its beginning, for the model's context holds no more
 
 
 @dataclass(frozen=True)

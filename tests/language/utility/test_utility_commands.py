@@ -116,6 +116,13 @@ def test_a_killed_evaluation_goes_on_and_ends_in_the_same_bytes(chat_llama, capi
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+def test_a_question_longer_than_the_context_loses_its_beginning_and_is_counted(command, chat_llama, tmp_path):
+    rows = [{"prompt": "on and " * 400 + "on?", "reference": "on"}, {"prompt": "on?", "reference": "on"}]
+    (tmp_path / "long.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    record = json.loads(command("evaluate", str(chat_llama), "long.jsonl", "--max-tokens", "2", "-o", "l", "--json"))
+    assert record["tasks"]["long"]["shortened"] == 1
+
+
 def test_perplexity_of_a_model_here(command, capitals, chat_llama):
     record = json.loads(
         command("evaluate", str(chat_llama), "capitals.jsonl", "--metric", "perplexity", "-o", "p", "--json")
