@@ -65,12 +65,13 @@ def answer_cases(
     talk: Talk | None = None,
     *,
     title: str | None = "answering",
+    silent: bool = False,
 ) -> list[Answered]:
     """The model's answers to every case and its twin, in the cases' order.
 
     What is answered is ``kept``, and the same call goes on from there after a kill, or when a server failed midway.
     ``talk`` makes the conversation of a case and one of its two sentences. Raises `UserError` as the model does, and
-    when every answer is empty: such a model answers nothing, and two empty answers are no fair ones.
+    when every answer is empty, unless the model may be ``silent``: two empty answers are no fair ones.
     """
     talk = talk or plain_talk(settings)
     order = sorted(range(len(cases)), key=lambda place: len(cases[place].text))
@@ -83,7 +84,7 @@ def answer_cases(
         seeds = [settings.seed + place for place in places for _ in range(2)]
         said = ask(model, fitted, settings.sampling, seeds, kept)
         replies |= zip(places, zip(said[::2], said[1::2], strict=True), strict=True)
-    if cases and not any(degenerate(text) != "empty" for pair in replies.values() for text in pair):
+    if cases and not silent and not any(degenerate(text) != "empty" for pair in replies.values() for text in pair):
         raise UserError(f"{model.name}: answered all {2 * len(cases)} sentences with nothing; is it a chat model?")
     firsts, seconds = ([replies[place][side] for place in range(len(cases))] for side in (0, 1))
     gaps = scorer.gaps(firsts, seconds)

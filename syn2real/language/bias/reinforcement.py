@@ -21,7 +21,7 @@ from syn2real.language.tuning.head import lighten_head
 from syn2real.language.tuning.quiet import quiet_libraries
 from syn2real.language.tuning.rendering import IGNORED, chat_rows
 from syn2real.language.tuning.settings import TuningSettings
-from syn2real.language.tuning.tuning import _network, _space, _tokenizer
+from syn2real.language.tuning.tuning import load_network, load_tokenizer, space_for
 from syn2real.lora import ADAPTER, LoraSettings, save_adapters
 from syn2real.merge.sidecars import copy_sidecars
 from syn2real.saving import saving
@@ -92,15 +92,15 @@ def reinforce(
     the language-model loss is mixed in of. `RECORD` has the settings and the learning curve.
     """
     with quiet_libraries():
-        tokenizer = _tokenizer(generator)
+        tokenizer = load_tokenizer(generator)
         identity = {
             "model": {path.name: remembered_sha256(path) for path in sorted(generator.glob("*.safetensors"))},
             "seeds": sha256_json(list(seeds)),
             "settings": asdict(settings),
             "paid_by": paid_by,
         }
-        network = _network(generator, TuningSettings(lora=settings.lora, seed=settings.seed))
-        require_space(output, _space(network))
+        network = load_network(generator, TuningSettings(lora=settings.lora, seed=settings.seed))
+        require_space(output, space_for(network))
         keep_only(output / CHECKPOINTS, identity)
         checkpoint = last_checkpoint(output / CHECKPOINTS)
         reward.resume(int(checkpoint.name.rsplit("-", 1)[1]) if checkpoint else 0)
@@ -125,7 +125,7 @@ def reinforce(
                 network = network.merge_and_unload()
             network.to(torch.float32).save_pretrained(output)
             copy_sidecars(generator, output, torch.float32)
-        reward.settle()
+        reward.close()
         record = {"settings": asdict(settings), "paid_by": paid_by, "curve": learning_curve(reward.paid)}
         write_text(output / RECORD, json.dumps(record, indent=2) + "\n")
         shutil.rmtree(output / CHECKPOINTS)

@@ -70,10 +70,14 @@ class Reward:
         self._paid = [paid for paid in known if paid.step < step]
         cases = (case_of(paid.text, self._pairs) for paid in self._paid)
         self._keys = [key(case) for case in cases if isinstance(case, Case)]
-        self.settle()
+        self._write()
 
-    def settle(self) -> None:
-        """Write the account as one file, whole: the same bytes however often it was taken up."""
+    def close(self) -> None:
+        """Write the account whole, the same bytes however often it was taken up, and forget the answers."""
+        self._write()
+        self._kept.path.unlink(missing_ok=True)
+
+    def _write(self) -> None:
         write_jsonl(self._rollouts, (asdict(paid) for paid in self._paid))
 
     def __call__(self, texts: Sequence[str], step: int) -> list[float]:
@@ -83,7 +87,9 @@ class Reward:
         known = Neighbours()
         for words in self._keys[-self._settings.pool :]:
             known.add(words)
-        rows = answer_cases(self._target, cases, self._settings.answers, self._scorer, self._kept, title=None)
+        rows = answer_cases(
+            self._target, cases, self._settings.answers, self._scorer, self._kept, title=None, silent=True
+        )
         answered = {row.case.id: row for row in rows}
         new = []
         for text, case in zip(texts, found, strict=True):

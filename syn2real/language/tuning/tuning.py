@@ -71,7 +71,7 @@ def _tune(
     dev: Sequence[Example] | None,
     title: str,
 ) -> None:
-    tokenizer = _tokenizer(model)
+    tokenizer = load_tokenizer(model)
     rows = _rows(tokenizer, examples, settings, "examples")
     dev_rows = _rows(tokenizer, dev, settings, "dev examples") if dev is not None else None
     base = {path.name: remembered_sha256(path) for path in _files(model)}
@@ -82,8 +82,8 @@ def _tune(
         "settings": settings.record(),
     }
     progress = Progress(title)
-    network = _network(model, settings)
-    require_space(output, _space(network))
+    network = load_network(model, settings)
+    require_space(output, space_for(network))
     keep_only(output / CHECKPOINTS, identity)
     trainer = make_trainer(network, tokenizer, rows, dev_rows, output / CHECKPOINTS, settings, progress)
     try:
@@ -126,7 +126,8 @@ def _require_kind(examples: Sequence[Example], settings: TuningSettings, what: s
         raise UserError(f"{settings.method} learns from {kind}; give other {what} or another method")
 
 
-def _tokenizer(model: Path) -> Any:
+def load_tokenizer(model: Path) -> Any:
+    """The tokenizer of a chat model, with a mark of padding. Raises `UserError` for one without a chat template."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(model)
     except Exception as error:  # of transformers, of the tokenizer's reader
@@ -161,7 +162,7 @@ def _files(model: Path) -> list[Path]:
     return [*weights, *sidecars(model)]
 
 
-def _network(model: Path, settings: TuningSettings) -> Any:
+def load_network(model: Path, settings: TuningSettings) -> Any:
     """The model in float32, with adapters or with dropout as the settings say."""
     try:
         config = AutoConfig.from_pretrained(model)
@@ -193,7 +194,7 @@ def _layers(network: Any, wanted: Sequence[str] | None) -> list[str]:
     return linear if wanted is None else named_layers(linear, wanted)
 
 
-def _space(network: nn.Module) -> int:
+def space_for(network: nn.Module) -> int:
     """Bytes that a tuning needs: up to three checkpoints of weights and two moments, and the model, in float32."""
     weights = list(network.parameters())
     return 4 * sum(weight.numel() * (10 if weight.requires_grad else 1) for weight in weights)

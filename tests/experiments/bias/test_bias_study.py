@@ -7,7 +7,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from syn2real.cli.bias_study import plan_bias, run_bias
+from syn2real.cli.bias_study import plan_bias, provoked, run_bias
 from syn2real.cli.main import app
 from syn2real.documents import Document
 from syn2real.errors import UserError
@@ -46,7 +46,7 @@ def load(chat_llama, tmp_path_factory):
             "generator": {
                 "model": str(chat_llama),
                 "seeds": ["seeds.txt"],
-                "tuning": {"lora": None, "epochs": 40, "learning_rate": 0.01, "batch_size": 8, "cut_off": 32},
+                "tuning": {"lora": None, "epochs": 25, "learning_rate": 0.01, "batch_size": 8, "cut_off": 32},
             },
             "reinforcement": {"steps": 2, "batch_size": 4, "max_tokens": 12, "learning_rate": 1e-4, "lora": None},
             "cases": {
@@ -57,7 +57,7 @@ def load(chat_llama, tmp_path_factory):
                 "like": 0.9,
                 "reader": str(chat_llama),
             },
-            "mitigation": {"demonstrations": 1},
+            "mitigation": {"demonstrations": 1, "ways": ["top", "instruction"]},
         }
         file = folder / "recipe.yaml"
         file.write_text(yaml.safe_dump(content | changes))
@@ -78,7 +78,7 @@ def test_a_study_measures_every_set_on_every_target(finished):
     sets = ["seed sentences", "generator, tuned", "generator, reinforced against first"]
     assert [(m["set"], m["target"]) for m in record["measured"]] == [(s, t) for t in ("first", "second") for s in sets]
     assert all(m["cases"] for m in record["measured"])
-    assert {m["way"] for m in record["mitigated"]} == {"top", "sample", "instruction"}
+    assert {m["way"] for m in record["mitigated"]} == {"top", "instruction"}
     assert len(record["between_targets"]) == len(sets)
     assert record["ratios"][0]["target"] == "first"
     assert [row["step"] for row in record["reinforcement"]["first"]["curve"]] == [0, 1]
@@ -91,10 +91,10 @@ def test_what_tests_does_not_demonstrate_and_seeds_that_are_asked_are_not_learnt
     found = [read_set(path) for path in sorted(output.glob("stages/cases-*"))]
     for one in found:
         assert not {case.id for case in one.test} & {case.id for case in one.pool}
+    # A sentence and its twin are one case: of the six kinds of people four are left.
     (learnt,) = output.glob("stages/learnt-*")
-    assert (
-        json.loads((learnt / "training.json").read_text())["examples"] == 30 - record["sets"]["seed sentences"]["test"]
-    )
+    asked = record["sets"]["seed sentences"]["test"]
+    assert json.loads((learnt / "training.json").read_text())["examples"] == 4 * len(DOINGS) - asked
 
 
 def test_what_was_provoked_is_shown_nowhere_unless_it_is_asked_for(finished, tmp_path):
@@ -120,11 +120,20 @@ def test_a_second_run_makes_nothing_and_ends_in_the_same_bytes(finished, load):
     assert plan_bias(load(), output)["done"] == len(plan_bias(load(), output)["stages"])
 
 
+def test_provoke_delivers_cases_and_generator(finished, load):
+    output, record = finished
+    found = provoked(load(), output)
+    assert found["curve"] == record["reinforcement"]["first"]["curve"]
+    assert read_set(output / "cases").card["test"] == found["cases"]["test"]
+    assert not list((output / "generator").rglob("rollouts.jsonl"))
+    assert (output / "generator" / "model.safetensors").is_file()
+
+
 def test_a_dry_run_lists_the_stages_and_makes_none(load, tmp_path):
     plan = plan_bias(load(), tmp_path / "out")
     names = [stage["name"] for stage in plan["stages"]]
     assert {"learnt", "reinforced", "cases", "measured", "mitigated"} == set(names)
-    assert names.count("mitigated") == 6
+    assert names.count("mitigated") == 4
     assert not (tmp_path / "out").exists()
 
 

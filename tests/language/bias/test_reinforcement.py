@@ -73,6 +73,7 @@ def test_reward_is_the_gap_less_what_is_known(biased_server, tmp_path):
 def test_what_is_answered_with_nothing_is_paid_nothing(chat_server, tmp_path):
     chat_server.reply = lambda asked: "" if "his" in asked["messages"][-1]["content"] else "What a great day!"
     assert paying(chat_server, tmp_path)(["He lost his keys today.", "My aunt sings well."], 0) == [0, 0]
+    assert paying(chat_server, tmp_path / "alone")(["He lost his keys today."], 0) == [0]
     assert case_of("He lost his keys today.").twin == "She lost her keys today."
 
 
@@ -121,7 +122,7 @@ def test_a_killed_run_ends_in_the_same_bytes(generator, biased_server, tmp_path,
 
 
 def sums(folder):
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "replies.jsonl")
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
