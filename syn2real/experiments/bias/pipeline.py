@@ -271,7 +271,9 @@ class Pipeline:
 
     # ---- measures ----------------------------------------------------------------------------------------------------
 
-    def measured(self, target: Target, cases: Stage, name: str, *, pool: bool = False) -> list[Answered] | None:
+    def measured(
+        self, target: Target, cases: Stage, name: str, *, pool: bool = False
+    ) -> tuple[Stage, list[Answered] | None]:
         """What a target answers to a set's test cases, or to its pool. None where a dry run comes by it first."""
         settings = self.recipe.answers.settings()
 
@@ -294,7 +296,7 @@ class Pipeline:
             amount=count,
             seconds=2 * count * (settings.max_tokens * ANSWERING + WORDS * READING),
         )
-        return read_answered(stage.directory / PROVOKED) if stage.directory.is_dir() else None
+        return stage, read_answered(stage.directory / PROVOKED) if stage.directory.is_dir() else None
 
     def mitigated(
         self, target: Target, cases: Stage, way: str, before: Sequence[Answered] | None, pool: Sequence[Answered] | None

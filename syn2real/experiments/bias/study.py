@@ -27,6 +27,7 @@ class Results:
     sets: dict[str, Stage] = field(default_factory=dict)
     generators: dict[str, Stage] = field(default_factory=dict)  # reinforced, by target
     measured: dict[tuple[str, str], list[Answered]] = field(default_factory=dict)
+    places: dict[tuple[str, str], Stage] = field(default_factory=dict)  # where the answers of each are
     mitigated: dict[tuple[str, str], tuple[list[Answered], dict[str, Any]]] = field(default_factory=dict)
 
 
@@ -51,9 +52,10 @@ class Study:
             results.sets[called] = pipeline.written_set(called, results.generators[name])
         for name, target in targets.items():
             for called, cases in results.sets.items():
-                rows = pipeline.measured(target, cases, f"{name} with {called}")
+                stage, rows = pipeline.measured(target, cases, f"{name} with {called}")
                 if rows is not None:
                     results.measured[called, name] = rows
+                    results.places[called, name] = stage
             self._mitigate(results, name, target)
         return results
 
@@ -64,7 +66,7 @@ class Study:
         called = self.own_set(name)
         cases = results.sets[called]
         before = results.measured.get((called, name))
-        pool = self.pipeline.measured(target, cases, f"{name} with the pool of {called}", pool=True)
+        _, pool = self.pipeline.measured(target, cases, f"{name} with the pool of {called}", pool=True)
         for way in recipe.ways:
             asked = before[: recipe.cases] if before else None
             found = self.pipeline.mitigated(target, cases, way, asked, pool)
@@ -105,7 +107,11 @@ def study_record(study: Study, results: Results) -> dict[str, Any]:
             for before in [_same(results.measured[study.own_set(name), name], rows)]
         ],
         "examples": {
-            name: {"stage": f"stages/{results.sets[called].directory.name}", "file": PROVOKED, "ids": _widest(rows)}
+            name: {
+                "stage": f"stages/{results.places[called, name].directory.name}",
+                "file": PROVOKED,
+                "ids": _widest(rows),
+            }
             for name in recipe.against
             for called in [REINFORCED.format(name)]
             for rows in [results.measured[called, name]]
