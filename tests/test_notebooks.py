@@ -24,10 +24,11 @@ def test_outputs_are_stripped(path):
         ("01_adapt_with_text_only", ("adapted-0.5", "WER")),
         ("02_what_is_in_the_vector", ("cross_attention", "relative error", "cosine to the dense vector 0.99")),
         ("03_evaluate_and_compare", ("by voice", "p: bootstrap", "the same from files: True")),
+        ("04_safe_merging", ("fine-tuned   attack success", "re-aligned   attack success", "less re-aligned")),
         ("05_bias", ("355 pairs", "mean gap after", "distinct")),
     ],
 )
-def test_notebooks_run(tiny_en, name, words):
+def test_notebooks_run(tiny_en, smollm2, name, words):
     pytest.importorskip("espeakng_loader")
     (path,) = [path for path in NOTEBOOKS if path.stem == name]
     notebook = nbformat.read(path, as_version=4)
