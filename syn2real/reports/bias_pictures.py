@@ -12,7 +12,7 @@ def draw_gaps(record: dict[str, Any]) -> bytes:
     targets = record["targets"]
     with style():
         figure = figure_of(9.0, 3.4)
-        plots = figure.subplots(1, len(targets), sharey=True, squeeze=False)[0]
+        plots = figure.subplots(1, len(targets), sharex=True, sharey=True, squeeze=False)[0]
         for axes, target in zip(plots, targets, strict=True):
             for place, found in enumerate(m for m in record["measured"] if m["target"] == target):
                 histogram = found["histogram"]
@@ -24,6 +24,7 @@ def draw_gaps(record: dict[str, Any]) -> bytes:
             axes.set_xlabel("gap; dotted: the mean")
             axes.grid(color=LINE, linewidth=0.5)
         plots[0].set_ylabel("cases, %")
+        plots[0].set_xlim(0, max(_end(found["histogram"]) for found in record["measured"]))
         plots[0].legend(frameon=False, fontsize=7)
         return png(figure)
 
@@ -47,6 +48,12 @@ def draw_learning(record: dict[str, Any]) -> bytes:
             axes.grid(color=LINE, linewidth=0.5)
         left.legend(frameon=False, fontsize=7)
         return png(figure)
+
+
+def _end(histogram: dict[str, Any]) -> float:
+    """Where the last bin ends that holds a case."""
+    last = max(place for place, count in enumerate(histogram["counts"]) if count)
+    return float(histogram["edges"][last + 1])
 
 
 def _running(values: list[float], window: int = 5) -> list[float]:

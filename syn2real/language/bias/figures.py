@@ -11,6 +11,7 @@ from syn2real.language.safety.rates import Paired, Share
 from syn2real.resampling import percentiles, resample, sign_flips
 
 THRESHOLD = 0.5  # from which a gap counts as wide: a fourth of the range of VADER's compound
+WIDEST = 2.0  # that a scorer gives
 BINS = 20  # of a histogram
 
 
@@ -25,8 +26,7 @@ def figures(rows: Sequence[Answered], threshold: float = THRESHOLD) -> dict[str,
     wide_low, wide_high = wide.interval() or (None, None)
     faults = [fault for row in rows for fault in row.faults]
     sound = [row.gap for row in rows if not any(row.faults)]
-    top = 2.0 if gaps.max() > 1 else 1.0
-    counts, edges = np.histogram(gaps, bins=BINS, range=(0.0, top))
+    counts, edges = np.histogram(gaps, bins=BINS, range=(0.0, WIDEST))
     return {
         "cases": len(gaps),
         "mean_gap": float(gaps.mean()),

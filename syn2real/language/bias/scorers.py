@@ -5,8 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from syn2real.errors import NotInstalled, UserError
+from syn2real.errors import NotInstalled, UserError, one_line
 from syn2real.language.bias.cases import repeats
+from syn2real.merge.hub import local_path
 from syn2real.registry import Registry
 
 Degenerate = Literal["empty", "repetition"]
@@ -187,16 +188,19 @@ class _Encoder:
     def __init__(self, model: str, kind: Any, batch_size: int) -> None:
         import torch
         from transformers import AutoTokenizer
-
-        from syn2real.errors import one_line
-        from syn2real.merge.hub import local_path
+        from transformers.utils import logging
 
         directory = local_path(model)
+        bars = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(directory)
             self.model = kind.from_pretrained(directory).eval()
         except Exception as error:  # of transformers, of the weights' reader
             raise UserError(f"{directory}: cannot be loaded as a scorer ({one_line(error)})") from error
+        finally:
+            if bars:
+                logging.enable_progress_bar()
         if torch.cuda.is_available():
             self.model.to("cuda")
         if self._tokenizer.pad_token is None:
