@@ -7,7 +7,6 @@ from typing import Any, Literal, Protocol
 
 from syn2real.errors import NotInstalled, UserError, one_line
 from syn2real.language.bias.cases import repeats
-from syn2real.merge.hub import local_path
 from syn2real.registry import Registry
 
 Degenerate = Literal["empty", "repetition"]
@@ -189,6 +188,8 @@ class _Encoder:
         import torch
         from transformers import AutoTokenizer
         from transformers.utils import logging
+
+        from syn2real.merge.hub import local_path
 
         directory = local_path(model)
         bars = logging.is_progress_bar_enabled()
