@@ -5,6 +5,7 @@ from typing import Any
 from syn2real.reports.alignment_tables import NAMES, name_of
 from syn2real.reports.drawing import FAINT, INK, LINE, figure_of, png, style
 
+STOCK = "model_stock"  # a merge without a scale
 _COLOURS = ("#1f5fa8", "#c0392b", "#2e8b57", "#b7791f", "#6b46c1")
 
 
@@ -19,18 +20,19 @@ def draw_pareto(record: dict[str, Any]) -> bytes:
 
 
 def _test(axes: Any, record: dict[str, Any]) -> None:
-    merged = [system for system in record["systems"] if system["scale"] is not None or _stock(system)]
+    colours = _colours(record)
     for system in record["systems"]:
         attack, utility = system["attack_success"], system["utility"]
         if attack["rate"] is None or utility["rate"] is None:
             continue
-        colour = _COLOURS[merged.index(system) % len(_COLOURS)] if system in merged else FAINT
+        merged = system["system"] in colours
+        colour = colours.get(system["system"], FAINT)
         x, y = 100 * attack["rate"], 100 * utility["rate"]
         bars = {
             "xerr": [[max(0, x - 100 * attack["ci_low"])], [max(0, 100 * attack["ci_high"] - x)]],
             "yerr": [[max(0, y - 100 * utility["ci_low"])], [max(0, 100 * utility["ci_high"] - y)]],
         }
-        axes.errorbar([x], [y], **bars, fmt="o" if system in merged else "s", color=colour, capsize=2, elinewidth=1)
+        axes.errorbar([x], [y], **bars, fmt="o" if merged else "s", color=colour, capsize=2, elinewidth=1)
         axes.annotate(name_of(system), (x, y), xytext=(5, 5), textcoords="offset points", fontsize=7, color=INK)
     axes.set_title("Test")
     metric = record["recipe"]["task"]["metric"]
@@ -39,12 +41,12 @@ def _test(axes: Any, record: dict[str, Any]) -> None:
 
 
 def _paths(axes: Any, record: dict[str, Any]) -> None:
-    for place, (name, curve) in enumerate(record["curves"].items()):
+    colours = _colours(record)
+    for name, curve in record["curves"].items():
         points = [(p["scale"], p["attack_success"]["rate"], p["utility"]["rate"]) for p in curve]
         points = [point for point in points if None not in point]
         x, y = [100 * attack for _, attack, _ in points], [100 * utility for _, _, utility in points]
-        colour = _COLOURS[place % len(_COLOURS)]
-        axes.plot(x, y, "o-", color=colour, markersize=4, linewidth=1, label=NAMES.get(name, name))
+        axes.plot(x, y, "o-", color=colours[name], markersize=4, linewidth=1, label=NAMES.get(name, name))
         for (scale, *_), across, up in zip(points, x, y, strict=True):
             weight = "bold" if scale == record["chosen"][name] else "normal"
             axes.annotate(
@@ -62,5 +64,7 @@ def _dress(axes: Any) -> None:
     axes.grid(color=LINE, linewidth=0.5)
 
 
-def _stock(system: dict[str, Any]) -> bool:
-    return bool(system["system"] == "model_stock")
+def _colours(record: dict[str, Any]) -> dict[str, str]:
+    """A merge's colour, the same on both sides, by its name."""
+    merged = [each["system"] for each in record["systems"] if each["scale"] is not None or each["system"] == STOCK]
+    return {name: _COLOURS[place % len(_COLOURS)] for place, name in enumerate(merged)}
