@@ -24,7 +24,7 @@ def test_outputs_are_stripped(path):
         ("01_adapt_with_text_only", ("adapted-0.5", "WER")),
         ("02_what_is_in_the_vector", ("cross_attention", "relative error", "cosine to the dense vector 0.99")),
         ("03_evaluate_and_compare", ("by voice", "p: bootstrap", "the same from files: True")),
-        ("04_safe_merging", ("fine-tuned   attack success", "re-aligned   attack success", "less re-aligned")),
+        ("04_safe_merging", ("fine-tuned   attack success", "merged       attack success", "less merged")),
         ("05_bias", ("355 pairs", "mean gap after", "distinct")),
     ],
 )
