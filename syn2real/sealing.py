@@ -97,6 +97,12 @@ def write_text(final: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
+def write_bytes(final: Path, content: bytes) -> None:
+    """Write a whole file or nothing."""
+    with sealed_file(final) as partial:
+        partial.write_bytes(content)
+
+
 def write_json(final: Path, value: Any) -> None:
     """Write a whole JSON file, for people to read too, or nothing."""
     write_text(final, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -11,7 +11,7 @@ from rich.table import Table
 from syn2real.lines import write_jsonl
 from syn2real.reports.drawing import INK, LINE, figure_of, png, style
 from syn2real.reports.wording import bounds, percent
-from syn2real.sealing import sealed_file, write_json
+from syn2real.sealing import write_bytes, write_json
 
 RECORD, PICTURE, REJECTED = "check.json", "check.png", "rejected.jsonl"
 _SHOWN = 10  # rejected clips in the terminal; all are in the JSON
@@ -51,8 +51,7 @@ def write_check(record: dict[str, Any], directory: Path) -> None:
     picture = draw_check(record)
     write_json(directory / RECORD, record)
     write_jsonl(directory / REJECTED, record["rejected"])
-    with sealed_file(directory / PICTURE) as partial:
-        partial.write_bytes(picture)
+    write_bytes(directory / PICTURE, picture)
 
 
 def draw_check(record: dict[str, Any]) -> bytes:

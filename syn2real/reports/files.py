@@ -5,7 +5,7 @@ from typing import Any
 
 from syn2real.reports.curve import draw_curve
 from syn2real.reports.study_page import render_study
-from syn2real.sealing import sealed_file, write_text
+from syn2real.sealing import write_bytes, write_text
 
 REPORT, PICTURE = "report.html", "lambda.png"
 
@@ -13,8 +13,7 @@ REPORT, PICTURE = "report.html", "lambda.png"
 def write_report(record: dict[str, Any], directory: Path) -> None:
     """Write the report of an evaluated study, each file whole or not at all."""
     picture = draw_curve(record)
-    with sealed_file(directory / PICTURE) as partial:
-        partial.write_bytes(picture)
+    write_bytes(directory / PICTURE, picture)
     write_text(directory / REPORT, render_study(record, picture))
 
 

@@ -10,7 +10,7 @@ from syn2real.reports import grid_wording as words
 from syn2real.reports.grid_figures import draw_domains, draw_lambda
 from syn2real.reports.grid_heatmaps import draw_transfer, draw_vectors
 from syn2real.reports.grid_page import PICTURES, markdown_report, render_grid
-from syn2real.sealing import sealed_file, write_text
+from syn2real.sealing import write_bytes, write_text
 
 PAGE, MARKDOWN = "report.html", "report.md"
 _PLACE = ("model", "engines", "window")
@@ -26,8 +26,7 @@ def write_grid_report(record: dict[str, Any], directory: Path) -> None:
         if picture is None:
             (directory / name).unlink(missing_ok=True)
             continue
-        with sealed_file(directory / name) as partial:
-            partial.write_bytes(picture)
+        write_bytes(directory / name, picture)
     pictures = {name: picture for name, picture in drawn.items() if picture is not None}
     for name, rows in spreadsheets(record).items():
         write_text(directory / name, rows)

@@ -140,10 +140,9 @@ def resample(samples: np.ndarray, source: int, target: int = SAMPLE_RATE) -> np.
 
 def write_flac(path: Path, samples: np.ndarray, rate: int = SAMPLE_RATE) -> None:
     """Write 16-bit mono FLAC, whole or not at all. Samples outside [-1, 1] are scaled down, never clipped."""
-    from syn2real.sealing import sealed_file
+    from syn2real.sealing import write_bytes
 
-    with sealed_file(path) as partial:
-        partial.write_bytes(flac_bytes(samples, rate))
+    write_bytes(path, flac_bytes(samples, rate))
 
 
 def flac_bytes(samples: np.ndarray, rate: int = SAMPLE_RATE) -> bytes:
