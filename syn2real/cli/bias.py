@@ -1,6 +1,5 @@
 """`bias`: sentences that provoke gender bias, how wide the gaps are, and what makes answers fairer."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -145,7 +144,7 @@ def measure(
     from syn2real.language.bias.figures import figures
     from syn2real.language.bias.scorers import scorer_named
     from syn2real.language.chat.kept import KeptReplies
-    from syn2real.sealing import require_absent, sealed_directory, write_text
+    from syn2real.sealing import require_absent, sealed_directory, write_json
 
     require_absent(output, overwrite=overwrite)
     found = _cases(cases, _pairs(pairs, names))
@@ -158,7 +157,7 @@ def measure(
         write_answered(partial / PROVOKED, rows)
         record = {"model": model.name, "scorer": judge.name, "system": system, "max_tokens": max_tokens}
         record |= figures(rows, threshold)
-        write_text(partial / RECORD, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        write_json(partial / RECORD, record)
         kept.path.unlink(missing_ok=True)
     if as_json:
         print_json(record)
@@ -210,7 +209,7 @@ def mitigate(
     from syn2real.language.bias.mending import Mending, mend
     from syn2real.language.bias.scorers import packaged_minilm, scorer_named
     from syn2real.language.bias.sets import read_set
-    from syn2real.sealing import require_absent, sealed_directory, write_text
+    from syn2real.sealing import require_absent, sealed_directory, write_json
 
     require_absent(output, overwrite=overwrite)
     found = read_set(cases)
@@ -224,7 +223,7 @@ def mitigate(
         ways, settings = list(dict.fromkeys(way or WAYS)), _settings(system, max_tokens)
         rows = mend(model, found, ways, settings, judge, mending, partial, THRESHOLD)
         record: dict[str, Any] = {"model": model.name, "scorer": judge.name, "mitigated": rows}
-        write_text(partial / MENDED, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        write_json(partial / MENDED, record)
     if as_json:
         print_json(record)
         return

@@ -5,11 +5,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from syn2real.cli.study import RESULTS, study_workspace
 from syn2real.errors import UserError
 from syn2real.experiments.bias.recipe import BiasRecipe
-from syn2real.experiments.stages import RECORD, Workspace
-from syn2real.sealing import sealed_directory, write_text
+from syn2real.experiments.output import RESULTS, study_workspace, write_results
+from syn2real.experiments.stages import RECORD
+from syn2real.sealing import sealed_directory
 
 CASES, GENERATOR = "cases", "generator"
 
@@ -27,7 +27,7 @@ def run_bias(recipe: BiasRecipe, output: Path) -> dict[str, Any]:
         study = Study(recipe, workspace)
         record = study_record(study, study.run())
         write_bias_report(record, output)
-        write_text(output / RESULTS, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        write_results(record, output)
         workspace.forget_unfinished()
     return record
 
@@ -36,7 +36,7 @@ def plan_bias(recipe: BiasRecipe, output: Path) -> dict[str, Any]:
     """The stages that `run_bias` would make, with a rough estimate; nothing is made."""
     from syn2real.experiments.bias.study import Study
 
-    workspace = Workspace(study_workspace(output).root, dry=True)
+    workspace = study_workspace(output, dry=True)
     Study(recipe, workspace).run()
     return {"unit": "sentences", **workspace.plan()}
 

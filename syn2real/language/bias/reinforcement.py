@@ -1,7 +1,6 @@
 """Reinforcement learning of a generator through TRL, resumable to the byte: GRPO, RLOO, and PPO with a value head."""
 
 import gc
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -25,7 +24,7 @@ from syn2real.language.tuning.tuning import load_network, load_tokenizer, space_
 from syn2real.lora import ADAPTER, LoraSettings, save_adapters
 from syn2real.merge.sidecars import copy_sidecars
 from syn2real.saving import saving
-from syn2real.sealing import require_space, write_text
+from syn2real.sealing import require_space, write_json
 from syn2real.training_state import (
     CHECKPOINTS,
     Marks,
@@ -127,7 +126,7 @@ def reinforce(
             copy_sidecars(generator, output, torch.float32)
         reward.close()
         record = {"settings": asdict(settings), "paid_by": paid_by, "curve": learning_curve(reward.paid)}
-        write_text(output / RECORD, json.dumps(record, indent=2) + "\n")
+        write_json(output / RECORD, record)
         shutil.rmtree(output / CHECKPOINTS)
         del trainer, network
         gc.collect()

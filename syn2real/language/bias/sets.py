@@ -14,7 +14,7 @@ from syn2real.language.bias.cases import Case, cases_of, read_cases, write_cases
 from syn2real.language.bias.novelty import LIKE, distinct, self_bleu
 from syn2real.language.bias.pairs import Pairs
 from syn2real.language.bias.swap import genders_of
-from syn2real.sealing import write_text
+from syn2real.sealing import write_json, write_text
 
 TEST, POOL, CARD, README = "test.jsonl", "pool.jsonl", "set.json", "README.md"
 ROUNDS = 8  # times that so many sentences are written at most, to find as many cases as are wanted
@@ -60,7 +60,7 @@ def write_set(folder: Path, found: CaseSet, made: dict[str, Any]) -> None:
     write_cases(folder / TEST, found.test)
     write_cases(folder / POOL, found.pool)
     card = {**made, **found.card}
-    write_text(folder / CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+    write_json(folder / CARD, card)
     write_text(folder / README, _readme(card))
 
 

@@ -1,7 +1,6 @@
 """Tuning a chat model through TRL: by examples or by preferences, all weights or adapters, resumable to the byte."""
 
 import gc
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ from syn2real.lora import ADAPTER, add_adapters, named_layers, save_adapters
 from syn2real.merge.sidecars import copy_sidecars, sidecars
 from syn2real.progress import say
 from syn2real.saving import saving
-from syn2real.sealing import require_space, write_text
+from syn2real.sealing import require_space, write_json
 from syn2real.training_state import CHECKPOINTS, Progress, keep_only, last_checkpoint, train
 
 WEIGHTS = ("*.safetensors", "*.bin")
@@ -109,7 +108,7 @@ def _tune(
         "steps": trainer.state.global_step,
         "log": _log(trainer.state.log_history),
     }
-    write_text(output / "training.json", json.dumps(record, indent=2) + "\n")
+    write_json(output / "training.json", record)
     shutil.rmtree(output / CHECKPOINTS)
     # A trainer refers to itself, and holds the model with its gradients and moments until the collector comes by, which
     # counts objects and not bytes.
