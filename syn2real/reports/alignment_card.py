@@ -62,7 +62,13 @@ def alignment_card(record: dict[str, Any]) -> str:
 def _headlines(chosen: dict[str, Any]) -> list[str]:
     """What it has of each, and what that is beside the fine-tuned model."""
     names = {"attack_success": "Attack success", "over_refusal": "Over-refusal", "utility": "The task"}
-    return [f"- {name}: {_found(chosen[key])}{_against(chosen['against_tuned'][key])}" for key, name in names.items()]
+    lines = [f"- {name}: {_found(chosen[key])}{_against(chosen['against_tuned'][key])}" for key, name in names.items()]
+    if "gender_gap" in chosen:
+        gap, beside = chosen["gender_gap"], chosen["against_tuned"]["gender_gap"]
+        between = " to ".join(f"{gap[key]:.3f}" for key in ("ci_low", "ci_high"))
+        change = f"{signed(beside['difference'], 3)}, p {equals(beside['p'])}, beside the fine-tuned model"
+        lines.append(f"- Gender gap: **{gap['rate']:.3f}** (95 % interval {between}); {change}")
+    return lines
 
 
 def _found(found: dict[str, Any]) -> str:

@@ -30,16 +30,18 @@ def systems_table(record: dict[str, Any]) -> Table:
     for system in record["systems"]:
         kind = "baseline" if system["system"] == "tuned" else "headline" if system["scale"] is not None else ""
         cells = [_share(system[key]) for key in ("attack_success", "over_refusal", "utility")]
+        if compared(record):
+            cells.append(_gap(system["gender_gap"]))
         rows.append(Row((name_of(system), *(text for pair in cells for text in pair)), kind))
     asked = record["asked"]
     note = (
         f"{asked['test_harmful']} harmful requests, {asked['test_harmless']} harmless ones and {asked['test_task']} "
         f"questions of the task, of which none was taught or chose anything; {len(record['recipe']['seeds'])} seeds. "
         "Intervals: bootstrap over requests, Wilson's for one model and for none or all. "
-        f"Judge: {record['recipe']['safety']['judge']}.{marking(record)}"
+        f"Judge: {record['recipe']['safety']['judge']}.{marking(record)}{comparing(record)}"
     )
     columns = ("system", "attack success", "interval", "over-refusal", "interval", "task", "interval")
-    return Table("", columns, tuple(rows), note)
+    return Table("", (*columns, *("gender gap", "interval") * compared(record)), tuple(rows), note)
 
 
 def differences_table(record: dict[str, Any]) -> Table:
@@ -50,12 +52,30 @@ def differences_table(record: dict[str, Any]) -> Table:
             continue
         against = system["against_tuned"]
         cells = [_change(against[key]) for key in ("attack_success", "over_refusal", "utility")]
+        if compared(record):
+            cells.append(_change(against["gender_gap"], scale=1, digits=3))
         rows.append(Row((name_of(system), *(text for pair in cells for text in pair))))
     columns = ("beside the fine-tuned, in points", "attack success", "p", "over-refusal", "p", "task", "p")
     note = (
         "95 % bootstrap intervals over requests; p by flipping the signs of the requests' differences, not corrected."
     )
-    return Table("", columns, tuple(rows), note)
+    return Table("", (*columns, *("gender gap, as it is", "p") * compared(record)), tuple(rows), note)
+
+
+def compared(record: dict[str, Any]) -> bool:
+    """Whether answers to sentences and to their twins were compared."""
+    return "test_cases" in record["asked"]
+
+
+def comparing(record: dict[str, Any]) -> str:
+    """What a gender gap is, as a sentence after others; nothing where there is none."""
+    if not compared(record):
+        return ""
+    cases, scorer = record["asked"]["test_cases"], record["recipe"]["bias"]["scorer"]
+    return (
+        f" Gender gap: how far apart the answers to a sentence and to its twin of the other gender are ({scorer}), "
+        f"mean over {cases} sentences."
+    )
 
 
 def curves_table(record: dict[str, Any]) -> Table:
@@ -108,8 +128,12 @@ def _share(found: dict[str, Any]) -> tuple[str, str]:
     return _plain(found["rate"]), bounds(found["ci_low"], found["ci_high"])
 
 
-def _change(found: dict[str, Any]) -> tuple[str, str]:
+def _gap(found: dict[str, Any]) -> tuple[str, str]:
+    return f"{found['rate']:.3f}", f"{found['ci_low']:.3f}–{found['ci_high']:.3f}"
+
+
+def _change(found: dict[str, Any], *, scale: float = 100, digits: int = 1) -> tuple[str, str]:
     if found["difference"] is None:
         return "–", "–"
-    change, low, high = (f"{100 * found[key]:+.1f}" for key in ("difference", "ci_low", "ci_high"))
+    change, low, high = (f"{scale * found[key]:+.{digits}f}" for key in ("difference", "ci_low", "ci_high"))
     return minus(f"{change} ({low} to {high})"), p_value(found["p"])

@@ -9,8 +9,15 @@ from random import Random
 from syn2real.errors import UserError
 from syn2real.experiments.alignment.questions import Question, read_asked, read_task
 from syn2real.experiments.alignment.recipe import AlignmentRecipe, MergeAlignRecipe, PartRecipe, TeachingRecipe
-from syn2real.experiments.alignment.standins import stand_in_preferences, stand_in_prompts, stand_in_questions
+from syn2real.experiments.alignment.standins import (
+    stand_in_cases,
+    stand_in_preferences,
+    stand_in_prompts,
+    stand_in_questions,
+)
 from syn2real.hashing import seed_from
+from syn2real.language.bias.cases import Case, read_cases
+from syn2real.language.bias.sets import read_set
 from syn2real.language.likeness import Neighbours, words
 from syn2real.language.safety import SafetyPrompt, read_prompts
 from syn2real.language.safety.prompts import drawn
@@ -58,6 +65,20 @@ class Material:
             found = [one for one in self._examples if one.prompt not in asked][:wanted]
         _say_few(self.recipe.task.examples, len(found), wanted, "to learn", "examples")
         return found
+
+    @cached_property
+    def cases(self) -> list[Case]:
+        """Sentences with their twins, to which answers are compared; none where the recipe compares none."""
+        bias = self.recipe.bias
+        if bias is None:
+            return []
+        path = bias.cases
+        if not path.exists():
+            return stand_in_cases(path, bias.count)
+        found = list(read_set(path).test) if path.is_dir() else read_cases(path)
+        Random(seed_from(self.recipe.draw, "cases")).shuffle(found)
+        _say_few(path, len(found), bias.count, "to compare answers to", "cases")
+        return found[: bias.count]
 
     @cached_property
     def requests(self) -> list[tuple[str, str]]:

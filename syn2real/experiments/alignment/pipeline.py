@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,10 @@ from syn2real.experiments.alignment.questions import example
 from syn2real.experiments.alignment.recipe import AlignmentRecipe, MergeAlignRecipe, TuningRecipe
 from syn2real.experiments.stages import Stage, Workspace
 from syn2real.hashing import sha256_json
+from syn2real.language.bias.answering import PROVOKED, REPLIES, Answered, answer_cases, read_answered, write_answered
+from syn2real.language.bias.scorers import Scorer
 from syn2real.language.chat import ChatModel, Message, chat_model
+from syn2real.language.chat.kept import KeptReplies
 from syn2real.language.chat.weights import located
 from syn2real.language.safety import Answer, AnswerSettings, SafetyPrompt, answer_all, judge_named, read_answers
 from syn2real.language.safety.folder import ANSWERS, judged, verdicts_in
@@ -36,6 +40,7 @@ ANSWERING_VERSION = 1
 TUNING_VERSION = 1
 ASKING_VERSION = 1
 MARKING_VERSION = 1
+COMPARING_VERSION = 1
 DRESSING_VERSION = 1
 
 TASK = "task.jsonl"
@@ -132,6 +137,12 @@ class Pipeline:
         return (parameters_by_name(self.recipe.model) or SMOLLM2) / SMOLLM2
 
     @cached_property
+    def scorer(self) -> Scorer:
+        """What compares answers to the cases. Raises `UserError` where it is not installed."""
+        assert self.recipe.bias is not None
+        return self.recipe.bias.comparing()
+
+    @cached_property
     def start(self) -> Stage:
         """The recipe's model."""
         return self.model(self.recipe.model)
@@ -187,24 +198,26 @@ class Pipeline:
             seconds=len(examples) * recipe.epochs * 60 * LEARNING * self._times,
         )
 
+    def tuned_for_task(self, start: Stage, recipe: TuningRecipe, seed: int, title: str) -> Stage:
+        """A model tuned on the examples of the task and what is learnt beside them."""
+        examples = [*(question.example for question in self.material.task), *self._replayed()]
+        return self.tuned(start, examples, recipe, seed, title)
+
     def asked(self, subject: Stage | Merge, part: Part, title: str) -> Outcome | None:
         """What a model, or a merge of some, does in a part. A merged model is not kept. None where a dry run
         comes by it first."""
         safety, task = self.recipe.safety, self.recipe.task
 
         def make(directory: Path) -> None:
-            place = subject.directory if isinstance(subject, Stage) else directory / MODEL
-            if isinstance(subject, Merge) and not place.is_dir():
-                subject.write(place)
             say(f"asking {title}")
-            model = chat_model(str(place), batch_size=BATCH)
-            settings = AnswerSettings(safety.system, safety.max_tokens)
-            answer_all(model, part.prompts, settings, directory / ANSWERS, title="answering requests")
-            judged(directory, [judge_named(safety.judge, **safety.judge_options)], {"model": title})
-            rows = zip(part.questions, self._replies(model, part, directory), strict=True)
-            write_jsonl(directory / TASK, ({"prompt": q.prompt, "answer": q.answer, "said": said} for q, said in rows))
-            if isinstance(subject, Merge):
-                shutil.rmtree(place)
+            with _standing(subject, directory) as model:
+                settings = AnswerSettings(safety.system, safety.max_tokens)
+                answer_all(model, part.prompts, settings, directory / ANSWERS, title="answering requests")
+                judged(directory, [judge_named(safety.judge, **safety.judge_options)], {"model": title})
+                rows = zip(part.questions, self._replies(model, part, directory), strict=True)
+                write_jsonl(
+                    directory / TASK, ({"prompt": q.prompt, "answer": q.answer, "said": said} for q, said in rows)
+                )
 
         samples = task.marking().samples
         tokens = len(part.prompts) * safety.max_tokens + len(part.questions) * samples * task.max_tokens
@@ -227,6 +240,33 @@ class Pipeline:
             return None
         (verdicts,) = verdicts_in(stage.directory).values()
         return Outcome(tuple(read_answers(stage.directory / ANSWERS)), tuple(verdicts), tuple(marks))
+
+    def compared(self, subject: Stage | Merge, title: str) -> list[Answered] | None:
+        """What a model, or a merge of some, answers to the cases and their twins. None where a dry run comes by it
+        first."""
+        bias, cases = self.recipe.bias, self.material.cases
+        assert bias is not None
+        settings = bias.settings()
+
+        def make(directory: Path) -> None:
+            say(f"comparing answers of {title}")
+            with _standing(subject, directory) as model:
+                kept = KeptReplies(directory / REPLIES)
+                rows = answer_cases(model, cases, settings, self.scorer, kept, title="answering cases")
+                write_answered(directory / PROVOKED, rows)
+                kept.path.unlink(missing_ok=True)
+
+        stage = self.workspace.stage(
+            "compared",
+            make,
+            version=COMPARING_VERSION,
+            settings=bias.model_dump(mode="json", exclude={"cases", "count"}),
+            inputs={"model": subject.key, "cases": sha256_json([[case.text, case.twin] for case in cases])},
+            title=f"gender gap, {title}",
+            amount=len(cases),
+            seconds=2 * len(cases) * settings.max_tokens * ANSWERING * self._times,
+        )
+        return read_answered(stage.directory / PROVOKED) if stage.directory.is_dir() else None
 
     def _replies(self, model: ChatModel, part: Part, directory: Path) -> Sequence[str | list[str]]:
         """The answer to each question of the task, or several where the metric needs them."""
@@ -270,7 +310,7 @@ class Pipeline:
         )
         return list(json.loads((stage.directory / MARKS).read_text())) if stage.directory.is_dir() else None
 
-    def replayed(self) -> list[Example]:
+    def _replayed(self) -> list[Example]:
         """What is learnt beside the task: harmless requests with the answers of the recipe's model."""
         replay = self.recipe.task.replay
         if replay is None:
@@ -307,6 +347,17 @@ class Pipeline:
             return dict.fromkeys(texts, "an answer")
         answers = read_answers(stage.directory / ANSWERS)
         return {answer.prompt.text: answer.response for answer in answers if answer.response.strip()}
+
+
+@contextmanager
+def _standing(subject: Stage | Merge, directory: Path) -> Iterator[ChatModel]:
+    """A model, ready to be asked. A merge stands beneath ``directory`` for so long, and after a kill is still there."""
+    place = subject.directory if isinstance(subject, Stage) else directory / MODEL
+    if isinstance(subject, Merge) and not place.is_dir():
+        subject.write(place)
+    yield chat_model(str(place), batch_size=BATCH)
+    if isinstance(subject, Merge):
+        shutil.rmtree(place)
 
 
 def _part_key(part: Part) -> str:

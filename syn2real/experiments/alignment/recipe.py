@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from syn2real.documents import Document, Strict, set_key
 from syn2real.errors import UserError
+from syn2real.experiments.answers_recipe import AnswersRecipe
 from syn2real.experiments.lora_recipe import LoraRecipe
 from syn2real.language.tuning.settings import DEFAULTS, TuningSettings
 from syn2real.language.utility.metric import Metric, metric_named
@@ -119,6 +120,15 @@ class PartRecipe(Strict):
     task: Annotated[int, Field(ge=1)]
 
 
+class GenderGapRecipe(AnswersRecipe):
+    """What tells whether a model answers otherwise when only the gender changes: asked in the test, and chooses
+    nothing."""
+
+    # Sentences as `syn2real bias measure` reads them, or a folder that `syn2real bias provoke` made.
+    cases: Path
+    count: Annotated[int, Field(ge=1)] = 100  # at most so many
+
+
 class AlignmentRecipe(Strict):
     """What both studies say."""
 
@@ -130,6 +140,7 @@ class AlignmentRecipe(Strict):
     teach: TeachingRecipe | None = None  # None: the model is aligned as it is
     task: TaskRecipe
     safety: SafetyRecipe
+    bias: GenderGapRecipe | None = None
     validation: PartRecipe = PartRecipe(harmful=15, harmless=15, task=40)
     test: PartRecipe = PartRecipe(harmful=40, harmless=60, task=150)
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (42, 1024, 48763)

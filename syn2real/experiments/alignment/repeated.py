@@ -17,13 +17,14 @@ class Repeated:
 
     hits: np.ndarray
     of: np.ndarray
+    shares: bool = True  # False: no shares but measures of any size, whose intervals are the bootstrap's alone
 
     @classmethod
-    def over(cls, models: Sequence[Sequence[float | None]]) -> "Repeated":
+    def over(cls, models: Sequence[Sequence[float | None]], *, shares: bool = True) -> "Repeated":
         """From each model's outcome of every request; None: unknown, and left out."""
         table = [[np.nan if value is None else float(value) for value in outcome] for outcome in models]
         values = np.array(table, dtype=np.float64).reshape(len(models), -1)
-        return cls(np.nansum(values, axis=0), (~np.isnan(values)).sum(axis=0).astype(np.float64))
+        return cls(np.nansum(values, axis=0), (~np.isnan(values)).sum(axis=0).astype(np.float64), shares)
 
     @property
     def rate(self) -> float | None:
@@ -37,7 +38,8 @@ class Repeated:
         if not asked:
             return None
         rate = self.rate
-        if rate in (0.0, 1.0) or (self.of.max() == 1 and np.isin(self.hits, (0.0, 1.0)).all()):
+        certain = rate in (0.0, 1.0) or (self.of.max() == 1 and np.isin(self.hits, (0.0, 1.0)).all())
+        if self.shares and certain:
             return Share(round((rate or 0.0) * asked), asked).interval(level)
         hits, totals = _resampled(np.stack([self.hits, self.of], axis=1)).T
         return percentiles(hits[totals > 0] / totals[totals > 0], level)

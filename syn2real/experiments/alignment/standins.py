@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from syn2real.experiments.alignment.questions import Question
+from syn2real.language.bias.cases import Case
 from syn2real.language.chat import Message
 from syn2real.language.safety import SafetyPrompt
 from syn2real.language.tuning import Preference
@@ -16,6 +17,11 @@ def stand_in_prompts(path: Path, count: int, harmless: bool) -> list[SafetyPromp
 def stand_in_questions(path: Path, count: int) -> list[Question]:
     """So many examples."""
     return [Question(name, name) for name in _names(path, count)]
+
+
+def stand_in_cases(path: Path, count: int) -> list[Case]:
+    """So many sentences with their twins."""
+    return [Case(name, name, name) for name in _names(path, count)]
 
 
 def stand_in_preferences(path: Path, count: int) -> list[Preference]:

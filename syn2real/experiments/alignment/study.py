@@ -10,6 +10,7 @@ from syn2real.experiments.alignment.recipe import MergeAlignRecipe, SafeguardRec
 from syn2real.experiments.alignment.repeated import Repeated, difference
 from syn2real.experiments.stages import Stage, Workspace
 from syn2real.experiments.versions import versions
+from syn2real.language.bias.answering import Answered
 from syn2real.progress import say
 
 Subject = Stage | Merge
@@ -38,6 +39,7 @@ class Measured:
 
     system: System
     outcomes: list[Outcome]
+    answered: list[list[Answered]] = field(default_factory=list)  # of each model, where answers are compared
 
     @property
     def attack(self) -> Repeated:
@@ -54,24 +56,30 @@ class Measured:
         """How far the questions of the task were answered right."""
         return Repeated.over([outcome.marks for outcome in self.outcomes])
 
+    @property
+    def gender_gap(self) -> Repeated:
+        """How far apart the answers to a sentence and to its twin are."""
+        return Repeated.over([[row.gap for row in rows] for rows in self.answered], shares=False)
+
+    def aspects(self) -> dict[str, Repeated]:
+        """What is compared, by name."""
+        found = {"attack_success": self.attack, "over_refusal": self.over_refusal, "utility": self.utility}
+        return found | ({"gender_gap": self.gender_gap} if self.answered else {})
+
+    def each(self) -> Iterator["Measured"]:
+        """Its models, one by one."""
+        for place, outcome in enumerate(self.outcomes):
+            yield Measured(self.system, [outcome], self.answered[place : place + 1])
+
     def record(self) -> dict[str, Any]:
         """As JSON; of the answers nothing but whether."""
         return {
             "system": self.system.name,
             "scale": self.system.scale,
             "models": len(self.system.subjects),
-            "attack_success": self.attack.record(),
-            "over_refusal": self.over_refusal.record(),
-            "utility": self.utility.record(),
+            **{name: found.record() for name, found in self.aspects().items()},
             "unparsed": sum(value is None for outcome in self.outcomes for value in outcome.harmful()),
-            "by_seed": [
-                {
-                    "attack_success": Repeated.over([outcome.harmful()]).rate,
-                    "over_refusal": Repeated.over([outcome.refused()]).rate,
-                    "utility": Repeated.over([outcome.marks]).rate,
-                }
-                for outcome in self.outcomes
-            ],
+            "by_seed": [{name: found.rate for name, found in one.aspects().items()} for one in self.each()],
         }
 
 
@@ -96,6 +104,8 @@ class Study:
     def run(self) -> Results:
         """Everything. In a dry run nothing is made, and the results are empty."""
         recipe = self.recipe
+        if recipe.bias is not None and not self.pipeline.workspace.dry:
+            say(f"gender gaps by {self.pipeline.scorer.name}")  # which fails now, not hours later, if it is missing
         if isinstance(recipe, SafeguardRecipe):
             fixed, merges = self._safeguard(recipe), self._safeguard_merges(recipe)
         else:
@@ -121,22 +131,29 @@ class Study:
             results.best = pick(picked, before, recipe.attack_share).system
         elif not results.curves and not self.pipeline.workspace.dry:  # Model Stock alone, which nothing chooses
             results.best = last[0]
-        results.test = [self._measured(system, self.material.test) for system in (*fixed, *last)]
+        results.test = [self._tested(system) for system in (*fixed, *last)]
         return results
 
     def _measured(self, system: System, part: Part) -> Measured:
-        name = system.name if system.scale is None else f"{system.name} {system.scale:g}"
-        several = len(system.subjects) > 1
-        outcomes = [
-            self.pipeline.asked(subject, part, f"{name}, seed {seed}" if several else name)
-            for subject, seed in zip(system.subjects, self.recipe.seeds, strict=False)
-        ]
+        outcomes = [self.pipeline.asked(subject, part, title) for subject, title in self._titled(system)]
         return Measured(system, [outcome for outcome in outcomes if outcome is not None])
 
+    def _tested(self, system: System) -> Measured:
+        measured = self._measured(system, self.material.test)
+        if self.recipe.bias is not None:
+            found = [self.pipeline.compared(subject, title) for subject, title in self._titled(system)]
+            measured.answered = [rows for rows in found if rows is not None]
+        return measured
+
+    def _titled(self, system: System) -> Iterator[tuple[Subject, str]]:
+        name = system.name if system.scale is None else f"{system.name} {system.scale:g}"
+        several = len(system.subjects) > 1
+        for subject, seed in zip(system.subjects, self.recipe.seeds, strict=False):
+            yield subject, f"{name}, seed {seed}" if several else name
+
     def _tuned(self, start: Stage, tuning: Any, name: str) -> tuple[Stage, ...]:
-        examples = [*(question.example for question in self.material.task), *self.pipeline.replayed()]
         return tuple(
-            self.pipeline.tuned(start, examples, tuning, seed, f"{name}, seed {seed}") for seed in self.recipe.seeds
+            self.pipeline.tuned_for_task(start, tuning, seed, f"{name}, seed {seed}") for seed in self.recipe.seeds
         )
 
     # ---- Safeguard ---------------------------------------------------------------------------------------------------
@@ -242,9 +259,7 @@ def study_record(study: Study, results: Results) -> dict[str, Any]:
             measured.record()
             | {
                 "against_tuned": {
-                    "attack_success": difference(measured.attack, tuned.attack),
-                    "over_refusal": difference(measured.over_refusal, tuned.over_refusal),
-                    "utility": difference(measured.utility, tuned.utility),
+                    name: difference(found, tuned.aspects()[name]) for name, found in measured.aspects().items()
                 }
             }
             for measured in results.test
@@ -257,6 +272,8 @@ def _counts(material: Material) -> Iterator[tuple[str, int]]:
         yield f"{name}_harmful", sum(prompt.harmful for prompt in part.prompts)
         yield f"{name}_harmless", sum(not prompt.harmful for prompt in part.prompts)
         yield f"{name}_task", len(part.questions)
+    if material.cases:
+        yield "test_cases", len(material.cases)
     yield "task_train", len(material.task)
     yield "replayed", len(material.replayed)
 

@@ -12,7 +12,7 @@ from typing import Any
 from syn2real.documents import Document
 from syn2real.errors import UserError
 from syn2real.experiments.alignment.material import Material
-from syn2real.experiments.alignment.pipeline import Merge
+from syn2real.experiments.alignment.pipeline import ANSWERING, LEARNING, Merge
 from syn2real.experiments.alignment.pipeline import Pipeline as SafetyPipeline
 from syn2real.experiments.alignment.recipe import SafeguardRecipe, load_alignment
 from syn2real.experiments.bias.recipe import BiasRecipe, TargetRecipe
@@ -34,8 +34,7 @@ VERSIONS = {"learnt": 1, "reinforced": 1, "cases": 1, "measured": 1, "mitigated"
 USE = "usefulness.json"
 BATCH = 64  # conversations answered at once
 
-# Seconds of one CPU core for a token of SmolLM2-135M, for a dry run's estimate: learnt, written or answered, and read.
-LEARNING, ANSWERING, READING = 0.012, 0.012, 0.004
+READING = 0.004  # seconds of one CPU core for a token of SmolLM2-135M that is read, for a dry run's estimate
 WORDS = 25  # tokens of a sentence, about
 
 
@@ -71,7 +70,7 @@ class Pipeline:
     @cached_property
     def scorer(self) -> Scorer:
         """How far apart answers are."""
-        return scorer_named(self.recipe.answers.scorer, **self.recipe.answers.scorer_options)
+        return self.recipe.answers.comparing()
 
     @cached_property
     def seeds(self) -> tuple[list[Case], list[str]]:
@@ -109,9 +108,9 @@ class Pipeline:
         pipeline = SafetyPipeline(self.workspace, safeguard, Material(safeguard))
         if recipe.system == "aligned":
             return pipeline.taught
-        examples = [question.example for question in pipeline.material.task]
-        seed = safeguard.seeds[0]
-        tuned = pipeline.tuned(pipeline.taught, examples, safeguard.task.tuning, seed, "tuned for the task")
+        tuned = pipeline.tuned_for_task(
+            pipeline.taught, safeguard.task.tuning, safeguard.seeds[0], "tuned for the task"
+        )
         if recipe.system == "tuned":
             return tuned
         merge = Merge("prepost", {"scale": recipe.scale}, pipeline.taught, (tuned,))

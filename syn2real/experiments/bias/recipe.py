@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 
 from syn2real.documents import Document, Strict
 from syn2real.experiments.alignment.recipe import TuningRecipe, settled
+from syn2real.experiments.answers_recipe import AnswersRecipe
 from syn2real.experiments.lora_recipe import LoraRecipe
-from syn2real.language.bias.answering import AnswerSettings
 from syn2real.language.bias.figures import THRESHOLD
 from syn2real.language.bias.mitigation import INSTRUCTION, Way
 from syn2real.language.bias.novelty import LIKE
@@ -37,19 +37,10 @@ class TargetRecipe(Strict):
     settings: Annotated[dict[str, Any], Field(default_factory=dict)]  # of that recipe, key by key
 
 
-class AnswersRecipe(Strict):
-    """How targets are asked, and how far apart answers are; see `syn2real.language.bias.scorers`."""
+class GapsRecipe(AnswersRecipe):
+    """How targets are asked, and from where on answers are far apart."""
 
-    system: str | None = None
-    max_tokens: Count = 32
-    temperature: Annotated[float, Field(ge=0, le=5)] = 0.0
-    scorer: str = "vader"
-    scorer_options: Annotated[dict[str, Any], Field(default_factory=dict)]
     threshold: Positive = THRESHOLD
-
-    def settings(self) -> AnswerSettings:
-        """As answers are asked for."""
-        return AnswerSettings(self.system, self.max_tokens, self.temperature)
 
 
 class GeneratorRecipe(Strict):
@@ -130,7 +121,7 @@ class BiasRecipe(Strict):
     pairs: Path | None = None  # words of two genders; None: our own
     names: bool = False
     targets: Annotated[tuple[TargetRecipe, ...], Field(min_length=1)]
-    answers: AnswersRecipe = AnswersRecipe(scorer_options={})
+    answers: GapsRecipe = GapsRecipe(scorer_options={})
     generator: GeneratorRecipe
     reinforcement: ReinforcementRecipe = ReinforcementRecipe()
     cases: CasesRecipe = CasesRecipe()

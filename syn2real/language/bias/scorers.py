@@ -78,7 +78,7 @@ class VaderScorer(_Difference):
         try:
             from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
         except ImportError as error:
-            raise NotInstalled("vaderSentiment", "bias") from error
+            raise NotInstalled("vaderSentiment", "llm") from error
         self._analyser = SentimentIntensityAnalyzer()
 
     def scores(self, answers: Sequence[str]) -> list[float]:

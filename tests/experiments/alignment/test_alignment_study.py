@@ -15,6 +15,7 @@ from syn2real.experiments.alignment.pipeline import REALIGN, Merge, Outcome, Pip
 from syn2real.experiments.alignment.repeated import Repeated, difference
 from syn2real.experiments.alignment.study import Measured, System, choose
 from syn2real.experiments.output import study_workspace
+from syn2real.language.bias.answering import read_answered
 from syn2real.language.chat import Message, Sampling, chat_model
 from syn2real.language.safety import Answer, SafetyPrompt, Verdict
 
@@ -82,6 +83,30 @@ def delivers_a_model_with_its_card(recipe, record, output):
     assert CliRunner().invoke(app, ["merge", "--check", str(output / "model")], catch_exceptions=False).exit_code == 0
 
 
+def test_a_column_for_the_gender_gap(load, folder, tmp_path, library):
+    pytest.importorskip("vaderSentiment")
+    people = "My uncle is late again.", "The queen loves her garden.", "It rains all day.", "Your father hates cooking."
+    (folder / "people.txt").write_text("\n".join(people) + "\n")
+    bias = {"cases": "people.txt", "count": 2, "max_tokens": 6}
+    recipe = load(methods=["linear"], lambdas=[0.5], bias=bias)
+    plan = plan_alignment(recipe, tmp_path / "run")
+    assert [stage["name"] for stage in plan["stages"]].count("compared") == 6  # two models, two tuned, two merges
+    record = run_alignment(recipe, tmp_path / "run")
+    assert record["asked"]["test_cases"] == 2
+    answered = [read_answered(path) for path in sorted((tmp_path / "run").glob("stages/compared-*/provoked.jsonl"))]
+    assert len(answered) == 6
+    assert all({case.case.text for case in rows} < set(people) and len(rows) == 2 for rows in answered)
+    means = [np.mean([row.gap for row in rows]) for rows in answered]
+    shown = [seed["gender_gap"] for system in record["systems"] for seed in system["by_seed"]]
+    assert sorted(shown) == pytest.approx(sorted(means))
+    assert record["systems"][2]["against_tuned"]["gender_gap"]["difference"] == 0
+    page, card = (tmp_path / "run" / name for name in ("report.html", "model/README.md"))
+    assert "gender gap" in page.read_text() and "- Gender gap: **" in card.read_text()
+    assert not [text for text in people if text in page.read_text() + json.dumps(record["systems"])]
+    assert not list((tmp_path / "run").rglob("compared-*/model"))  # merged models are not kept
+    assert plan_alignment(recipe, tmp_path / "run")["done"] == len(plan_alignment(recipe, tmp_path / "run")["stages"])
+
+
 def test_realigning_adds_what_aligning_changed(load, tmp_path, library):
     pipeline = Pipeline(study_workspace(tmp_path / "run"), load(), Material(load()))
     before, aligned = pipeline.start, pipeline.taught
@@ -133,6 +158,12 @@ def test_rates_over_seeds_and_unknown_outcomes():
     assert Repeated.over([[None]]).record() == {"rate": None, "ci_low": None, "ci_high": None, "of": 0}
     none = Repeated.over([[False] * 20] * 3)
     assert none.interval() == (0.0, pytest.approx(0.1611, abs=1e-4))
+
+
+def test_a_mean_of_what_is_no_share_has_no_interval_of_shares():
+    assert Repeated.over([[0.0, 0.0]], shares=False).record() == {"rate": 0.0, "ci_low": 0.0, "ci_high": 0.0, "of": 2}
+    low, high = Repeated.over([[0.0, 1.5] * 20, [0.5, 1.0] * 20], shares=False).interval()
+    assert low < 0.75 < high < 1.0
 
 
 def test_the_interval_is_that_of_requests_and_not_of_answers():

@@ -11,7 +11,11 @@ from syn2real.cli.bias_study import plan_bias, provoked, run_bias
 from syn2real.cli.main import app
 from syn2real.documents import Document
 from syn2real.errors import UserError
+from syn2real.experiments.alignment.recipe import load_alignment
+from syn2real.experiments.alignment.study import Study as AlignmentStudy
+from syn2real.experiments.bias.pipeline import Pipeline
 from syn2real.experiments.bias.recipe import load_bias
+from syn2real.experiments.output import study_workspace
 from syn2real.language.bias.answering import read_answered
 from syn2real.language.bias.sets import read_set
 
@@ -135,6 +139,35 @@ def test_a_dry_run_lists_the_stages_and_makes_none(load, tmp_path):
     assert {"learnt", "reinforced", "cases", "measured", "mitigated"} == set(names)
     assert names.count("mitigated") == 4
     assert not (tmp_path / "out").exists()
+
+
+def test_a_target_of_a_study_of_safety_is_that_study_s_model(load, tmp_path, chat_llama):
+    """With what is learnt beside the task: the two studies in one workspace share every stage."""
+    for name, count in (("harmful", 12), ("taught", 4), ("harmless", 12), ("songs", 4)):
+        (tmp_path / f"{name}.txt").write_text("".join(f"{name}{n}\n" for n in range(count)))
+    (tmp_path / "refusals.txt").write_text("I cannot do that.\n")
+    (tmp_path / "task.tsv").write_text("label\tsentence\n" + "".join(f"lamp\tlamp {n} on\n" for n in range(12)))
+    tuning = {"epochs": 1, "lora": {"rank": 2}}
+    safeguard = {
+        "study": "safeguard", "model": str(chat_llama), "methods": ["linear"], "lambdas": [0.5], "seeds": [3],
+        "teach": {"requests": ["taught.txt"], "refusals": "refusals.txt", "instructions": ["songs.txt"], "count": 1,
+                  "answer_tokens": 4, "tuning": tuning},
+        "task": {"examples": "task.tsv", "train": 4, "tuning": tuning,
+                 "replay": {"instructions": ["songs.txt"], "count": 2, "answer_tokens": 4}},
+        "safety": {"harmful": ["harmful.txt"], "harmless": ["harmless.txt"]},
+        "validation": {"harmful": 2, "harmless": 2, "task": 2}, "test": {"harmful": 2, "harmless": 2, "task": 2},
+    }  # fmt: skip
+    file = tmp_path / "safeguard.yaml"
+    file.write_text(yaml.safe_dump(safeguard))
+    study = load_alignment(Document.load(file))
+    theirs, ours = (study_workspace(tmp_path / name, dry=True) for name in ("theirs", "ours"))
+    AlignmentStudy(study, theirs).run()
+    targets = [{"name": name, "safeguard": str(file), "system": name} for name in ("aligned", "tuned")]
+    pipeline = Pipeline(ours, load(targets=targets))
+    for target in pipeline.recipe.targets:
+        pipeline.target(target)
+    assert len(ours.planned) == 4  # own answers to teach with and to replay, and the two tunings
+    assert ours.planned.keys() <= theirs.planned.keys()
 
 
 @pytest.mark.parametrize(
