@@ -1,8 +1,10 @@
 """The errors a user may meet: one line that says what was wrong, where, and what to do about it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from pathlib import Path
+
+ALIKE = 0.8  # of a key that may be somebody's own, to be taken for a misspelt one
 
 
 class UserError(Exception):
@@ -42,3 +44,13 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     if close:
         return f" (did you mean {close[0]!r}?)"
     return f" (choose from {', '.join(known)})" if known else ""
+
+
+def require_spelt(row: Iterable[str], known: Collection[str]) -> None:
+    """Raise `UserError` for a key that looks like one of those ``known`` which the row lacks: it is taken for that one,
+    misspelt. A key that looks like none is somebody's own."""
+    given = list(row)
+    for key in given:
+        close = get_close_matches(key, known, n=1, cutoff=ALIKE)
+        if key not in known and close and close[0] not in given:
+            raise UserError(f"unknown key {key!r} (did you mean {close[0]!r}?)")

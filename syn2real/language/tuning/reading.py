@@ -2,11 +2,10 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from syn2real.errors import UserError, at
+from syn2real.errors import UserError, at, require_spelt
 from syn2real.language.chat import Message
 from syn2real.language.tuning.examples import ChatExample, Example, Preference
 from syn2real.lines import read_jsonl
@@ -19,7 +18,6 @@ FORMS = {
     "preference": (("chosen", "rejected"), ("prompt", "messages", "instruction", "input", "system", "history")),
 }
 KEYS = sorted({key for must, may in FORMS.values() for key in (*must, *may)})
-ALIKE = 0.8  # of a key that is no other's name, to be taken for a misspelt one
 
 
 def read_examples(path: Path) -> list[Example]:
@@ -33,8 +31,8 @@ def read_examples(path: Path) -> list[Example]:
     - ``chosen``, ``rejected`` (text or messages), and their prompt in one of the ways above; without one, the turns
       that both begin with
 
-    Other keys, an id for instance, are passed over, but not one that looks like a misspelt key of these. Raises
-    `UserError` with file and line, or with the number of the item in a list.
+    Other keys, an id for instance, are passed over, but not one that looks like a misspelt key of these that is
+    missing. Raises `UserError` with file and line, or with the number of the item in a list.
     """
     found: list[Example] = []
     for where, row in _rows(path):
@@ -52,10 +50,7 @@ def read_examples(path: Path) -> list[Example]:
 
 def example_of(row: Mapping[str, Any]) -> Example:
     """The example that a row holds. Raises `UserError`."""
-    for key in row:
-        close = get_close_matches(str(key), KEYS, n=1, cutoff=ALIKE)
-        if key not in KEYS and close:
-            raise UserError(f"unknown key {key!r} (did you mean {close[0]!r}?)")
+    require_spelt(row, KEYS)
     if "chosen" in row or "rejected" in row:
         return _preference(row)
     if "messages" in row:

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from syn2real.errors import UserError, at
+from syn2real.errors import UserError, at, require_spelt
 from syn2real.hashing import sha256_json
 from syn2real.lines import read_jsonl
 
@@ -18,7 +17,6 @@ REFERENCE = (
 )  # keys of one reference, the first that is there
 IDS = ("id", "task_id")
 KEYS = (*IDS, *REFERENCE, "prompt", "references", "test", "tests", "entry_point")
-ALIKE = 0.8  # of a key that is no other's name, to be taken for a misspelt one
 
 
 @dataclass(frozen=True)
@@ -62,10 +60,7 @@ def read_questions(path: Path) -> list[Question]:
 
 def question_of(row: Mapping[str, Any]) -> Question:
     """The question that a row holds. Raises `UserError`."""
-    for key in row:
-        close = get_close_matches(str(key), KEYS, n=1, cutoff=ALIKE)
-        if key not in KEYS and close and close[0] not in row:
-            raise UserError(f"unknown key {key!r} (did you mean {close[0]!r}?)")
+    require_spelt(row, KEYS)
     prompt = _text(row, "prompt")
     entry_point = _text(row, "entry_point") if "entry_point" in row else ""
     references = tuple(_references(row))

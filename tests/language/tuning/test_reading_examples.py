@@ -57,6 +57,12 @@ def test_forms(tmp_path, row, example, suffix):
 GOOD = {"prompt": "Hi", "completion": "Hello"}
 
 
+def test_keys_of_ones_own_are_passed_over(tmp_path):
+    """One that looks like a key which is there is not that key misspelt."""
+    rows = [GOOD | {"id": 7}, GOOD | {"prompts": 1}]
+    assert len(read_examples(write(tmp_path / "data.jsonl", rows))) == 2
+
+
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
