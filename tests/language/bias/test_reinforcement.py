@@ -98,7 +98,7 @@ def test_it_learns_to_write_what_is_paid_for(generator, biased_server, tmp_path)
     assert not (tmp_path / "trainer").exists()
 
 
-@pytest.mark.parametrize("method, lora", [("grpo", None), ("ppo", LoraSettings(4, 8))])
+@pytest.mark.parametrize("method, lora", [("grpo", None), ("rloo", None), ("ppo", LoraSettings(4, 8))])
 def test_a_killed_run_ends_in_the_same_bytes(generator, biased_server, tmp_path, monkeypatch, method, lora):
     small = SMALL | {"steps": 3, "batch_size": 4, "lora": lora}
     settings = ReinforcementSettings(method, inner_epochs=2, checkpoint_steps=1, **small)
