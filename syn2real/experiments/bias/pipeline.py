@@ -28,7 +28,7 @@ from syn2real.language.chat.choice import SERVER
 from syn2real.language.chat.kept import KeptReplies
 from syn2real.language.chat.weights import located
 from syn2real.language.sifting import lines_of
-from syn2real.sealing import write_text
+from syn2real.sealing import write_json
 
 VERSIONS = {"learnt": 1, "reinforced": 1, "cases": 1, "measured": 1, "mitigated": 1, "target": 1}
 USE = "usefulness.json"
@@ -311,7 +311,7 @@ class Pipeline:
             assert before is not None and pool is not None
             mending = Mending(recipe.demonstrations, self.recipe.seed, recipe.instruction, self.pairs, self._likeness())
             _, use = mended(target.load(), way, before, pool, settings, self.scorer, mending, directory)
-            write_text(directory / USE, json.dumps(use, indent=2) + "\n")
+            write_json(directory / USE, use)
 
         count = min(recipe.cases or self.recipe.cases.test, self.recipe.cases.test)
         shown = 0 if way == "instruction" else 2 * recipe.demonstrations * (WORDS + settings.max_tokens)
