@@ -1,14 +1,26 @@
 """`demo`, `run` and `adapt`: the main job."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from syn2real.cli.output import EngineOption, Json, Language, Model, console, parse_weights, print_json
+from syn2real.cli.output import (
+    EngineOption,
+    Json,
+    Language,
+    Model,
+    Show,
+    console,
+    parse_weights,
+    print_json,
+    print_record,
+)
 from syn2real.errors import UserError
 from syn2real.speech.training import DEFAULTS
 
+Study: TypeAlias = Callable[[Any, Path], dict[str, Any]]  # what comes of a recipe, in an output directory
 OptionalModel = Annotated[
     str | None,
     typer.Option(
@@ -199,25 +211,6 @@ def adapt(
     _study(recipe, output, as_json, material)
 
 
-def _grid(recipe: Any, output: Path, dry_run: bool, as_json: bool) -> None:
-    from syn2real.cli.study import plan_grid, run_grid
-
-    if dry_run:
-        _plan(plan_grid(recipe, output), as_json)
-        return
-    record = run_grid(recipe, output)
-    if as_json:
-        print_json(record)
-    else:
-        from syn2real.reports.grid_terminal import print_grid
-
-        print_grid(record, console())
-    failed = [cell for cell in record["cells"] if cell["status"] != "done"]
-    if failed:
-        typer.echo(f"{len(failed)} of {len(record['cells'])} cells failed; the same command tries them again", err=True)
-        raise typer.Exit(1)
-
-
 def _checked(file: Path, recipe: Any) -> None:
     typer.echo(f"{file}: valid", err=True)
     if recipe.study in ("safeguard", "mergealign"):
@@ -227,44 +220,46 @@ def _checked(file: Path, recipe: Any) -> None:
             typer.echo(f"not here: {path}", err=True)
 
 
+def _grid(recipe: Any, output: Path, dry_run: bool, as_json: bool) -> None:
+    from syn2real.cli.study import plan_grid, run_grid
+    from syn2real.reports.grid_terminal import print_grid
+
+    record = _planned_or_run(recipe, output, (plan_grid, run_grid, print_grid), dry_run, as_json)
+    failed = [cell for cell in record["cells"] if cell["status"] != "done"] if record else []
+    if record and failed:
+        typer.echo(f"{len(failed)} of {len(record['cells'])} cells failed; the same command tries them again", err=True)
+        raise typer.Exit(1)
+
+
 def _alignment(recipe: Any, output: Path, dry_run: bool, as_json: bool) -> None:
     from syn2real.cli.alignment import MODEL, plan_alignment, run_alignment
+    from syn2real.reports.alignment import print_alignment
 
-    if dry_run:
-        _plan(plan_alignment(recipe, output), as_json)
-        return
-    record = run_alignment(recipe, output)
-    typer.echo(f"model: {output / MODEL}", err=True)
-    if as_json:
-        print_json(record)
-    else:
-        from syn2real.reports.alignment import print_alignment
-
-        print_alignment(record, console())
+    if _planned_or_run(recipe, output, (plan_alignment, run_alignment, print_alignment), dry_run, as_json):
+        typer.echo(f"model: {output / MODEL}", err=True)
 
 
 def _bias(recipe: Any, output: Path, dry_run: bool, as_json: bool) -> None:
     from syn2real.cli.bias_study import plan_bias, run_bias
+    from syn2real.reports.bias import print_study
 
+    _planned_or_run(recipe, output, (plan_bias, run_bias, print_study), dry_run, as_json)
+
+
+def _planned_or_run(
+    recipe: Any, output: Path, ways: tuple[Study, Study, Show], dry_run: bool, as_json: bool
+) -> dict[str, Any] | None:
+    """Print what a study would make, or run it and print what it found, which is returned; ``ways`` to plan it, to run
+    it and to show the latter."""
+    plan, run, show = ways
     if dry_run:
-        _plan(plan_bias(recipe, output), as_json)
-        return
-    record = run_bias(recipe, output)
-    if as_json:
-        print_json(record)
-    else:
-        from syn2real.reports.bias import print_study
+        from syn2real.reports.plan import print_plan
 
-        print_study(record, console())
-
-
-def _plan(plan: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print_json(plan)
-        return
-    from syn2real.reports.plan import print_plan
-
-    print_plan(plan, console())
+        print_record(plan(recipe, output), print_plan, as_json=as_json)
+        return None
+    record = run(recipe, output)
+    print_record(record, show, as_json=as_json)
+    return record
 
 
 def _study(recipe: Any, output: Path, as_json: bool, material: Any = None) -> None:
@@ -284,15 +279,11 @@ def _ready(vector: str, text: Path, test: Path | None, output: Path, as_json: bo
 
 def _vector(recipe: Any, output: Path, as_json: bool) -> None:
     from syn2real.cli.study import READY, run_vector
+    from syn2real.reports.vector_card import print_vector
 
     record = run_vector(recipe, output)
     typer.echo(f"vector: {output / READY}", err=True)
-    if as_json:
-        print_json(record)
-    else:
-        from syn2real.reports.vector_card import print_vector
-
-        print_vector(record, console())
+    print_record(record, print_vector, as_json=as_json)
 
 
 def _show(record: dict[str, Any], output: Path, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syn2real.cli.output import Json, Overwrite, console, print_json
+from syn2real.cli.output import Json, Overwrite, console, print_json, print_record
 from syn2real.errors import UserError
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def provoke(
     from syn2real.cli.bias_study import provoked
     from syn2real.documents import parse_values
     from syn2real.experiments.bias.recipe import BiasRecipe
+    from syn2real.reports.bias import print_provoked
 
     options = {"model": scorer_model} if scorer_model else {}
     recipe = parse_values(
@@ -101,12 +102,7 @@ def provoke(
         },
     )  # fmt: skip
     record = provoked(recipe, output)
-    if as_json:
-        print_json(record)
-        return
-    from syn2real.reports.bias import print_provoked
-
-    print_provoked(record, console())
+    print_record(record, print_provoked, as_json=as_json)
 
 
 @app.command()
@@ -209,6 +205,7 @@ def mitigate(
     from syn2real.language.bias.mending import Mending, mend
     from syn2real.language.bias.scorers import packaged_minilm, scorer_named
     from syn2real.language.bias.sets import read_set
+    from syn2real.reports.bias import print_mitigation
     from syn2real.sealing import require_absent, sealed_directory, write_json
 
     require_absent(output, overwrite=overwrite)
@@ -224,12 +221,7 @@ def mitigate(
         rows = mend(model, found, ways, settings, judge, mending, partial, THRESHOLD)
         record: dict[str, Any] = {"model": model.name, "scorer": judge.name, "mitigated": rows}
         write_json(partial / MENDED, record)
-    if as_json:
-        print_json(record)
-        return
-    from syn2real.reports.bias import print_mitigation
-
-    print_mitigation(record, console())
+    print_record(record, print_mitigation, as_json=as_json)
 
 
 @app.command()
@@ -245,14 +237,10 @@ def report(
       syn2real bias report runs/bias_smollm2 --show
     """
     from syn2real.cli.bias_study import report_again
-
-    record = report_again(folder, show=show)
-    if as_json:
-        print_json(record)
-        return
     from syn2real.reports.bias import print_study
 
-    print_study(record, console())
+    record = report_again(folder, show=show)
+    print_record(record, print_study, as_json=as_json)
 
 
 def _pairs(path: Path | None, names: bool) -> "Pairs":

@@ -1,8 +1,9 @@
 """What every command shares: options that recur, and printing for people or for machines."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
@@ -24,6 +25,7 @@ LimitOption = Annotated[
     list[str] | None,
     typer.Option("--limit", help="Another limit of the checks, as NAME=VALUE (docs/checking.md); repeatable."),
 ]
+Show: TypeAlias = Callable[[dict[str, Any], Any], None]  # prints a record on a rich console
 Workers = Annotated[int | None, typer.Option(help="Processes that speak at once; by default one per core.")]
 
 
@@ -37,6 +39,14 @@ def console() -> Any:
     from rich.console import Console
 
     return Console()
+
+
+def print_record(record: dict[str, Any], show: Show, *, as_json: bool) -> None:
+    """A record for machines, or what ``show`` prints of it on a console."""
+    if as_json:
+        print_json(record)
+    else:
+        show(record, console())
 
 
 def parse_weights(items: list[str]) -> dict[str, float]:

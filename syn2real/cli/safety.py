@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syn2real.cli.output import Json, Overwrite, console, print_json
+from syn2real.cli.output import Json, Overwrite, console, print_json, print_record
 from syn2real.errors import UserError
 
 if TYPE_CHECKING:
@@ -136,10 +136,7 @@ def compare(
     from syn2real.reports.safety import print_comparison
 
     record = {"judge": judge, **comparison(judged_by(judge, {str(folder): folder for folder in folders}))}
-    if as_json:
-        print_json(record)
-    else:
-        print_comparison(record, console())
+    print_record(record, print_comparison, as_json=as_json)
 
 
 def _judges(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syn2real.cli.output import BatchSize, Json, Language, Manifest, Model, Overwrite, console, print_json
+from syn2real.cli.output import BatchSize, Json, Language, Manifest, Model, Overwrite, console, print_json, print_record
 from syn2real.cli.transcription import WindowOption, heard
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def compare(
     if len(systems) < 2:
         raise UserError("give the hypotheses of two systems or more; `syn2real score` is for one")
     record = comparison(systems, _normaliser(normaliser, word_map))
-    print_json(record) if as_json else print_comparison(record, console())
+    print_record(record, print_comparison, as_json=as_json)
 
 
 class _Asked:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from syn2real.cli.output import Json, Overwrite, console, print_json
+from syn2real.cli.output import Json, Overwrite, print_record
 from syn2real.errors import UserError
 
 app = typer.Typer(help="What a chat model can do: tasks with references or tests.", no_args_is_help=True)
@@ -69,6 +69,7 @@ def evaluate(
     from syn2real.language.chat.choice import is_server
     from syn2real.language.utility.folder import evaluate as run
     from syn2real.language.utility.task import load_task
+    from syn2real.reports.utility import print_evaluation
     from syn2real.sealing import require_absent, sealed_directory
 
     require_absent(output, overwrite=overwrite)
@@ -104,12 +105,7 @@ def evaluate(
             others = run_harness(model, harness, partial, shots=shots, limit=limit, batch_size=batch_size, seed=seed)
         asking = chat_model(model, batch_size=own, url=url, key=key, per_minute=per_minute) if loaded else None
         record = run(asking, loaded, partial, made, others)
-    if as_json:
-        print_json(record)
-    else:
-        from syn2real.reports.utility import print_evaluation
-
-        print_evaluation(record, console())
+    print_record(record, print_evaluation, as_json=as_json)
 
 
 @app.command()
@@ -128,7 +124,4 @@ def compare(
     from syn2real.reports.utility import print_comparison
 
     record = comparison({str(folder): (record_in(folder), scores_in(folder)) for folder in folders})
-    if as_json:
-        print_json(record)
-    else:
-        print_comparison(record, console())
+    print_record(record, print_comparison, as_json=as_json)

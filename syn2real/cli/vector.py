@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syn2real.cli.output import Json, Overwrite, console, print_json
+from syn2real.cli.output import Json, Overwrite, console, print_json, print_record
 from syn2real.errors import UserError
 
 if TYPE_CHECKING:
@@ -431,11 +431,7 @@ def _show_card(folder: Path, as_json: bool) -> None:
     from syn2real.experiments.ready_vector import ReadyVector
     from syn2real.reports.vector_card import print_vector
 
-    record = ReadyVector.open(folder).card.record()
-    if as_json:
-        print_json(record)
-    else:
-        print_vector(record, console())
+    print_record(ReadyVector.open(folder).card.record(), print_vector, as_json=as_json)
 
 
 def _show(path: Path, as_json: bool) -> None:
