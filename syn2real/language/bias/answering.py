@@ -9,12 +9,10 @@ from syn2real.errors import UserError, at
 from syn2real.language.bias.cases import Case
 from syn2real.language.bias.scorers import Degenerate, Scorer, degenerate
 from syn2real.language.chat import ChatModel, Conversation, Message, Sampling
-from syn2real.language.chat.asking import ask
+from syn2real.language.chat.asking import TOGETHER, ask, by_length
 from syn2real.language.chat.kept import KeptReplies
 from syn2real.lines import read_jsonl, write_jsonl
-from syn2real.progress import track
 
-TOGETHER = 32  # cases asked at once, of similar length, each with its twin
 PROVOKED, REPLIES = "provoked.jsonl", "replies.jsonl"
 _TEXTS = ("id", "text", "twin", "answer", "twin_answer")
 Talk = Callable[[Case, str], Conversation]
@@ -74,19 +72,19 @@ def answer_cases(
     when every answer is empty, unless the model may be ``silent``: two empty answers are no fair ones.
     """
     talk = talk or plain_talk(settings)
-    order = sorted(range(len(cases)), key=lambda place: len(cases[place].text))
-    replies: dict[int, tuple[str, str]] = {}
-    starts = range(0, len(order), TOGETHER)
-    for start in track(starts, title) if title else starts:
-        places = order[start : start + TOGETHER]
+
+    def ask_part(places: Sequence[int]) -> list[tuple[str, str]]:
+        """The answers to cases and to their twins, which are asked together."""
         asked = [talk(cases[place], text) for place in places for text in (cases[place].text, cases[place].twin)]
         fitted = [model.fitted(conversation, settings.sampling) for conversation in asked]
         seeds = [settings.seed + place for place in places for _ in range(2)]
         said = ask(model, fitted, settings.sampling, seeds, kept)
-        replies |= zip(places, zip(said[::2], said[1::2], strict=True), strict=True)
-    if cases and not silent and not any(degenerate(text) != "empty" for pair in replies.values() for text in pair):
+        return list(zip(said[::2], said[1::2], strict=True))
+
+    replies = by_length([len(case.text) for case in cases], ask_part, title=title, together=TOGETHER)
+    if cases and not silent and not any(degenerate(text) != "empty" for pair in replies for text in pair):
         raise UserError(f"{model.name}: answered all {2 * len(cases)} sentences with nothing; is it a chat model?")
-    firsts, seconds = ([replies[place][side] for place in range(len(cases))] for side in (0, 1))
+    firsts, seconds = ([pair[side] for pair in replies] for side in (0, 1))
     gaps = scorer.gaps(firsts, seconds)
     return [Answered(*row) for row in zip(cases, firsts, seconds, gaps, strict=True)]
 

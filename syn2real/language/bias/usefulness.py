@@ -54,7 +54,7 @@ def perplexity(reader: LocalModel, told: Sequence[tuple[str, str]]) -> float | N
     none."""
     if not told:
         return None
-    found = reader.likelihoods(sorted(told, key=lambda pair: len(pair[0]) + len(pair[1])))
+    found = reader.likelihoods(told)
     return exp(-sum(likelihood for likelihood, _ in found) / sum(tokens for _, tokens in found))
 
 

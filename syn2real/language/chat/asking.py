@@ -1,12 +1,13 @@
 """Asking a model, and keeping what it answers, so that a run which was killed asks for the rest."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from syn2real.language.chat.kept import KeptReplies
 from syn2real.language.chat.model import ChatModel, Conversation, Sampling
 from syn2real.progress import track
 
+T = TypeVar("T")
 TOGETHER = 32  # conversations asked at once, of similar length
 
 
@@ -42,13 +43,18 @@ def ask_in_parts(
 
 
 def by_length(
-    lengths: Sequence[int], ask_part: Callable[[Sequence[int]], list[str]], *, title: str, together: int
-) -> list[str]:
-    """The answer to each of so many things of these lengths, asked for in parts of ``together``, the shortest first;
-    ``ask_part`` is given the places of a part."""
-    order = sorted(range(len(lengths)), key=lambda place: lengths[place])
-    found: dict[int, str] = {}
-    for start in track(range(0, len(order), together), title) if order else ():
+    lengths: Sequence[int],
+    ask_part: Callable[[Sequence[int]], Sequence[T]],
+    *,
+    title: str | None,
+    together: int,
+) -> list[T]:
+    """What is found of each of so many things of these lengths, asked for in parts of ``together``, the shortest first;
+    ``ask_part`` is given the places of a part. Progress is shown under a ``title``."""
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    starts = range(0, len(order), together)
+    found: dict[int, T] = {}
+    for start in track(starts, title) if title and order else starts:
         places = order[start : start + together]
         found |= zip(places, ask_part(places), strict=True)
     return [found[place] for place in range(len(lengths))]

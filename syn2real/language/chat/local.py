@@ -120,19 +120,21 @@ class LocalModel:
 
         The two are cut into tokens apart. Raises `UserError` for what is longer than the model's context.
         """
-        found: list[tuple[float, int]] = []
-        for start in range(0, len(pairs), self.batch_size):
-            found += self._likelihoods(pairs[start : start + self.batch_size])
-        return found
-
-    def _likelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, int]]:
-        import torch
 
         def cut(text: str) -> list[int]:
             return list(self._tokenizer(text, add_special_tokens=False).input_ids)
 
-        before, after = [cut(text) for text, _ in pairs], [cut(text) for _, text in pairs]
-        rows = [[*a, *b] for a, b in zip(before, after, strict=True)]
+        rows = [(cut(before), cut(after)) for before, after in pairs]
+        found: dict[int, tuple[float, int]] = {}
+        for places in batches([len(before) + len(after) for before, after in rows], self.batch_size):
+            found |= zip(places, self._likelihoods([rows[place] for place in places]), strict=True)
+        return [found[place] for place in range(len(pairs))]
+
+    def _likelihoods(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[tuple[float, int]]:
+        """Of one batch, as tokens."""
+        import torch
+
+        rows = [[*before, *after] for before, after in pairs]
         longest = max(map(len, rows))
         if self._room is not None and longest > self._room:
             raise UserError(f"{self.name}: {longest} tokens exceed its {self._room}")
@@ -144,7 +146,7 @@ class LocalModel:
                 input_ids=ids.to(self._model.device), attention_mask=kept.to(self._model.device)
             ).logits
         found = []
-        for row, (a, b) in enumerate(zip(before, after, strict=True)):
+        for row, (a, b) in enumerate(pairs):
             # The first token of a text that nothing comes before is not foretold.
             start = max(1, len(a))
             foretold = logits[row, start - 1 : len(a) + len(b) - 1].float().log_softmax(-1)

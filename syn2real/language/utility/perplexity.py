@@ -5,12 +5,10 @@ from typing import Literal
 
 from syn2real.errors import UserError
 from syn2real.language.chat import ChatModel
+from syn2real.language.chat.asking import TOGETHER, by_length
 from syn2real.language.chat.local import LocalModel
 from syn2real.language.utility.metric import Reply, Score, require_references
 from syn2real.language.utility.questions import Question
-from syn2real.progress import track
-
-TOGETHER = 32  # references read at once, of similar length
 
 
 class Perplexity:
@@ -32,12 +30,10 @@ class Perplexity:
         if not isinstance(model, LocalModel):
             raise UserError("perplexity needs the model itself, not a server's: give a directory or a hub id")
         pairs = [(model.templated(reply.conversation), reply.question.references[0]) for reply in replies]
-        order = sorted(range(len(pairs)), key=lambda place: sum(map(len, pairs[place])))
-        found: dict[int, Score] = {}
-        for start in track(range(0, len(order), TOGETHER), "reading references"):
-            places = order[start : start + TOGETHER]
-            for place, (likelihood, tokens) in zip(
-                places, model.likelihoods([pairs[place] for place in places]), strict=True
-            ):
-                found[place] = Score({"perplexity": -likelihood / tokens}, float(tokens))
-        return [found[place] for place in range(len(pairs))]
+        found = by_length(
+            [sum(map(len, pair)) for pair in pairs],
+            lambda places: model.likelihoods([pairs[place] for place in places]),
+            title="reading references",
+            together=TOGETHER,
+        )
+        return [Score({"perplexity": -likelihood / tokens}, float(tokens)) for likelihood, tokens in found]

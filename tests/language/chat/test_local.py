@@ -39,6 +39,16 @@ def test_answers_are_the_same_one_by_one_and_in_the_order_of_the_questions(chat_
     assert model.replies([], greedy, []) == []
 
 
+def test_likelihoods_are_the_same_one_by_one_and_in_the_order_of_the_texts(chat_llama):
+    pairs = [("before " * count, "after " * (1 + count % 5)) for count in (40, 1, 12, 3, 90, 0)]
+    model = LocalModel.load(str(chat_llama), batch_size=3)
+    found = model.likelihoods(pairs)
+    alone = [model.likelihoods([pair])[0] for pair in pairs]
+    assert [tokens for _, tokens in found] == [tokens for _, tokens in alone]
+    assert [likelihood for likelihood, _ in found] == pytest.approx([likelihood for likelihood, _ in alone], rel=1e-5)
+    assert model.likelihoods([]) == []
+
+
 def test_a_long_text_does_not_pad_the_short_ones():
     lengths = [30, 4000, 10, 20, 3900, 40, 50]
     found = batches(lengths, 4)
