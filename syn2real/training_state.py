@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import Trainer, TrainerCallback, TrainerState
+from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
 from syn2real.errors import UserError
@@ -83,14 +83,19 @@ def resumable(directory: Path, *, checkpoint_steps: int, seed: int, evaluated: b
     }
 
 
-def train(trainer: Trainer, checkpoint: Path | None) -> None:
-    """Train, going on from a checkpoint where there is one.
+def train(trainer: Trainer, checkpoint: Path | None, progress: Progress) -> None:
+    """Train, going on from a checkpoint where there is one, with ``progress`` as the only thing that is shown.
 
     Of the last one only the end is taken up, the best model included: `Trainer.train` would forget that it was to stop,
     and go on after an early stop.
     """
+    for shown in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(shown)
     if checkpoint is None or (checkpoint / COMPLETE).read_text(encoding="utf-8") != LAST:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        try:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        finally:
+            progress.bar.stop()
         return
     trainer.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
     best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, TrainerCallback, TrainingArguments
+from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArguments
 
 from syn2real.errors import UserError
 from syn2real.lora import ADAPTER, add_adapters, save_adapters
@@ -98,12 +98,7 @@ def finetune(
             order=_order(corpus, recogniser, settings),
             layer_decay=settings.layer_decay,
         )
-        trainer.remove_callback(PrinterCallback)
-        trainer.remove_callback(ProgressCallback)
-        try:
-            train(trainer, checkpoint)
-        finally:
-            progress.bar.stop()
+        train(trainer, checkpoint, progress)
     wait()
     if is_first():
         with saving(output):

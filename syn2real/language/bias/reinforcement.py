@@ -9,7 +9,6 @@ from random import Random
 from typing import Any, Literal, get_args
 
 import torch
-from transformers import PrinterCallback, ProgressCallback
 
 from syn2real.errors import UserError, did_you_mean
 from syn2real.hashing import remembered_sha256, seed_from, sha256_json
@@ -17,13 +16,12 @@ from syn2real.language.bias.generator import ASKED, seed_examples
 from syn2real.language.bias.proximal import KeepValues, Proximal, add_value_head
 from syn2real.language.bias.reward import RECORD, Reward, learning_curve
 from syn2real.language.tuning.head import lighten_head
+from syn2real.language.tuning.network import load_network, load_tokenizer, save_network, space_for
 from syn2real.language.tuning.quiet import quiet_libraries
 from syn2real.language.tuning.rendering import IGNORED, chat_rows
 from syn2real.language.tuning.settings import TuningSettings
-from syn2real.language.tuning.tuning import load_network, load_tokenizer, space_for
-from syn2real.lora import ADAPTER, LoraSettings, save_adapters
-from syn2real.merge.sidecars import copy_sidecars
-from syn2real.saving import saving
+from syn2real.language.tuning.trainers import Discreet
+from syn2real.lora import LoraSettings
 from syn2real.sealing import require_space, write_json
 from syn2real.training_state import (
     CHECKPOINTS,
@@ -112,18 +110,10 @@ def reinforce(
             trainer.add_callback(values)
         for callback in (Marks(), progress):
             trainer.add_callback(callback)
-        try:
-            train(trainer, checkpoint)
-        finally:
-            progress.bar.stop()
-        with saving(output):
-            if hasattr(network, "value_head"):
-                del network.value_head
-            if settings.lora is not None:
-                save_adapters(network, output / ADAPTER)
-                network = network.merge_and_unload()
-            network.to(torch.float32).save_pretrained(output)
-            copy_sidecars(generator, output, torch.float32)
+        train(trainer, checkpoint, progress)
+        if hasattr(network, "value_head"):
+            del network.value_head
+        save_network(network, generator, output, torch.float32)
         reward.close()
         record = {"settings": asdict(settings), "paid_by": paid_by, "curve": learning_curve(reward.paid)}
         write_json(output / RECORD, record)
@@ -187,8 +177,6 @@ def _trainer(
     if settings.method == "ppo":
         trainer.value_weight = settings.value_weight
         trainer.watch(plain, network.value_head)
-    trainer.remove_callback(PrinterCallback)
-    trainer.remove_callback(ProgressCallback)
     return trainer
 
 
@@ -204,7 +192,7 @@ def _classes(settings: ReinforcementSettings) -> tuple[Any, Any]:
     return GRPOConfig, type("GRPOTrainer", bases, {})
 
 
-class _Mixed:
+class _Mixed(Discreet):
     """The seeds' language-model loss beside the reward's, put before each of TRL's trainers."""
 
     seed_rows: dict[str, list[Any]] | None
@@ -237,13 +225,3 @@ class _Mixed:
                 fused_lm_head=True,
             )
         return found.loss
-
-    def _save_checkpoint(self, *arguments: Any) -> None:
-        with saving(Path(str(self.args.output_dir))):  # type: ignore[attr-defined]
-            super()._save_checkpoint(*arguments)  # type: ignore[misc]
-
-    def create_model_card(self, *_: Any, **__: Any) -> None:
-        """Nothing: a checkpoint is no model to be shown."""
-
-    def _send_telemetry(self) -> None:
-        """Nothing: what is trained here is nobody's business."""

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, Trainer
+from transformers import EarlyStoppingCallback, Trainer
 
 from syn2real.language.tuning.head import lighten_head
 from syn2real.language.tuning.order import SimilarLengths
@@ -16,14 +16,8 @@ from syn2real.training_state import Marks, Progress, chosen_precision, resumable
 LENGTH_COLUMNS = ("input_ids", "chosen_input_ids", "chosen_ids")  # of sft, orpo, dpo
 
 
-class _Ordered:
-    """What all trainers have in common, put before each of TRL's."""
-
-    def _get_train_sampler(self, *_: Any) -> SimilarLengths:
-        data = self.train_dataset  # type: ignore[attr-defined]
-        column = next(name for name in LENGTH_COLUMNS if name in data.column_names)
-        args = self.args  # type: ignore[attr-defined]
-        return SimilarLengths([len(row) for row in data[column]], args.per_device_train_batch_size, args.seed)
+class Discreet:
+    """What all trainers have in common, put before each of TRL's: they save, and otherwise keep to themselves."""
 
     def _save_checkpoint(self, *arguments: Any) -> None:
         with saving(Path(str(self.args.output_dir))):  # type: ignore[attr-defined]
@@ -34,6 +28,16 @@ class _Ordered:
 
     def _send_telemetry(self) -> None:
         """Nothing: what is trained here is nobody's business."""
+
+
+class _Ordered(Discreet):
+    """The order of the examples is ours."""
+
+    def _get_train_sampler(self, *_: Any) -> SimilarLengths:
+        data = self.train_dataset  # type: ignore[attr-defined]
+        column = next(name for name in LENGTH_COLUMNS if name in data.column_names)
+        args = self.args  # type: ignore[attr-defined]
+        return SimilarLengths([len(row) for row in data[column]], args.per_device_train_batch_size, args.seed)
 
 
 def make_trainer(
@@ -62,8 +66,6 @@ def make_trainer(
     )
     if not torch.cuda.is_available() and settings.method != "orpo":  # whose loss is of all tokens
         lighten_head(network.get_base_model() if settings.lora is not None else network)
-    trainer.remove_callback(PrinterCallback)
-    trainer.remove_callback(ProgressCallback)
     return trainer
 
 
