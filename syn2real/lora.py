@@ -63,12 +63,12 @@ def add_adapters(model: Any, settings: LoraSettings, layers: Sequence[str], seed
 
 
 def save_adapters(model: "PeftModel", directory: Path) -> None:
-    """Write the adapters as PEFT does, less what differs from run to run: its card, the place of the base model on this
-    machine, and the order of sets."""
+    """Write the adapters in use as PEFT does, less what differs from run to run: its card, the place of the base model
+    on this machine, and the order of sets. Others, as TRL keeps for comparison, are left out."""
     from syn2real.merge.adapter_config import CONFIG
 
     shutil.rmtree(directory, ignore_errors=True)
-    model.save_pretrained(str(directory), save_embedding_layers=False)
+    model.save_pretrained(str(directory), selected_adapters=model.active_adapters, save_embedding_layers=False)
     (directory / "README.md").unlink(missing_ok=True)
     config = directory / CONFIG
     content = json.loads(config.read_text(encoding="utf-8")) | {"base_model_name_or_path": None}
