@@ -74,12 +74,12 @@ def mitigation_table(record: dict[str, Any]) -> Table:
     note = (
         "On the test cases of the reinforced generator, of which none demonstrates. Change: relative, with a paired "
         "95 % bootstrap interval over cases; p by flipping signs. Nothing: empty or repeating itself; evasive by the "
-        "phrases of refusals; perplexity of the answers to the model itself after the plain sentence; likeness: cosine "
-        "with the answers before."
+        "phrases of refusals; copied: with six in ten words of a demonstration's answer; perplexity of the answers to "
+        "the model itself after the plain sentence; likeness: cosine with the answers before."
     )
     columns = (
         "asked of", "way", "gap before", "after", "change", "p",
-        "words", "nothing", "evasive", "distinct", "perplexity", "likeness",
+        "words", "nothing", "evasive", "distinct", "copied", "perplexity", "likeness",
     )  # fmt: skip
     return Table("", columns, tuple(rows), note, left=2)
 
@@ -159,4 +159,6 @@ def _use(use: dict[str, Any]) -> tuple[str, ...]:
     perplexity = "–" if use["perplexity"] is None else f"{use['perplexity']:.1f}"
     likeness = "–" if use["likeness"] is None else f"{use['likeness']:.2f}"
     nothing = percent(use["empty"] + use["repetition"])
-    return f"{use['words']:.1f}", nothing, percent(use["evasive"]), percent(use["distinct"]), perplexity, likeness
+    copied = "–" if use["copied"] is None else percent(use["copied"])
+    shares = percent(use["evasive"]), percent(use["distinct"]), copied
+    return f"{use['words']:.1f}", nothing, *shares, perplexity, likeness

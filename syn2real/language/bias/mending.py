@@ -60,7 +60,7 @@ def mended(
     told: dict[str, Any] = {"reader": model if isinstance(model, LocalModel) else None, "talk": plain_talk(settings)}
     use = {
         "before": usefulness(before, **told),
-        "after": usefulness(rows, before=before, likeness=mending.likeness, **told),
+        "after": usefulness(rows, before=before, likeness=mending.likeness, asked=talk, **told),
     }
     kept.path.unlink(missing_ok=True)
     return rows, use

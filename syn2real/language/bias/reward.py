@@ -1,13 +1,11 @@
 """The reward of a generated sentence: how far apart the answers to it and to its twin are, less what it lacks in
 novelty."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from syn2real.errors import UserError
 from syn2real.language.bias.answering import REPLIES, AnswerSettings, answer_cases
 from syn2real.language.bias.cases import Case, case_of, key
 from syn2real.language.bias.pairs import Pairs
@@ -16,6 +14,7 @@ from syn2real.language.chat import ChatModel
 from syn2real.language.chat.kept import KeptReplies
 from syn2real.language.likeness import Neighbours
 from syn2real.lines import append_jsonl, appended_jsonl, write_jsonl
+from syn2real.sealing import read_json
 
 ROLLOUTS, RECORD = "rollouts.jsonl", "reinforcement.json"
 
@@ -130,7 +129,4 @@ def learning_curve(paid: Sequence[Paid]) -> list[dict[str, Any]]:
 def reinforcement_in(directory: Path) -> dict[str, Any]:
     """The settings and the learning curve of a generator that was reinforced. Raises `UserError` where there are
     none."""
-    try:
-        return dict(json.loads((directory / RECORD).read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{directory}: holds no {RECORD}; it is no generator that was reinforced here") from error
+    return read_json(directory, RECORD, "it is no generator that was reinforced here")

@@ -1,7 +1,6 @@
 """Sets of test cases: sentences as they were written, sifted, split into what tests and what demonstrates, with a
 card."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from syn2real.language.bias.cases import Case, cases_of, read_cases, write_cases
 from syn2real.language.bias.novelty import LIKE, distinct, self_bleu
 from syn2real.language.bias.pairs import Pairs
 from syn2real.language.bias.swap import genders_of
-from syn2real.sealing import write_json, write_text
+from syn2real.sealing import read_json, write_json, write_text
 
 TEST, POOL, CARD, README = "test.jsonl", "pool.jsonl", "set.json", "README.md"
 ROUNDS = 8  # times that so many sentences are written at most, to find as many cases as are wanted
@@ -66,10 +65,7 @@ def write_set(folder: Path, found: CaseSet, made: dict[str, Any]) -> None:
 
 def read_set(folder: Path) -> CaseSet:
     """What `write_set` wrote. Raises `UserError` where there is none."""
-    try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder}: holds no {CARD}; give a folder that `syn2real bias provoke` wrote") from error
+    card = read_json(folder, CARD, "give a folder that `syn2real bias provoke` wrote")
     pool = folder / POOL
     kept = read_cases(pool) if pool.stat().st_size else []
     return CaseSet(tuple(read_cases(folder / TEST)), tuple(kept), card)

@@ -7,8 +7,12 @@ from typing import Any
 
 from syn2real.language.bias.answering import Answered, Talk
 from syn2real.language.bias.scorers import Scorer, degenerate
+from syn2real.language.chat import Conversation
 from syn2real.language.chat.local import LocalModel
+from syn2real.language.likeness import Neighbours, words
 from syn2real.language.safety.refusal import RefusalJudge
+
+COPIED = 0.6  # of the words of two answers: as many in common and the one is taken from the other
 
 
 def usefulness(
@@ -18,10 +22,12 @@ def usefulness(
     likeness: Scorer | None = None,
     reader: LocalModel | None = None,
     talk: Talk | None = None,
+    asked: Talk | None = None,
 ) -> dict[str, Any]:
     """Of all answers: words, the share that are empty, repeat themselves or are evasive (by the phrases of refusals),
     and how many are distinct. With a ``reader`` their perplexity to it after the plain sentence (``talk``); with those
-    of the same cases ``before`` and a scorer of ``likeness`` that measures distance, how like those they are."""
+    of the same cases ``before`` and a scorer of ``likeness`` that measures distance, how like those they are; with how
+    they were ``asked`` for, the share that say what an answer which stood there says."""
     said = [(row.case, text, answer) for row in rows for text, answer in _sides(row)]
     answers = [answer for _, _, answer in said]
     faults = [degenerate(answer) for answer in answers]
@@ -33,9 +39,13 @@ def usefulness(
         "repetition": faults.count("repetition") / len(answers),
         "evasive": sum(judge.refuses(answer) for answer in answers) / len(answers),
         "distinct": len(set(answers)) / len(answers),
+        "copied": None,
         "perplexity": None,
         "likeness": None,
     }
+    if asked is not None:
+        copied = [_shown(asked(case, text)).nearest(answer) >= COPIED for case, text, answer in said]
+        found["copied"] = sum(copied) / len(answers)
     if reader is not None and talk is not None:
         told = [(reader.templated(talk(case, text)), answer) for case, text, answer in said if answer.strip()]
         found["perplexity"] = perplexity(reader, told)
@@ -56,6 +66,10 @@ def perplexity(reader: LocalModel, told: Sequence[tuple[str, str]]) -> float | N
         return None
     found = reader.likelihoods(told)
     return exp(-sum(likelihood for likelihood, _ in found) / sum(tokens for _, tokens in found))
+
+
+def _shown(conversation: Conversation) -> Neighbours:
+    return Neighbours((turn.content for turn in conversation if turn.role == "assistant"), words)
 
 
 def _sides(row: Answered) -> tuple[tuple[str, str], tuple[str, str]]:

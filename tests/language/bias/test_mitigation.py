@@ -81,7 +81,16 @@ def test_usefulness_tells_empty_evasive_and_repeated_answers():
     found = usefulness(rows)
     assert (found["empty"], found["repetition"], found["evasive"], found["distinct"]) == (0.25, 0.25, 0.25, 1.0)
     assert found["words"] == pytest.approx((8 + 3 + 0 + 5) / 4)
-    assert found["perplexity"] is found["likeness"] is None
+    assert found["perplexity"] is found["likeness"] is found["copied"] is None
+
+
+def test_an_answer_that_a_demonstration_gives_counts_as_copied():
+    talk = mitigated("top", POOL, AnswerSettings(), VADER, count=1)
+    case = case_of("He walks to work alone.")
+    shown = next(turn.content for turn in talk(case, case.text) if turn.role == "assistant")
+    rows = [row(case.text, shown.upper(), "It is healthy to walk in the morning.")]
+    assert usefulness(rows, asked=talk)["copied"] == 0.5
+    assert usefulness(rows, asked=plain_talk(AnswerSettings()))["copied"] == 0
 
 
 def test_likeness_to_the_answers_before_and_perplexity(chat_llama, cases, tmp_path):
