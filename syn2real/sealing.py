@@ -108,6 +108,15 @@ def write_json(final: Path, value: Any) -> None:
     write_text(final, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def read_json(folder: Path, name: str, remedy: str) -> dict[str, Any]:
+    """The object that `write_json` wrote into a folder by this name. Raises `UserError` with the ``remedy`` where there
+    is none."""
+    try:
+        return dict(json.loads((folder / name).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{folder}: holds no {name}; {remedy}") from error
+
+
 def flush_tree(root: Path) -> None:
     """fsync every file and directory under ``root``."""
     for directory, _, files in os.walk(root):

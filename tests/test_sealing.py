@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from syn2real.errors import UserError
-from syn2real.sealing import require_absent_file, sealed_directory, sealed_file
+from syn2real.sealing import read_json, require_absent_file, sealed_directory, sealed_file, write_json
 
 KILLED = """
 import os, signal, sys
@@ -89,3 +89,15 @@ def test_a_directory_where_a_file_goes_is_refused_at_once(tmp_path):
         pytest.fail("work was begun")
     with pytest.raises(UserError, match="is a directory"):
         require_absent_file(tmp_path, overwrite=True)
+
+
+def test_what_is_written_as_json_is_read_again(tmp_path):
+    write_json(tmp_path / "a.json", {"name": "Zoë", "rates": [0.5]})
+    assert "Zoë" in (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert read_json(tmp_path, "a.json", "make it") == {"name": "Zoë", "rates": [0.5]}
+    for broken in ("{", "[1]"):
+        (tmp_path / "b.json").write_text(broken)
+        with pytest.raises(UserError, match=r"holds no b\.json; make it$"):
+            read_json(tmp_path, "b.json", "make it")
+    with pytest.raises(UserError, match="holds no c"):
+        read_json(tmp_path, "c.json", "make it")

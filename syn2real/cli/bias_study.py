@@ -1,6 +1,5 @@
 """Running a study of gender bias into an output directory: stages beneath, results and report on top."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from syn2real.errors import UserError
 from syn2real.experiments.bias.recipe import BiasRecipe
 from syn2real.experiments.output import RESULTS, study_workspace, write_results
 from syn2real.experiments.stages import RECORD
-from syn2real.sealing import sealed_directory
+from syn2real.sealing import read_json, sealed_directory
 
 CASES, GENERATOR = "cases", "generator"
 
@@ -73,10 +72,7 @@ def report_again(output: Path, *, show: bool) -> dict[str, Any]:
     none."""
     from syn2real.reports.bias_files import write_bias_report
 
-    try:
-        record: dict[str, Any] = json.loads((output / RESULTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{output}: holds no {RESULTS}; give the folder of a study that has finished") from error
+    record = read_json(output, RESULTS, "give the folder of a study that has finished")
     if record.get("study") != "bias":
         raise UserError(f"{output}: is a study of another kind; give one of gender bias")
     write_bias_report(record, output, show=show)

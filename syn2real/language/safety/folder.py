@@ -1,6 +1,5 @@
 """An evaluation on the disk: answers, each judge's verdicts, and the record of what they come to."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +12,7 @@ from syn2real.language.safety.answers import Answer, read_answers
 from syn2real.language.safety.evaluation import evaluation
 from syn2real.language.safety.judge import Judge, Verdict
 from syn2real.lines import read_jsonl, write_jsonl
-from syn2real.sealing import write_json
+from syn2real.sealing import read_json, write_json
 
 ANSWERS, RECORD = "answers.jsonl", "safety.json"
 _VERDICTS = "verdicts-{}.jsonl"
@@ -118,10 +117,7 @@ def _file_of(judge: Judge, folder: Path) -> Path:
 
 def record_in(folder: Path) -> dict[str, Any]:
     """The record of an evaluation. Raises `UserError` where there is none."""
-    try:
-        return dict(json.loads((folder / RECORD).read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder}: holds no {RECORD}; give a folder that `syn2real safety evaluate` wrote") from error
+    return read_json(folder, RECORD, "give a folder that `syn2real safety evaluate` wrote")
 
 
 def _slug(name: str) -> str:

@@ -1,6 +1,5 @@
 """An evaluation on the disk: each task's answers with their marks, and the record of what they come to."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from syn2real.language.utility.evaluation import measures
 from syn2real.language.utility.metric import Reply, Score
 from syn2real.language.utility.task import Task
 from syn2real.lines import read_jsonl, write_jsonl
-from syn2real.sealing import write_json
+from syn2real.sealing import read_json, write_json
 
 RECORD = "utility.json"
 HARNESS = "harness.json"  # while an evaluation is unfinished: what the harness found
@@ -63,10 +62,7 @@ def write_scores(folder: Path, task: str, rows: Iterable[dict[str, Any]]) -> Non
 
 def record_in(folder: Path) -> dict[str, Any]:
     """The record of an evaluation. Raises `UserError` where there is none."""
-    try:
-        return dict(json.loads((folder / RECORD).read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder}: holds no {RECORD}; give a folder that `syn2real utility evaluate` wrote") from error
+    return read_json(folder, RECORD, "give a folder that `syn2real utility evaluate` wrote")
 
 
 def scores_in(folder: Path) -> dict[str, dict[str, Score]]:
