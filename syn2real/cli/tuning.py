@@ -153,11 +153,12 @@ def chat(
     if message is None:
         _converse(speaker, before, sampling, seed)
         return
-    reply = _reply(speaker, [*before, Message("user", message)], sampling, seed)
+    turns = [*before, Message("user", message)]
     if as_json:
+        (reply,) = speaker.replies([speaker.fitted(turns, sampling)], sampling, [seed])
         print_json({"model": speaker.name, "message": message, "reply": reply})
     else:
-        typer.echo(reply)
+        _speak(speaker, turns, sampling, seed)
 
 
 def _converse(speaker: "ChatModel", before: "list[Message]", sampling: "Sampling", seed: int) -> None:
@@ -177,11 +178,19 @@ def _converse(speaker: "ChatModel", before: "list[Message]", sampling: "Sampling
             turns = list(before)
         elif said:
             turns.append(Message("user", said))
-            reply = _reply(speaker, turns, sampling, seed + len(turns))
+            reply = _speak(speaker, turns, sampling, seed + len(turns))
             turns.append(Message("assistant", reply))
-            typer.echo(reply)
 
 
-def _reply(speaker: "ChatModel", turns: "list[Message]", sampling: "Sampling", seed: int) -> str:
-    (reply,) = speaker.replies([speaker.fitted(turns, sampling)], sampling, [seed])
+def _speak(speaker: "ChatModel", turns: "list[Message]", sampling: "Sampling", seed: int) -> str:
+    """Print the reply, a model's of this machine word by word, and return it."""
+    from syn2real.language.chat.local import LocalModel
+
+    fitted = speaker.fitted(turns, sampling)
+    if isinstance(speaker, LocalModel):
+        reply = speaker.spoken(fitted, sampling, seed, lambda words: typer.echo(words, nl=False))
+        typer.echo()
+    else:
+        (reply,) = speaker.replies([fitted], sampling, [seed])
+        typer.echo(reply)
     return reply

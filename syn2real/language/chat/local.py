@@ -1,6 +1,6 @@
 """A causal language model on this machine."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +79,19 @@ class LocalModel:
         """See `ChatModel.replies`. Raises `UserError` for a conversation longer than the model's context."""
         return self.continued([self.templated(turns) for turns in conversations], sampling, seeds)
 
+    def spoken(self, conversation: Conversation, sampling: Sampling, seed: int, hear: Callable[[str], None]) -> str:
+        """The answer to one conversation, as in `replies`; ``hear`` is given it word by word."""
+        from transformers import TextStreamer
+
+        class Words(TextStreamer):
+            def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+                if text:
+                    hear(text)
+
+        words = Words(self._tokenizer, skip_prompt=True, skip_special_tokens=True)
+        (answer,) = self._batch([self.templated(conversation)], sampling, [seed], words)
+        return answer
+
     def fitted(self, conversation: Conversation, sampling: Sampling) -> Conversation:
         """See `ChatModel.fitted`."""
         left = self._left(self.templated(conversation), sampling)
@@ -154,7 +167,7 @@ class LocalModel:
             found.append((float(likely.double().sum()), len(likely)))
         return found
 
-    def _batch(self, texts: Sequence[str], sampling: Sampling, seeds: Sequence[int]) -> list[str]:
+    def _batch(self, texts: Sequence[str], sampling: Sampling, seeds: Sequence[int], streamer: Any = None) -> list[str]:
         import torch
 
         tokens = self._tokenizer(list(texts), return_tensors="pt", padding=True, add_special_tokens=False)
@@ -174,6 +187,7 @@ class LocalModel:
                 max_new_tokens=sampling.max_tokens,
                 pad_token_id=self._tokenizer.pad_token_id,
                 logits_processor=draws,
+                streamer=streamer,
             )
         return [text.strip() for text in self._tokenizer.batch_decode(output[:, length:], skip_special_tokens=True)]
 

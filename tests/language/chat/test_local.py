@@ -31,6 +31,14 @@ def test_a_draw_depends_on_its_seed_alone(smollm):
     assert together[0] != smollm.replies(questions[:1], drawn, [3])[0]
 
 
+def test_an_answer_is_heard_word_by_word(smollm):
+    heard = []
+    question, drawn = ask("Name three animals."), Sampling(temperature=0.7, max_tokens=12)
+    answer = smollm.spoken(question, drawn, 4, heard.append)
+    assert "".join(heard).strip() == answer == smollm.replies([question], drawn, [4])[0]
+    assert len(heard) > 2
+
+
 def test_answers_are_the_same_one_by_one_and_in_the_order_of_the_questions(chat_llama):
     questions = [ask("word " * count) for count in (40, 1, 12, 3, 90, 2)]
     model = LocalModel.load(str(chat_llama), batch_size=3)
