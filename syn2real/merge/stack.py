@@ -161,9 +161,8 @@ class Stack:
         return torch.from_numpy(numbers.astype(np.float32)).mul_(2.0**-24).to(self.device)
 
     def draws(self, model: int, start: int, stop: int) -> Tensor:
-        """Like `uniform`, faster and coarser: whole numbers from −2¹⁵ to 2¹⁵ − 1 in the stack's dtype."""
-        numbers = sixteen_bits(self._stream(model), start, stop).view(np.int16)
-        return torch.from_numpy(numbers).to(self.device).to(self.dtype)
+        """Like `uniform`, faster and coarser: whole numbers from −2¹⁵ to 2¹⁵ − 1, as int16, on the processor."""
+        return torch.from_numpy(sixteen_bits(self._stream(model), start, stop).view(np.int16))
 
     def _stream(self, model: int) -> int:
         if model not in self._streams:

@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from syn2real.errors import UserError
-from syn2real.merge.selection import Cut, largest, screened, split
+from syn2real.merge.selection import Cut, largest, screened
 from syn2real.merge.stack import NO_BASE, Block, Stack
 from syn2real.merge.tensors import ranges
 
 _READ = 1 << 20  # elements that a sample is taken from at a time
-_SCREENED = 1 << 17  # elements screened at a time: half a megabyte in float32
+_SCREENED = 1 << 19  # elements screened at a time: one or two megabytes, but in float64
 _LEVELS = 1 << 16  # of chance; see `Stack.draws`
+_REMEMBERED = 1 << 27  # elements of a tensor whose masks are kept for a second pass: 16 MB for each model
 
 
 def require_share(name: str, values: Sequence[float]) -> None:
@@ -49,35 +50,50 @@ class Magnitudes:
     def screen(self, low: float, high: float) -> Iterator[tuple[int, np.ndarray]]:
         """See `Series.screen`.
 
-        In float32, at half the cost, where no input is wider: rounding keeps the order, so what lies above or below the
-        rounded bounds does so unrounded. The rest is computed in float64.
+        By the bits of differences in the inputs' own dtype, which order as the numbers do: rounding keeps the order, so
+        what lies above or below the rounded bounds does so unrounded. The rest is computed in float64.
         """
-        with np.errstate(over="ignore"):
-            below, beyond = float(np.float32(low)), float(np.float32(high))
         for stack in self._stacks:
-            narrow = stack.device == "cpu" and stack.dtype == torch.float64
+            plain = stack.device == "cpu" and stack.dtype == torch.float64
+            bounds: dict[torch.dtype, tuple[int, int, int]] = {}
             for start, stop in ranges(stack.numel, _SCREENED):
                 model, base = stack.read(start, stop)
-                if narrow and max(model.dtype.itemsize, base.dtype.itemsize) <= torch.float32.itemsize:
-                    rounded = torch.sub(model.float(), base.float()).abs_().numpy()
-                    above, places = split(rounded, below, beyond)
-                    if not len(places):
-                        yield above, places
-                        continue
-                    chosen = torch.from_numpy(places)
-                    pair = [values.index_select(0, chosen).double() for values in (model, base)]
-                    yield above, self._numbers(torch.sub(*pair).abs_().numpy(), stack)
-                else:
+                if not plain:
                     pair = [values.to(stack.device).to(stack.dtype) for values in (model, base)]
                     above, values = screened(torch.sub(*pair).abs_(), low, high)
                     yield above, self._numbers(values, stack)
+                    continue
+                rounded = torch.sub(model, base)
+                if rounded.dtype not in bounds:
+                    bounds[rounded.dtype] = tuple(
+                        _bits(torch.tensor([max(low, 0), high, np.inf], dtype=torch.float64).to(rounded.dtype)).tolist()
+                    )
+                below, beyond, infinite = bounds[rounded.dtype]
+                bits = _bits(rounded)
+                if bits.max(initial=0) > infinite:
+                    raise _nan(stack)
+                above = int(np.count_nonzero(bits > beyond))
+                bits -= below  # negative where below: without a sign, larger than all others
+                chosen = torch.from_numpy(np.flatnonzero(bits.view(f"u{bits.dtype}") <= beyond - below))
+                pair = [values.index_select(0, chosen).double() for values in (model, base)]
+                yield above, torch.sub(*pair).abs_().numpy()
 
     def _numbers(self, values: np.ndarray, stack: Stack) -> np.ndarray:
         if np.isnan(values).any():
-            raise UserError(
-                f"{stack.name}: a difference to the base is NaN, which has no magnitude; mend the checkpoint"
-            )
+            raise _nan(stack)
         return values
+
+
+def _bits(values: Tensor) -> np.ndarray:
+    """Numbers as integers of the same width, without their signs, in place: these order as magnitudes do."""
+    kind = {2: torch.int16, 4: torch.int32, 8: torch.int64}[values.dtype.itemsize]
+    bits = values.view(kind).numpy()
+    bits &= torch.iinfo(kind).max
+    return bits
+
+
+def _nan(stack: Stack) -> UserError:
+    return UserError(f"{stack.name}: a difference to the base is NaN, which has no magnitude; mend the checkpoint")
 
 
 def cuts(stack: Stack, keep: Sequence[int]) -> list[Cut]:
@@ -100,11 +116,40 @@ def rounded(share: np.ndarray | float) -> np.ndarray:
     return np.maximum(np.rint(np.asarray(share) * _LEVELS), np.sign(share)) / _LEVELS
 
 
-def random_share(stack: Stack, block: Block, model: int, share: Tensor | float) -> Tensor:
-    """1 for each element that is kept and 0 elsewhere; kept with probability ``share``, multiples of 2⁻¹⁶."""
-    count = block.models[model].numel()
-    drawn = stack.draws(model, block.start, block.start + count)
-    return drawn.lt_(share * _LEVELS - _LEVELS // 2)
+def limits(share: np.ndarray | float) -> np.ndarray:
+    """The largest of `Stack.draws` with which an element is kept, for shares that are `rounded` and not 0: int16."""
+    return (np.asarray(share) * _LEVELS - (_LEVELS // 2 + 1)).astype(np.int16)
+
+
+def chances(limits: Tensor, like: Tensor) -> Tensor:
+    """The shares of which ``limits`` are, in the dtype and on the device of ``like``."""
+    return limits.to(like.device).to(like.dtype).add_(_LEVELS // 2 + 1).div_(_LEVELS)
+
+
+class Masks:
+    """Which elements a random method keeps. What a first pass draws is remembered for a second, as bits."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._bits: dict[tuple[int, int], np.ndarray] = {}  # by block and model
+
+    def keep(
+        self, block: Block, model: int, limits: Callable[[], np.ndarray] | np.ndarray, *, again: bool = False
+    ) -> Tensor:
+        """1 for each element that is kept and 0 elsewhere, in the stack's dtype. See `limits`.
+
+        ``again``: the same will be asked for once more.
+        """
+        place, count = (block.start, model), block.models[model].numel()
+        if place in self._bits:
+            mask = np.unpackbits(self._bits.pop(place), count=count)
+        else:
+            drawn = self._stack.draws(model, block.start, block.start + count).numpy()
+            kept = drawn <= (limits() if callable(limits) else limits)
+            if again and self._stack.numel <= _REMEMBERED:
+                self._bits[place] = np.packbits(kept)
+            mask = kept.view(np.uint8)
+        return torch.from_numpy(mask).to(self._stack.device).to(self._stack.dtype)
 
 
 def norm_keeping(

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syn2real.errors import UserError
-from syn2real.merge import METHODS, Block, PerModel, Stack, method
+from syn2real.merge import METHODS, Block, PerModel, Stack, method, trimming
 from syn2real.merge import stack as stack_module
-from syn2real.merge.methods import della as della_module
 from syn2real.merge.methods.della import _ranked as ranked
 
 SHAPES = [(300, 257), (70_000,), (5, 3, 4), (1,), (0,), ()]
@@ -405,12 +404,32 @@ def test_ranks_within_rows(columns):
     assert np.array_equal(ranked(rows, np.arange(columns, dtype=float)).numpy(), ranks.ravel())
 
 
-@pytest.mark.parametrize("name", ["della", "della_linear"])
+@pytest.mark.parametrize("columns", [2, 64, 577, 1001])
+@pytest.mark.parametrize("kind", ["float32", "far apart", "near", "infinite", "subnormal", "zero"])
+def test_ranks_where_keys_are_too_short(kind, columns):
+    """Numbers that differ only in bits for which a key has no room, or that lie far below the largest."""
+    generator = torch.Generator().manual_seed(columns)
+    rows = torch.randn(40, columns, generator=generator)
+    if kind == "far apart":
+        rows *= torch.exp2(torch.randint(-120, 120, rows.shape, generator=generator))
+    elif kind == "near":
+        rows = 1 + torch.randint(0, 64, rows.shape, generator=generator) * 2.0**-23
+    elif kind == "infinite":
+        rows[::2, columns // 2] = torch.inf
+    elif kind == "subnormal":
+        rows *= 1e-42
+    elif kind == "zero":
+        rows[::3] = 0
+    ranks = np.argsort(np.argsort(rows.abs().numpy(), axis=1, kind="stable"), axis=1)
+    assert np.array_equal(ranked(rows.double(), np.arange(columns, dtype=float)).numpy(), ranks.ravel())
+
+
+@pytest.mark.parametrize("name", ["dare_ties", "dare_linear", "della", "della_linear"])
 def test_remembered_masks_are_those_drawn_again(name, monkeypatch):
     models, base = tensors((700, 257), 3)  # two blocks
-    given = {"density": [0.5, 1, 0], "epsilon": 0.2, "variant": "mergekit"}
+    given = {"density": [0.5, 1, 0], "variant": "mergekit"} | ({"epsilon": 0.2} if "della" in name else {})
     remembered = merge(name, models, base, **given)
-    monkeypatch.setattr(della_module, "_REMEMBERED", 0)
+    monkeypatch.setattr(trimming, "_REMEMBERED", 0)
     assert torch.equal(merge(name, models, base, **given), remembered)
 
 
@@ -432,6 +451,22 @@ def test_chance_depends_on_seed_and_name(name):
     assert torch.equal(same, call(name, models, base))
     assert not torch.equal(same, call(name, models, base, seed=1))
     assert not torch.equal(same, call(name, models, base, label="other"))
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "kept"),
+    [
+        ("dare_linear", "paper", [1, 3, 4, 7, 8, 10, 11, 12, 17, 19, 21, 22]),
+        ("della_linear", "paper", [1, 4, 7, 8, 10, 11, 12, 16, 17, 19, 21, 22]),
+        ("della_linear", "mergekit", [1, 4, 7, 8, 10, 11, 12, 16, 17, 19, 22]),
+    ],
+)
+def test_a_seed_keeps_its_mask(name, variant, kept):
+    """Merges of last year are recomputed and compared: what is kept must not change from version to version."""
+    delta = torch.arange(1, 25) * 7 % 25 / 64
+    model = Stack.of([delta], torch.zeros(24), name="layer.weight", seed=3)
+    change = model.collect(METHODS.get(name)(model, density=0.5, variant=variant))
+    assert change.nonzero().view(-1).tolist() == kept
 
 
 @pytest.mark.parametrize("density", [1e-9, 1 - 1e-9])

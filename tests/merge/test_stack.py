@@ -93,9 +93,9 @@ def test_random_numbers_do_not_depend_on_how_they_are_asked_for(kind, data):
 
 def test_random_numbers_depend_on_seed_name_and_model():
     def drawn(model=0, **of):
-        return stack_of((3,), **of)[1].draws(model, 0, 1000)
+        return stack_of((3,), **of)[1].draws(model, 0, 1000).float()
 
-    others = [drawn(1), drawn(seed=1), drawn(name="other"), stack_of((3,))[1].draws(0, 1000, 2000)]
+    others = [drawn(1), drawn(seed=1), drawn(name="other"), stack_of((3,))[1].draws(0, 1000, 2000).float()]
     assert torch.equal(drawn(), drawn())
     for i, one in enumerate([drawn(), *others]):
         for other in [drawn(), *others][:i]:

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from syn2real.merge.method import PerModel, method
 from syn2real.merge.stack import Block, Stack
-from syn2real.merge.trimming import norm_keeping, random_share, require_share, rounded
+from syn2real.merge.trimming import Masks, limits, norm_keeping, require_share, rounded
 from syn2real.merge.weighting import elected_mean, normalised, scaled, weighted_sum
 
 Rescale = Literal["paper", "mergekit"]
@@ -30,11 +31,11 @@ def dare_linear(
     ``normalize`` divides the weights by their sum. Source: Yu et al. 2024
     (arXiv 2311.03099).
     """
-    factors = _factors(stack, density, variant, rescale)
+    choice = _Choice(stack, density, variant, rescale)
     weights = normalised(weight, stack.name, wanted=normalize)
 
     def merged(block: Block) -> Tensor:
-        deltas = _dropped(stack, block, density, factors)
+        deltas = choice.dropped(block)
         return block.on_base(scaled(weighted_sum(deltas, weights), scale))
 
     return stack.map(merged)
@@ -53,30 +54,39 @@ def dare_ties(
     election: Literal["mergekit", "peft"] = "mergekit",
 ) -> Iterator[Tensor]:
     """DARE's dropping with TIES' election of signs instead of a plain sum; see ``dare_linear`` and ``ties``."""
-    factors = _factors(stack, density, variant, rescale)
+    choice = _Choice(stack, density, variant, rescale)
 
     def merged(block: Block) -> Tensor:
-        deltas = _dropped(stack, block, density, factors)
+        deltas = choice.dropped(block)
         return block.on_base(scaled(elected_mean(deltas, weight, election, normalize=normalize), scale))
 
     return stack.map(merged)
 
 
-def _dropped(stack: Stack, block: Block, density: Sequence[float], factors: Sequence[float]) -> list[Tensor]:
-    deltas = block.deltas()
-    for i, (share, factor) in enumerate(zip(density, factors, strict=True)):
-        if share < 1:
-            deltas[i].mul_(random_share(stack, block, i, float(rounded(share))))
-        scaled(deltas[i], factor)
-    return deltas
+class _Choice:
+    """Which elements are kept, and what they are multiplied by."""
 
+    def __init__(self, stack: Stack, density: Sequence[float], variant: Rescale, rescale: bool) -> None:
+        require_share("density", density)
+        self._masks = Masks(stack)
+        self._shares = [float(rounded(share)) for share in density]
+        self._factors: Sequence[float] = [1.0] * len(stack)
+        if rescale and (variant == "paper" or not stack.numel):
+            self._factors = [1 / share if share else 0.0 for share in self._shares]
+        elif rescale:
+            self._factors = norm_keeping(stack, lambda block, i, delta: self._keep(block, i, delta, again=True))
 
-def _factors(stack: Stack, density: Sequence[float], variant: Rescale, rescale: bool) -> Sequence[float]:
-    require_share("density", density)
-    if not rescale:
-        return [1.0] * len(stack)
-    shares = [float(rounded(share)) for share in density]
-    if variant == "paper" or not stack.numel:
-        return [1 / share if share else 0.0 for share in shares]
-    keep = lambda block, i, _: random_share(stack, block, i, shares[i]) if shares[i] < 1 else None  # noqa: E731
-    return norm_keeping(stack, keep)
+    def dropped(self, block: Block) -> list[Tensor]:
+        """The differences of a block, in place. Once for each block."""
+        deltas = block.deltas()
+        for i, (delta, factor) in enumerate(zip(deltas, self._factors, strict=True)):
+            keep = self._keep(block, i, delta)
+            scaled(delta if keep is None else delta.mul_(keep), factor)
+        return deltas
+
+    def _keep(self, block: Block, i: int, delta: Tensor, *, again: bool = False) -> Tensor | None:
+        """1 for each element that is kept and 0 elsewhere; None: all are."""
+        share = self._shares[i]
+        if share in (0, 1):
+            return None if share else torch.zeros_like(delta)
+        return self._masks.keep(block, i, limits(share), again=again)

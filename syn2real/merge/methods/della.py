@@ -1,7 +1,7 @@
 """Random sparsification that spares large elements."""
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -11,12 +11,13 @@ from torch import Tensor
 from syn2real.errors import UserError
 from syn2real.merge.method import PerModel, method
 from syn2real.merge.stack import Block, Stack
-from syn2real.merge.trimming import norm_keeping, random_share, require_share, rounded
+from syn2real.merge.trimming import Masks, chances, limits, norm_keeping, require_share, rounded
 from syn2real.merge.weighting import elected_mean, normalised, scaled, weighted_sum
 
 Window = Literal["paper", "mergekit"]
-_REMEMBERED = 1 << 27  # elements of a tensor whose masks are kept for the second pass: 16 MB for each model
-_SHORT = 1000  # elements of a row below which sorting keys is faster than by radix
+_BINADES = 23 + 5  # bits of magnitudes in 32 binades
+# Elements of a row beyond which sorting by radix is faster than by key; the first where much would be sorted again.
+_MIDDLE, _LONG = 1000, 3000
 
 
 @method("della_linear", base="required")
@@ -87,52 +88,44 @@ class _Choice:
     def __init__(
         self, stack: Stack, density: Sequence[float], epsilon: Sequence[float], variant: Window, rescale: bool
     ) -> None:
-        self._stack = stack
+        self._row = stack.row
+        self._masks = Masks(stack)
         self._density = density
         self._half = [width / 2 if variant == "paper" else width for width in epsilon]
-        self._masks: dict[tuple[int, int], np.ndarray] = {}  # by block and model, a bit for each element
         self._factors: Sequence[float] | None = None  # None: each element by its own 1/(1 − pₖ)
         if not rescale:
             self._factors = [1.0] * len(stack)
-        elif variant == "mergekit" and stack.numel:
-            remember = stack.numel <= _REMEMBERED and stack.device == "cpu"
-            self._factors = norm_keeping(stack, partial(self._keep, remember=remember), rows=True)
+        elif variant == "mergekit" and stack.numel:  # ranking twice would take as long as all the rest
+            keep = lambda block, i, delta: self._keep(block, i, delta, again=True)  # noqa: E731
+            self._factors = norm_keeping(stack, keep, rows=True)
 
     def dropped(self, block: Block) -> list[Tensor]:
         """The differences of a block, in place. Once for each block."""
         deltas = block.deltas()
         for i, (delta, share) in enumerate(zip(deltas, self._density, strict=True)):
-            if share == 0:
-                delta.zero_()
-            elif self._factors is not None:
+            if self._factors is None and 0 < share < 1:
+                found = self._limits(i, delta)
+                delta.mul_(self._masks.keep(block, i, found.numpy())).div_(chances(found, delta))
+            else:
                 keep = self._keep(block, i, delta)
-                scaled(delta if keep is None else delta.mul_(keep), self._factors[i])
-            elif share < 1:
-                chances = self._chances(i, delta)
-                delta.mul_(random_share(self._stack, block, i, chances)).div_(chances)
+                scaled(delta if keep is None else delta.mul_(keep), 1.0 if self._factors is None else self._factors[i])
         return deltas
 
-    def _keep(self, block: Block, i: int, delta: Tensor, *, remember: bool = False) -> Tensor | None:
+    def _keep(self, block: Block, i: int, delta: Tensor, *, again: bool = False) -> Tensor | None:
         """1 for each element that is kept and 0 elsewhere; None: all are."""
         if self._density[i] in (0, 1):
             return None if self._density[i] else torch.zeros_like(delta)
-        packed = self._masks.pop((block.start, i), None)
-        if packed is not None:
-            return torch.from_numpy(np.unpackbits(packed, count=delta.numel())).to(delta.dtype)
-        mask = random_share(self._stack, block, i, self._chances(i, delta))
-        if remember:  # ranking twice would take as long as all the rest
-            self._masks[block.start, i] = np.packbits(mask.numpy() > 0)
-        return mask
+        return self._masks.keep(block, i, lambda: self._limits(i, delta).numpy(), again=again)
 
-    def _chances(self, i: int, delta: Tensor) -> Tensor:
-        share, half, row = self._density[i], self._half[i], self._stack.row
-        return _ranked(delta.view(-1, row), _by_rank(share - half, share + half, row))
+    def _limits(self, i: int, delta: Tensor) -> Tensor:
+        share, half = self._density[i], self._half[i]
+        return _ranked(delta.view(-1, self._row), _by_rank(share - half, share + half, self._row))
 
 
 @lru_cache(maxsize=4)
 def _by_rank(least: float, most: float, count: int) -> np.ndarray:
-    """With what probabilities the elements of a row are kept, from the smallest to the largest."""
-    return rounded(np.linspace(least, most, count) if count > 1 else np.array([(least + most) / 2]))
+    """The `limits` of a row's elements, from the smallest to the largest."""
+    return limits(rounded(np.linspace(least, most, count) if count > 1 else np.array([(least + most) / 2])))
 
 
 def _ranked(rows: Tensor, values: np.ndarray) -> Tensor:
@@ -140,25 +133,46 @@ def _ranked(rows: Tensor, values: np.ndarray) -> Tensor:
 
     Magnitudes are compared in float32; of equals the earlier is smaller.
     """
-    order = (_by_key if rows.shape[1] < _SHORT else _by_radix)(rows.abs().float().cpu().numpy().view(np.uint32))
-    sorted_values = torch.from_numpy(values).to(rows.device, rows.dtype).expand_as(rows)
-    return torch.empty_like(rows).scatter_(1, torch.from_numpy(order).to(rows.device), sorted_values).view(-1)
+    bits = rows.float().cpu().numpy().view(np.uint32)
+    order = torch.from_numpy(_order(bits & np.uint32(0x7FFFFFFF)))
+    sorted_values = torch.from_numpy(values).expand_as(order)
+    return torch.empty(rows.shape, dtype=sorted_values.dtype).scatter_(1, order, sorted_values).view(-1)
 
 
-def _by_key(bits: np.ndarray) -> np.ndarray:
-    """The stable order of each row, by sorting numbers and their places as one: int64."""
+def _order(bits: np.ndarray) -> np.ndarray:
+    """The stable order of each row: int64."""
     columns = bits.shape[1]
-    width = columns.bit_length()
-    keys = bits.astype(np.int64)
-    keys <<= width
-    keys |= np.arange(columns)
+    places = max(1, (columns - 1).bit_length())
+    coarse = max(0, _BINADES + places - 32)
+    if columns > _LONG or (columns > _MIDDLE and np.count_nonzero(bits & ((1 << coarse) - 1)) > bits.size >> 3):
+        return _by_radix(bits)
+    order = _by_key(bits, places, coarse)
+    # Rows in which two numbers that differ had the same key may be in disorder.
+    found = np.take(bits, order + np.arange(len(bits))[:, None] * columns)
+    wrong = (found[:, 1:] < found[:, :-1]).any(axis=1)
+    if wrong.any():
+        order[wrong] = _by_radix(bits[wrong])
+    return order
+
+
+def _by_key(bits: np.ndarray, places: int, coarse: int) -> np.ndarray:
+    """The order of each row by sorting numbers and their places as one, in 32 bits.
+
+    What is more than 32 binades below the largest number, and the last ``coarse`` bits, find no room.
+    """
+    floor = np.uint32(max(0, int(bits.max(initial=0)) - (1 << _BINADES) + 1))
+    keys = np.maximum(bits, floor)
+    keys -= floor
+    keys >>= np.uint32(coarse)
+    keys <<= np.uint32(places)
+    keys |= np.arange(bits.shape[1], dtype=np.uint32)
     keys.sort(axis=1)
-    keys &= (1 << width) - 1
-    return keys
+    keys &= np.uint32((1 << places) - 1)
+    return keys.astype(np.int64)
 
 
 def _by_radix(bits: np.ndarray) -> np.ndarray:
-    """The same where rows are long: numpy sorts 16-bit numbers by radix, so it is done in two halves."""
+    """The same exactly: numpy sorts 16-bit numbers by radix, so it is done in two halves."""
     begin = np.arange(len(bits))[:, None] * bits.shape[1]
     order = np.argsort((bits & 0x7FFF).astype(np.uint16), axis=1, kind="stable")
     upper = (bits >> 15).astype(np.uint16).take(order + begin)
