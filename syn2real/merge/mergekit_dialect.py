@@ -21,6 +21,7 @@ from syn2real.documents import Document
 from syn2real.errors import UserError, did_you_mean
 from syn2real.merge.parameters import EVERYTHING, LAYERS
 from syn2real.merge.recipe import MergeRecipe
+from syn2real.merge.token_rules import TokenRule
 
 _DTYPES = ("float32", "float16", "bfloat16")
 # Every parameter that mergekit's methods know: one that the method at hand does not use is ignored, as mergekit does.
@@ -49,7 +50,9 @@ class _Slice(BaseModel):
 
 class _Tokenizer(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    source: Any = "base"
+    source: Any = "union"
+    tokens: dict[str, TokenRule] = {}
+    pad_to_multiple_of: int | None = Field(default=None, ge=1)
 
 
 class _Configuration(BaseModel):
@@ -146,6 +149,8 @@ class _Translation:
             "base": base if self.method.base == "base" else None,
             "anchor": anchor or (base if self.method.base != "base" else None),
             "vocabulary": vocabulary,
+            "tokens": given.tokenizer.tokens if given.tokenizer else None,
+            "pad_to_multiple_of": given.tokenizer.pad_to_multiple_of if given.tokenizer else None,
             "chat_template": given.chat_template,
             "out_dtype": self.dtype(),
             "allow_dtypes": True,  # mergekit converts to dtype

@@ -254,7 +254,7 @@ def _as_seen(
     models = {key: source for key, source in seen.items() if isinstance(source, Checkpoint)}
     if len(models) < len(seen):
         raise UserError("vocabulary: a stored task vector does not say which tokens its rows are for; use its models")
-    words = aligned(recipe.vocabulary, models, anchor, base)
+    words = aligned(recipe.vocabulary, models, anchor, base, recipe.tokens, recipe.pad_to_multiple_of)
     return dict(words.models), words, problems
 
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from syn2real.documents import Document, parse_values
 from syn2real.merge import references
+from syn2real.merge.token_rules import TokenRule
 
 DType = Literal["float32", "float16", "bfloat16"]
 
@@ -102,6 +103,8 @@ class MergeRecipe(BaseModel):
     stack: str | None = None  # which layers slices cut, in a model with several stacks: "model.decoder.layers."
     parameters: Parameters = {}
     vocabulary: Literal["same", "base", "union", "intersection"] = "same"  # see `syn2real.merge.vocabulary`
+    tokens: dict[str, TokenRule] = {}  # rules for single tokens of that vocabulary
+    pad_to_multiple_of: int | None = Field(default=None, ge=1)  # rows of embeddings; None: as the anchor has them
     chat_template: str | None = None  # of the result, see `syn2real.merge.chat_templates`; None: the anchor's
     dtype: Literal["float64", "float32"] = "float64"  # of the arithmetic
     out_dtype: DType | None = None  # of the result; None: the anchor's
@@ -124,6 +127,9 @@ class MergeRecipe(BaseModel):
             raise ValueError("models: a method needs a list, for instance [{model: path, weight: 1}]")
         elif bool(self.models) == bool(self.slices):
             raise ValueError("write either 'models' or 'slices'")
+        for key in ("tokens", "pad_to_multiple_of"):
+            if getattr(self, key) and self.vocabulary not in ("base", "union"):
+                raise ValueError(f"{key}: goes with vocabulary: base or union")
         return self
 
     @property
@@ -156,6 +162,7 @@ class MergeRecipe(BaseModel):
         else:
             content["models"] = [{**entry, "model": moved(entry["model"])} for entry in content["models"]]
             content["anchor"] = moved(content["anchor"])
+            content["tokens"] = {token: rule.moved(paths) for token, rule in self.tokens.items()}
         for part in content["slices"] or []:
             part["sources"] = [{**source, "model": moved(source["model"])} for source in part["sources"]]
         return MergeRecipe.model_validate(content)

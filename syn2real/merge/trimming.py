@@ -63,7 +63,7 @@ class Magnitudes:
                     above, values = screened(torch.sub(*pair).abs_(), low, high)
                     yield above, self._numbers(values, stack)
                     continue
-                rounded = torch.sub(model, base)
+                rounded = torch.sub(*(values.float() if values.itemsize == 1 else values for values in (model, base)))
                 if rounded.dtype not in bounds:
                     bounds[rounded.dtype] = tuple(
                         _bits(torch.tensor([max(low, 0), high, np.inf], dtype=torch.float64).to(rounded.dtype)).tolist()

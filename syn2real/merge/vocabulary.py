@@ -11,7 +11,7 @@
 
 A token that a model lacks gets a row all the same: the base model's if there is a base that has it (so that this
 model's difference to it is 0), else the mean of those of the models that have it. In an expression the anchor is the
-base. Padding counts as tokens that only the anchor has.
+base. Padding counts as tokens that only the anchor has. For single tokens, `syn2real.merge.token_rules` say otherwise.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,9 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from syn2real.errors import CheckpointMismatch, UserError
+from syn2real.errors import CheckpointMismatch, UserError, did_you_mean
 from syn2real.merge.checkpoint import Checkpoint
 from syn2real.merge.tensors import TensorInfo
+from syn2real.merge.token_rules import TokenRule, TokenSource
 from syn2real.merge.tokenizer_files import FAST, OTHERS, Tokens, read_tokens, united
 from syn2real.merge.tying import EMBEDDING, HEAD
 from syn2real.merge.views import Seen, View
@@ -72,10 +73,20 @@ def check_same(anchor: Checkpoint, other: Checkpoint) -> str | None:
     )
 
 
-def aligned(mode: str, models: Mapping[str, Checkpoint], anchor: str, base: str | None) -> Aligned:
+def aligned(
+    mode: str,
+    models: Mapping[str, Checkpoint],
+    anchor: str,
+    base: str | None,
+    rules: Mapping[str, TokenRule] | None = None,
+    multiple: int | None = None,
+) -> Aligned:
     """``models`` as they are to be merged in ``mode``; ``anchor`` and ``base`` are keys of them.
 
-    Raises `UserError` for a model without tokenizer files or embeddings.
+    ``rules`` are for single tokens. With ``multiple`` rows are added up to a multiple of it: the anchor's padding once
+    more, or else the row of its token 0, as a row of zeros may be the likeliest of all.
+
+    Raises `UserError` for a model without tokenizer files or embeddings, and for a rule that names what is not there.
     """
     tokens = {key: _tokens(model) for key, model in models.items()}
     rows = {key: _rows(model) for key, model in models.items()}
@@ -93,8 +104,12 @@ def aligned(mode: str, models: Mapping[str, Checkpoint], anchor: str, base: str 
         new, text = united(tokens[anchor], others)
         if new:
             size, own = _grown(rows[anchor], tokens[anchor].end, len(new))
-            result.configuration.update(_sized(models[anchor].config, rows[anchor], size))
             result.files.update({FAST: text} | dict.fromkeys(OTHERS))
+    if multiple is not None:
+        own = _padded(own, multiple, tokens[anchor].end, rows[anchor])
+        size = len(own)
+    if size != rows[anchor]:
+        result.configuration.update(_sized(models[anchor].config, rows[anchor], size))
     wanted = {**tokens[anchor].ids, **new}
     places: dict[str, np.ndarray] = {}
     for key in models:
@@ -113,6 +128,13 @@ def aligned(mode: str, models: Mapping[str, Checkpoint], anchor: str, base: str 
     order = sorted(models, key=lambda key: key != first) if first is not None else list(models)
     common = int(np.all([place >= 0 for place in places.values()], axis=0).sum())
     result.notes.append(f"vocabulary: {size} rows, {common} of them for tokens that all models have")
+    given: dict[int, tuple[str, int] | None] = {}
+    for token, rule in (rules or {}).items():
+        if token not in wanted:
+            raise UserError(f"tokens: {token!r} is not in the merged vocabulary{did_you_mean(token, wanted)}")
+        given[wanted[token]] = _named(token, rule.source, tokens, rows)
+        for key in models if rule.force else ():
+            places[key][wanted[token]] = -1
     for key, model in models.items():
         names = [name for name in model if _vocabulary_sized(name, model[name], rows[key])]
         seen = {}
@@ -122,7 +144,11 @@ def aligned(mode: str, models: Mapping[str, Checkpoint], anchor: str, base: str 
                 for k in order
                 if name in models[k] and _vocabulary_sized(name, models[k][name], rows[k])
             ]
-            gather = _Gather(_Place(model, name, places[key]), tuple(donors), first is not None)
+            chosen = {
+                row: None if source is None else _Row(models[source[0]], name, source[1])
+                for row, source in given.items()
+            }
+            gather = _Gather(_Place(model, name, places[key]), tuple(donors), first is not None, chosen)
             seen[name] = Seen(gather.info, gather.read_range)
         result.models[key] = View(model, seen)
     return result
@@ -137,18 +163,29 @@ class _Place:
     rows: np.ndarray
 
 
+@dataclass(frozen=True)
+class _Row:
+    """One row of such a tensor."""
+
+    checkpoint: Checkpoint
+    name: str
+    number: int
+
+
 class _Gather:
-    """A tensor with its rows in another order. What is missing comes from ``donors``: the first alone if it is
-    ``preferred`` and has it, else all that have it, averaged.
+    """A tensor with its rows in another order. What is missing is the row ``given`` for it (None: zeros), or comes from
+    ``donors``: the first alone if it is ``preferred`` and has it, else all that have it, averaged.
     """
 
-    def __init__(self, own: _Place, donors: Sequence[_Place], preferred: bool) -> None:
+    def __init__(
+        self, own: _Place, donors: Sequence[_Place], preferred: bool, given: Mapping[int, _Row | None]
+    ) -> None:
         info = own.checkpoint[own.name]
         axis = _axis(info)
         self.width = info.numel // max(1, info.shape[axis])
         shape = tuple(len(own.rows) if i == axis else extent for i, extent in enumerate(info.shape))
         self.info = TensorInfo(shape, info.dtype)
-        self._own, self._donors, self._preferred = own, donors, preferred
+        self._own, self._donors, self._preferred, self._given = own, donors, preferred, given
         # Rows that follow one another in the file too are read at once.
         breaks = np.flatnonzero((np.diff(own.rows) != 1) | (own.rows[1:] < 0)) + 1
         self._ends = np.append(breaks, len(own.rows))
@@ -176,6 +213,12 @@ class _Gather:
         return torch.cat(parts) if parts else torch.empty(0, dtype=self.info.dtype)
 
     def _borrowed(self, row: int, offset: int, count: int) -> Tensor:
+        if row in self._given:
+            source = self._given[row]
+            if source is None:
+                return torch.zeros(count, dtype=self.info.dtype)
+            start = source.number * self.width + offset
+            return source.checkpoint.read_range(source.name, start, start + count)
         donors = [donor for donor in self._donors if donor.rows[row] >= 0]
         if self._preferred and donors and donors[0] is self._donors[0]:
             donors = donors[:1]
@@ -222,6 +265,29 @@ def _grown(rows: int, end: int, new: int) -> tuple[int, np.ndarray]:
     beyond = np.arange(size - end - new)
     own[end + new :] = end + beyond % max(1, padding)
     return size, own
+
+
+def _padded(own: np.ndarray, multiple: int, end: int, rows: int) -> np.ndarray:
+    """Where the anchor's rows go, with more of them up to a ``multiple``."""
+    beyond = np.arange(-len(own) % multiple)
+    return np.concatenate([own, end + beyond % (rows - end) if rows > end else np.zeros_like(beyond)])
+
+
+def _named(
+    token: str, source: TokenSource, tokens: Mapping[str, Tokens], rows: Mapping[str, int]
+) -> tuple[str, int] | None:
+    """The model and the number of a row that a rule names; None: zeros."""
+    key = source.model
+    if key is None:
+        return None
+    if key not in tokens:
+        raise UserError(f"tokens: {token!r}: {key} is not one of the models{did_you_mean(key, tokens)}")
+    wanted = source.token or token
+    number = tokens[key].ids.get(wanted, -1) if source.token_id is None else source.token_id
+    if not 0 <= number < rows[key]:
+        what = repr(wanted) if source.token_id is None else f"number {number}"
+        raise UserError(f"tokens: {token!r}: {key} has no token {what}")
+    return key, number
 
 
 def _sized(config: Mapping[str, Any], old: int, new: int) -> dict[str, Any]:

@@ -84,6 +84,9 @@ def test_what_has_no_effect_is_said(folder: Path) -> None:
     ]
 
 
+RULE = "merge_method: linear\nmodels: [{{model: a}}]\ntokenizer:\n  tokens:\n    <x>:\n      source: {source}\n"
+
+
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
@@ -96,7 +99,14 @@ def test_what_has_no_effect_is_said(folder: Path) -> None:
         ("merge_method: ties\nbase_model: c\nmodels: [{model: a}]\nparameters:\n  rescale: true\n", 5, "rescale"),
         ("merge_method: model_stock\nparameters:\n  filter_wize: true\nmodels: [{model: a}]\n", 3, "'filter_wise'"),
         ("merge_method: linear\nmodels: [{model: {path: a, revision: x}}]\n", 2, "revision: only a path"),
-        ("merge_method: linear\nmodels: [{model: a}]\ntokenizer: {source: union, tokens: {}}\n", 3, "tokens"),
+        (
+            "merge_method: linear\nmodels: [{model: a}]\ntokenizer: {source: union, token: {}}\n",
+            3,
+            "unknown key 'tokenizer.token'",
+        ),
+        (RULE.format(source="{kind: zeros}"), 6, "'zero'"),
+        (RULE.format(source="{kind: zero, model: a}"), 6, "kind: zero alone"),
+        (RULE.format(source="{kind: model_token, model: a}"), 6, "'token' or 'token_id'"),
         ("merge_method: linear\nmodels:\n  - model: a\n    parameters:\n      weight: [{fliter: a}]\n", 5, "'filter'"),
     ],
 )
@@ -119,5 +129,9 @@ def test_tokenizer_source_is_the_vocabulary(folder: Path) -> None:
     assert loaded(folder, text).vocabulary == "same"
     assert loaded(folder, text + "tokenizer_source: union\n").vocabulary == "union"
     assert loaded(folder, text + "tokenizer: {source: base}\n").vocabulary == "base"
+    assert loaded(folder, text + "tokenizer: {pad_to_multiple_of: 64}\n").vocabulary == "union"
+    assert loaded(folder, text + "tokenizer: {pad_to_multiple_of: 64}\n").pad_to_multiple_of == 64
+    ruled = loaded(folder, text + "tokenizer: {tokens: {<x>: {source: b, force: true}}}\n").tokens["<x>"]
+    assert ruled.force and ruled.source.model == str(folder / "b")
     chosen = loaded(folder, text + "tokenizer_source: model:b\n")
     assert (chosen.vocabulary, chosen.anchor) == ("base", str(folder / "b"))

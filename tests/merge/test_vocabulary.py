@@ -16,6 +16,7 @@ from syn2real.merge.output import write
 from syn2real.merge.plan import Plan, plan_merged, plan_recipe
 from syn2real.merge.recipe import parse_recipe
 from syn2real.merge.tokenizer_files import read_tokens
+from syn2real.merge.verification import check
 from tests.merge.llamas import llama, load, save
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
@@ -114,6 +115,76 @@ def test_a_renamed_added_token_is_noted(tmp_path: Path) -> None:
     assert "token 8 is '<|reserved|>' in a, '<|tool|>' in b" in found.notes[0]
     total = (0.5 * Checkpoint.open(a) + 0.5 * Checkpoint.open(b)).anchored(Checkpoint.open(a))
     assert plan_merged(total).notes == found.notes
+
+
+def test_rules_for_single_tokens(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    a, b = map(str, pair)
+    rules: dict[str, Any] = {
+        "<|y|>": {"source": {"kind": "zero"}},  # a lacks it, b has it
+        "d": {"source": {"kind": "model_token", "model": b, "token": "cd"}},
+        "c": {"source": a},  # both have it: no effect
+        "ab": {"source": b, "force": True},
+        "<|x|>": {"source": {"kind": "model_token", "model": b, "token_id": 3}, "force": True},
+    }
+    out = merged(tmp_path / "out", method="linear", models=[a, b], vocabulary="union", tokens=rules)
+    for name in (EMBEDDING, HEAD):
+
+        def half(first: torch.Tensor | float, second: torch.Tensor) -> torch.Tensor:
+            return ((first + second.double()) / 2).float()
+
+        second = {token: row(pair[1], token, name) for token in (*SECOND, "<|y|>")}
+        assert torch.equal(row(out, "<|y|>", name), half(0.0, second["<|y|>"]))
+        assert torch.equal(row(out, "d", name), half(second["cd"].double(), second["d"]))
+        assert torch.equal(row(out, "c", name), half(row(pair[0], "c", name).double(), second["c"]))
+        assert torch.equal(row(out, "ab", name), second["ab"])
+        assert torch.equal(row(out, "<|x|>", name), second["c"])
+    assert check(out).confirmed
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({"abd": {"source": "a"}}, "not in the merged vocabulary"),
+        ({"ab": {"source": "elsewhere"}}, "elsewhere is not one of the models"),
+        ({"d": {"source": "a"}}, "has no token 'd'"),
+        ({"d": {"source": {"kind": "model_token", "model": "b", "token_id": 16}}}, "has no token number 16"),
+    ],
+)
+def test_rules_that_name_what_is_not_there(pair: tuple[Path, Path], rule: dict[str, Any], words: str) -> None:
+    a, b = map(str, pair)
+    text = json.dumps(rule).replace('"a"', json.dumps(a)).replace('"b"', json.dumps(b))
+    with pytest.raises(UserError, match=words):
+        plan(method="linear", models=[a, b], vocabulary="union", tokens=json.loads(text))
+
+
+@pytest.mark.parametrize("vocabulary", ["base", "union"])
+def test_rows_are_added_up_to_a_multiple(pair: tuple[Path, Path], tmp_path: Path, vocabulary: str) -> None:
+    a, b = map(str, pair)
+    given = {"method": "linear", "models": [a, b], "vocabulary": vocabulary}
+    plain = load_file(merged(tmp_path / "plain", **given) / "model.safetensors")
+    out = merged(tmp_path / "out", **given, pad_to_multiple_of=64)
+    assert json.loads((out / "config.json").read_text())["vocab_size"] == 64
+    first = load_file(Path(a) / "model.safetensors")
+    for name, found in load_file(out / "model.safetensors").items():
+        if name in (EMBEDDING, HEAD):
+            rows = len(plain[name])
+            assert torch.equal(found[:rows], plain[name])
+            assert all(any(torch.equal(extra, padding) for padding in first[name][9:]) for extra in found[rows:])
+        else:
+            assert torch.equal(found, plain[name])
+    assert load(out)(torch.tensor([[1, 2, 3]])).logits.shape[-1] == 64
+
+
+def test_rows_beyond_a_vocabulary_without_padding_are_those_of_token_0(tmp_path: Path) -> None:
+    one = model(tmp_path / "one", bpe(FIRST), len(FIRST), 1)
+    given = {"method": "linear", "models": [str(one)], "vocabulary": "base"}
+    found = load_file(merged(tmp_path / "out", **given, pad_to_multiple_of=5) / "model.safetensors")[HEAD]
+    assert len(found) == 10 and torch.equal(found[8], found[0]) and torch.equal(found[9], found[0])
+
+
+def test_rules_go_with_a_vocabulary_that_is_brought_together(pair: tuple[Path, Path]) -> None:
+    with pytest.raises(UserError, match="pad_to_multiple_of: goes with vocabulary: base or union"):
+        plan(method="linear", models=list(map(str, pair)), pad_to_multiple_of=64)
 
 
 def test_base_keeps_the_anchors_tokens(pair: tuple[Path, Path], tmp_path: Path) -> None:
