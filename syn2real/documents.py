@@ -1,9 +1,9 @@
 """YAML files checked by a pydantic model: every mistake is one line with file, line and remedy."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -82,13 +82,19 @@ def first_problem(invalid: ValidationError, model: type[BaseModel]) -> tuple[lis
     where = ".".join(keys)
     if error["type"] == "extra_forbidden":
         for key in keys[:-1]:
-            field = model.model_fields.get(key)
-            inner = field.annotation if field else None
-            if isinstance(inner, type) and issubclass(inner, BaseModel):
-                model = inner
+            if key in model.model_fields:
+                model = next(_models_in(model.model_fields[key].annotation), model)
         return keys, f"unknown key {where!r}{did_you_mean(keys[-1], model.model_fields)}"
     message = error["msg"].removeprefix("Value error, ")
     return keys, f"{where}: {message}" if where else message
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Those that a field's annotation names, itself or within: of ``tuple[A, ...] | None`` it is A."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)
 
 
 def parse_overrides(items: Iterable[str]) -> dict[str, str]:

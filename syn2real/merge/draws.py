@@ -32,14 +32,5 @@ def words(seed: int, start: int, stop: int) -> np.ndarray:
 def sixteen_bits(seed: int, start: int, stop: int) -> np.ndarray:
     """Numbers ``start`` to ``stop`` of a stream of uint16: four from each word."""
     first = start // 4
-    return _parts(words(seed, first, -(-stop // 4)), "<u2")[start - first * 4 : stop - first * 4]
-
-
-def thirty_two_bits(seed: int, start: int, stop: int) -> np.ndarray:
-    """Numbers ``start`` to ``stop`` of a stream of uint32: two from each word."""
-    first = start // 2
-    return _parts(words(seed, first, -(-stop // 2)), "<u4")[start - first * 2 : stop - first * 2]
-
-
-def _parts(words: np.ndarray, kind: str) -> np.ndarray:
-    return words.astype("<u8", copy=False).view(kind)
+    found = words(seed, first, -(-stop // 4)).astype("<u8", copy=False).view("<u2")
+    return found[start - first * 4 : stop - first * 4]

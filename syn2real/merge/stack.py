@@ -12,7 +12,7 @@ from torch import Tensor
 
 from syn2real.errors import UserError
 from syn2real.hashing import seed_from
-from syn2real.merge.draws import sixteen_bits, thirty_two_bits
+from syn2real.merge.draws import sixteen_bits
 
 # Elements of a block. Sums are taken within blocks and then exactly over them, so that no result depends on how much is
 # read at once. 1 MB in float64: about a core's cache, and enough work for each operation that threads of Python do not
@@ -152,16 +152,12 @@ class Stack:
 
         return self.sum(products) if self.numel else torch.zeros(len(self), len(self), dtype=torch.float64)
 
-    def uniform(self, model: int, start: int, stop: int) -> Tensor:
-        """Random numbers in [0, 1) for elements ``start`` to ``stop``: float32, shape (stop − start,).
+    def draws(self, model: int, start: int, stop: int) -> Tensor:
+        """Random whole numbers from −2¹⁵ to 2¹⁵ − 1 for elements ``start`` to ``stop``: int16, shape (stop − start,),
+        on the processor.
 
         They depend on the seed, the tensor's name, the model and the element, and on nothing else.
         """
-        numbers = thirty_two_bits(self._stream(model), start, stop) >> np.uint32(8)
-        return torch.from_numpy(numbers.astype(np.float32)).mul_(2.0**-24).to(self.device)
-
-    def draws(self, model: int, start: int, stop: int) -> Tensor:
-        """Like `uniform`, faster and coarser: whole numbers from −2¹⁵ to 2¹⁵ − 1, as int16, on the processor."""
         return torch.from_numpy(sixteen_bits(self._stream(model), start, stop).view(np.int16))
 
     def _stream(self, model: int) -> int:

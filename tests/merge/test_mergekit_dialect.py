@@ -102,7 +102,7 @@ RULE = "merge_method: linear\nmodels: [{{model: a}}]\ntokenizer:\n  tokens:\n   
         (
             "merge_method: linear\nmodels: [{model: a}]\ntokenizer: {source: union, token: {}}\n",
             3,
-            "unknown key 'tokenizer.token'",
+            "unknown key 'tokenizer.token' (did you mean 'tokens'?)",
         ),
         (RULE.format(source="{kind: zeros}"), 6, "'zero'"),
         (RULE.format(source="{kind: zero, model: a}"), 6, "kind: zero alone"),
