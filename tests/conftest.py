@@ -10,8 +10,10 @@ from shutil import copyfile
 import pytest
 from packaged_weights import packaged
 
+from syn2real.cache import cache_directory, only_one
 from syn2real.errors import UserError
-from syn2real.speech.corpus import Corpus, Utterance
+from syn2real.speech.corpora import import_asterisk
+from syn2real.speech.corpus import MANIFEST, Corpus, Utterance
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -29,18 +31,30 @@ def tiny_en() -> Path:
 
 
 def english() -> list[Utterance]:
-    """Real English utterances in two domains, ``first`` and ``second``: speechocean762 where it is, else the stamps."""
+    """Real English utterances in two domains, ``first`` and ``second``: speechocean762 where it is, else telephone
+    prompts."""
     if SPEECHOCEAN.is_file():
         first, second = "topic0", "topic3"
         found = [u for u in Corpus.load(SPEECHOCEAN) if u.domain in (first, second) and 1.5 < u.duration < 3.5]
         return [replace(u, domain="first" if u.domain == first else "second") for u in found]
-    from syn2real.experiments.demo import demo_corpus
+    found = [u for u in Corpus.load(prompts()) if 1.5 < u.duration < 3.5]
+    # One voice reads them all: where a test needs several speakers, groups of prompts stand for them.
+    return [
+        replace(u, domain="first" if u.domain == "vm" else "second", speaker=f"group-{place % 12}")
+        for place, u in enumerate(found)
+    ]
 
+
+def prompts() -> Path:
+    """Asterisk's telephone prompts, fetched and unpacked once."""
+    folder = cache_directory() / "corpora" / "asterisk-en"
     try:
-        stamps = Corpus.load(demo_corpus("en"))
+        with only_one(folder.name):
+            if not (folder / MANIFEST).is_file():
+                import_asterisk(folder)
     except UserError as error:
         pytest.skip(f"needs real English recordings: {error}")
-    return [replace(u, domain="first" if u.domain == "animals" else "second") for u in stamps]
+    return folder / MANIFEST
 
 
 @pytest.fixture(scope="session")
