@@ -6,6 +6,7 @@ from syn2real.reports.alignment_tables import NAMES, name_of
 from syn2real.reports.drawing import FAINT, INK, LINE, figure_of, png, style
 
 STOCK = "model_stock"  # a merge without a scale
+NEAR = 3.0  # points between two marks, in percent, below which their labels would stand on each other
 _COLOURS = ("#1f5fa8", "#c0392b", "#2e8b57", "#b7791f", "#6b46c1")
 
 
@@ -20,7 +21,7 @@ def draw_pareto(record: dict[str, Any]) -> bytes:
 
 
 def _test(axes: Any, record: dict[str, Any]) -> None:
-    colours = _colours(record)
+    colours, named = _colours(record), list[tuple[float, float]]()
     for system in record["systems"]:
         attack, utility = system["attack_success"], system["utility"]
         if attack["rate"] is None or utility["rate"] is None:
@@ -33,7 +34,9 @@ def _test(axes: Any, record: dict[str, Any]) -> None:
             "yerr": [[max(0, y - 100 * utility["ci_low"])], [max(0, 100 * utility["ci_high"] - y)]],
         }
         axes.errorbar([x], [y], **bars, fmt="o" if merged else "s", color=colour, capsize=2, elinewidth=1)
-        axes.annotate(name_of(system), (x, y), xytext=(5, 5), textcoords="offset points", fontsize=7, color=INK)
+        # Methods that come to the same have their names beneath each other.
+        up = 5 - 9 * _near((x, y), named)
+        axes.annotate(name_of(system), (x, y), xytext=(5, up), textcoords="offset points", fontsize=7, color=INK)
     axes.set_title("Test")
     metric = record["recipe"]["task"]["metric"]
     axes.set_ylabel("task, % right" if metric == "exact" else f"task, {metric}, %")
@@ -41,13 +44,15 @@ def _test(axes: Any, record: dict[str, Any]) -> None:
 
 
 def _paths(axes: Any, record: dict[str, Any]) -> None:
-    colours = _colours(record)
+    colours, written = _colours(record), dict[str, list[tuple[float, float]]]()
     for name, curve in record["curves"].items():
         points = [(p["scale"], p["attack_success"]["rate"], p["utility"]["rate"]) for p in curve]
         points = [point for point in points if None not in point]
         x, y = [100 * attack for _, attack, _ in points], [100 * utility for _, _, utility in points]
         axes.plot(x, y, "o-", color=colours[name], markersize=4, linewidth=1, label=NAMES.get(name, name))
         for (scale, *_), across, up in zip(points, x, y, strict=True):
+            if _near((across, up), written.setdefault(f"{scale:g}", [])):
+                continue
             weight = "bold" if scale == record["chosen"][name] else "normal"
             axes.annotate(
                 f"{scale:g}", (across, up), xytext=(3, 3), textcoords="offset points", fontsize=7, fontweight=weight
@@ -55,6 +60,13 @@ def _paths(axes: Any, record: dict[str, Any]) -> None:
     axes.set_title("Validation, by λ, γ or α (bold: chosen)")
     axes.legend(frameon=False, fontsize=7)
     _dress(axes)
+
+
+def _near(point: tuple[float, float], others: list[tuple[float, float]]) -> int:
+    """How many of the others, to which it is added, the point lies upon."""
+    found = sum(abs(point[0] - x) < NEAR and abs(point[1] - y) < NEAR for x, y in others)
+    others.append(point)
+    return found
 
 
 def _dress(axes: Any) -> None:
