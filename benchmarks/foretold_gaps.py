@@ -34,7 +34,8 @@ def main() -> None:
     drawn = [measures(foretold[places], gaps[places]) for places in random.integers(0, len(gaps), (DRAWS, len(gaps)))]
     (r, times), (low, high) = measures(foretold, gaps), np.percentile(np.array(drawn), [2.5, 97.5], axis=0)
     show(
-        cases=len(gaps), mean_gap=float(gaps.mean()), correlation=r, correlation_interval=np.round([low[0], high[0]], 3).tolist(),
+        cases=len(gaps), mean_gap=float(gaps.mean()),
+        correlation=r, correlation_interval=np.round([low[0], high[0]], 3).tolist(),
         highest_tenth=times, highest_tenth_interval=np.round([low[1], high[1]], 3).tolist(),
     )  # fmt: skip
 
