@@ -66,10 +66,27 @@ class Source(TensorSource, Protocol):
 
 @dataclass(frozen=True)
 class Term:
-    """A coefficient and what it scales."""
+    """A coefficient and what it scales; ``addends`` are the coefficients that it sums, where there are several.
+
+    They are kept for sums to come, which are rounded once and so do not depend on the order of adding.
+    """
 
     coefficient: float
     source: Source
+    addends: tuple[float, ...] = ()
+
+    @classmethod
+    def sum(cls, addends: Sequence[float], source: Source) -> "Term":
+        """The term of coefficients that are added up; not a number where they add up to none."""
+        try:
+            total = math.fsum(addends)
+        except (OverflowError, ValueError):  # too large, or infinities of both signs
+            total = math.nan
+        return cls(total, source, tuple(addends) if len(addends) > 1 else ())
+
+    def map(self, scale: Callable[[float], float]) -> "Term":
+        """With every coefficient scaled."""
+        return Term.sum([scale(addend) for addend in self.addends or (self.coefficient,)], self.source)
 
 
 class TaskVector:
@@ -110,7 +127,7 @@ class TaskVector:
             raise UserError(f"the weights of a mean add up to {total:g}; they must be finite, and not cancel out")
         shares = [weight / total for weight in weights]
         pairs = zip(vectors, shares, strict=True)
-        terms = [Term(term.coefficient * share, term.source) for vector, share in pairs for term in vector.terms]
+        terms = [term.map(lambda own, share=share: own * share) for vector, share in pairs for term in vector.terms]
         return cls(terms, allow_dtypes=any(vector.allow_dtypes for vector in vectors))
 
     @classmethod
@@ -136,7 +153,7 @@ class TaskVector:
     def __mul__(self, scale: float) -> "TaskVector":
         if isinstance(scale, bool) or not isinstance(scale, int | float):
             return NotImplemented
-        terms = [Term(term.coefficient * scale, term.source) for term in self.terms]
+        terms = [term.map(lambda coefficient: coefficient * scale) for term in self.terms]
         return TaskVector(terms, allow_dtypes=self.allow_dtypes)
 
     __rmul__ = __mul__
@@ -146,7 +163,7 @@ class TaskVector:
             return NotImplemented
         if divisor == 0:
             raise UserError("a task vector cannot be divided by 0")
-        terms = [Term(term.coefficient / divisor, term.source) for term in self.terms]
+        terms = [term.map(lambda coefficient: coefficient / divisor) for term in self.terms]
         return TaskVector(terms, allow_dtypes=self.allow_dtypes)
 
     def anchored(self, anchor: "Checkpoint") -> "Merged":
@@ -223,9 +240,9 @@ def combine_terms(terms: Iterable[Term]) -> tuple[Term, ...]:
     for term in terms:
         if not math.isfinite(term.coefficient):
             raise UserError(f"{term.source.name}: coefficient {term.coefficient} is not a finite number")
-        coefficients.setdefault(term.source.identity, []).append(term.coefficient)
+        coefficients.setdefault(term.source.identity, []).extend(term.addends or (term.coefficient,))
         sources.setdefault(term.source.identity, term.source)
-    combined = [Term(math.fsum(coefficients[key]), source) for key, source in sources.items()]
+    combined = [Term.sum(coefficients[key], source) for key, source in sources.items()]
     if not combined:
         raise UserError("a task vector needs at least one term")
     return tuple(sorted(combined, key=_order))
