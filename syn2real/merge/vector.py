@@ -6,7 +6,8 @@ After Ilharco et al., "Editing models with task arithmetic" (2023): τ = θ_a �
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from operator import mul
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -127,7 +128,7 @@ class TaskVector:
             raise UserError(f"the weights of a mean add up to {total:g}; they must be finite, and not cancel out")
         shares = [weight / total for weight in weights]
         pairs = zip(vectors, shares, strict=True)
-        terms = [term.map(lambda own, share=share: own * share) for vector, share in pairs for term in vector.terms]
+        terms = [term.map(partial(mul, share)) for vector, share in pairs for term in vector.terms]
         return cls(terms, allow_dtypes=any(vector.allow_dtypes for vector in vectors))
 
     @classmethod
