@@ -26,7 +26,7 @@ from torch import Tensor
 from benchmarks.llama import Llama
 from syn2real.hashing import seed_from
 from syn2real.merge import METHODS, Stack
-from syn2real.merge.draws import thirty_two_bits
+from syn2real.merge.draws import words
 
 MODEL = Llama(hidden=32, inner=48, layers=2, vocabulary=64, head=8, groups=1)
 FROZEN = ("model.layers.0.self_attn.k_proj.weight", "model.norm.weight")  # 256 and 32 elements
@@ -192,7 +192,8 @@ CASES = {
 def noise(label: str, name: str) -> np.ndarray:
     """Even numbers in [−1, 1), the same everywhere."""
     shape = MODEL.shapes[name]
-    numbers = thirty_two_bits(seed_from("parity", label, name), 0, int(np.prod(shape)))
+    count = int(np.prod(shape))
+    numbers = words(seed_from("parity", label, name), 0, -(-count // 2)).astype("<u8", copy=False).view("<u4")[:count]
     return (numbers / 2.0**31 - 1).reshape(shape)
 
 
