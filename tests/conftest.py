@@ -84,6 +84,20 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "manifest.jsonl"
 
 
+@pytest.fixture(scope="session")
+def wide_band(recordings) -> Corpus:
+    """Real English of which all that 16 kHz can hold is there: `recordings`, or where those are telephone prompts the
+    English stamps."""
+    if SPEECHOCEAN.is_file():
+        return Corpus.load(recordings)
+    from syn2real.experiments.demo import demo_corpus
+
+    try:
+        return Corpus.load(demo_corpus("en"))
+    except UserError as error:
+        pytest.skip(f"needs real English recordings: {error}")
+
+
 @pytest.fixture
 def interrupted(monkeypatch) -> Callable[..., None]:
     """Fine-tune with the given arguments, and stop as a kill would when so many clips have been read."""

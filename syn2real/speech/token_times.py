@@ -7,6 +7,7 @@ Words are timed by how cross-attention moves over the audio (dynamic time warpin
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import floor
 from statistics import median
 
 from syn2real.speech.listening import Span
@@ -15,6 +16,7 @@ STEP = 0.02  # s between two time tokens, and between two encoder positions
 USUAL = 0.7  # s: a usual word is at most that long
 # Languages written without spaces, of which every sign that decodes by itself counts as a word.
 UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "km", "yue"})
+ENDS, CLOSING = tuple(".?!…。？！।؟"), "\"'”’»)」"
 
 Decode = Callable[[Sequence[int]], str]
 
@@ -96,17 +98,29 @@ def token_times(starts: Sequence[float], tokens: int, end: float) -> list[tuple[
 
 
 def _trimmed(found: list[Span]) -> list[Span]:
-    """Attention rests on the silence before the first word and after the last; neither is longer than twice the usual
-    one."""
-    if found:
-        longest = 2 * min(USUAL, median(span.end - span.begin for span in found))
-        first, last = found[0], found[-1]
-        found[0] = replace(first, begin=round(max(first.begin, first.end - longest), 3))
-        found[-1] = replace(last, begin=found[-1].begin, end=round(min(last.end, found[-1].begin + longest), 3))
-    return found
+    """Attention rests on the silence before a sentence's first word and after its last; neither is longer than twice
+    the usual word."""
+    longest = 2 * min(USUAL, median(span.end - span.begin for span in found)) if found else 0.0
+    trimmed = []
+    for place, span in enumerate(found):
+        later, sooner = round(max(span.begin, span.end - longest), 3), round(min(span.end, span.begin + longest), 3)
+        if place == 0:
+            span = replace(span, begin=later)
+        elif place == len(found) - 1 or _ends(span):
+            span = replace(span, end=sooner)
+        elif _ends(found[place - 1]):
+            span = replace(span, begin=later)
+        trimmed.append(span)
+    return trimmed
+
+
+def _ends(word: Span) -> bool:
+    """Whether a sentence ends with it."""
+    return word.text.rstrip(CLOSING).endswith(ENDS)
 
 
 def _span(begin: float, end: float, length: float, text: str) -> Span:
-    """Within the clip: attention and time tokens may lie in the padding behind it."""
-    begin = min(begin, length)
-    return Span(round(begin, 3), round(min(max(begin, end), length), 3), text.strip())
+    """Within the clip, to the millisecond: attention and time tokens may lie in the padding behind it."""
+    last = floor(1_000 * length + 1e-6) / 1_000
+    begin = min(round(begin, 3), last)
+    return Span(begin, min(max(begin, round(end, 3)), last), text.strip())

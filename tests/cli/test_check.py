@@ -32,18 +32,18 @@ def check(*arguments: object, code: int = 0, command: str = "check") -> str:
 
 @pytest.fixture
 def folder(recordings, tmp_path) -> Path:
-    """24 real recordings, of which the one that says most is a tenth of a second long."""
+    """24 real recordings, of which the one that says most is left a tenth of a second, from its middle."""
     copytree(recordings.parent, tmp_path / "corpus")
     corpus = Corpus.load(tmp_path / "corpus" / "manifest.jsonl")
     path = max(corpus, key=lambda utterance: len(utterance.text)).audio_filepath
     samples, rate = soundfile.read(path)
-    soundfile.write(path, samples[: round(0.1 * rate)], rate)
+    soundfile.write(path, samples[len(samples) // 2 :][: round(0.1 * rate)], rate)
     return tmp_path / "corpus"
 
 
 def test_a_broken_clip_is_named_and_nothing_is_written(folder):
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    printed = check(folder, "--by", "engine", code=1)
+    printed = " ".join(check(folder, "--by", "engine", code=1).split())  # lines break where a path leaves room
     assert "too short for its text" in printed or "cut off" in printed
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 

@@ -6,7 +6,7 @@ from syn2real.speech.listening import Span
 from syn2real.speech.token_times import Decoding, segments, token_times, unheard_from, words
 
 ZERO = 1000
-WORDS = {1: " one", 2: " two", 3: ",", 4: "-way", 5: "three", 6: " "}
+WORDS = {1: " one", 2: " two", 3: ",", 4: "-way", 5: "three", 6: " ", 7: " Yes", 8: "."}
 
 
 def decode(tokens) -> str:
@@ -40,6 +40,21 @@ def test_words_keep_their_signs_and_silence_is_not_theirs():
     assert (found[0].begin, found[0].end) == (pytest.approx(2.1 - longest), 2.1)
     assert found[1] == Span(2.1, 2.6, "two-way")
     assert (found[2].begin, found[2].end) == (2.6, 2.6 + longest)
+
+
+def test_a_pause_between_sentences_is_no_word_s():
+    times = [(0.0, 0.3), (0.3, 0.6), (0.6, 3.0), (3.0, 5.5), (5.5, 5.8), (5.8, 6.0)]
+    found = words(Decoding([1, 7, 8, 7, 2, 2], times), ZERO, 6.0, decode, None)
+    assert [span.text for span in found] == ["one", "Yes.", "Yes", "two", "two"]
+    assert found[1] == Span(0.3, 0.9, "Yes.")
+    assert found[2] == Span(4.9, 5.5, "Yes")
+
+
+def test_nothing_ends_after_the_clip():
+    said = Decoding([1, 2], [(0.0, 0.3), (0.3, 0.9)])
+    (first, last) = words(said, ZERO, 0.61287, decode, None)
+    assert first == Span(0.0, 0.3, "one") and last == Span(0.3, 0.612, "two")
+    assert segments(Decoding([1]), ZERO, 0.9, decode) == [Span(0, 0.9, "one")]
 
 
 def test_scripts_without_spaces_are_split_by_sign_and_halves_of_signs_wait():
