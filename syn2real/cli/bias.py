@@ -136,10 +136,9 @@ def measure(
       syn2real bias measure smollm2-135m provoked/cases -o bias/smollm2
       syn2real bias measure server:NAME sentences.txt --url http://localhost:8000 --budget 2000 -o bias/server
     """
-    from syn2real.language.bias.answering import PROVOKED, REPLIES, answer_cases, write_answered
+    from syn2real.language.bias.answering import REPLIES, answer_into
     from syn2real.language.bias.figures import figures
     from syn2real.language.bias.scorers import scorer_named
-    from syn2real.language.chat.kept import KeptReplies
     from syn2real.sealing import require_absent, sealed_directory, write_json
 
     require_absent(output, overwrite=overwrite)
@@ -148,13 +147,11 @@ def measure(
     model = _model(target, url, key, per_minute, budget, dtype)
     settings = _settings(system, max_tokens)
     with sealed_directory(output, resume=True, overwrite=overwrite) as partial:
-        kept = KeptReplies(partial / REPLIES)
-        rows = answer_cases(model, found, settings, judge, kept)
-        write_answered(partial / PROVOKED, rows)
+        rows = answer_into(partial, model, found, settings, judge)
         record = {"model": model.name, "scorer": judge.name, "system": system, "max_tokens": max_tokens}
         record |= figures(rows, threshold)
         write_json(partial / RECORD, record)
-        kept.path.unlink(missing_ok=True)
+        (partial / REPLIES).unlink(missing_ok=True)
     if as_json:
         print_json(record)
         return

@@ -1,6 +1,8 @@
 """What every command shares: options that recur, and printing for people or for machines."""
 
 import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -9,6 +11,7 @@ import typer
 
 from syn2real.errors import UserError
 
+WIDE = 160  # characters
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON on stdout.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that is already there.")]
 Language = Annotated[str | None, typer.Option("--language", "-l", help="Language spoken, as ISO 639-1 (es, fr, …).")]
@@ -35,10 +38,11 @@ def print_json(value: Any) -> None:
 
 
 def console() -> Any:
-    """A rich console on stdout."""
+    """A rich console on stdout; a pipe or a file, which has no width of its own, gets one that tables fit in."""
     from rich.console import Console
 
-    return Console()
+    wide = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Console(width=WIDE if wide else None)
 
 
 def print_record(record: dict[str, Any], show: Show, *, as_json: bool) -> None:

@@ -14,7 +14,7 @@ def printed(table: Table, title: str = "") -> Printed:
     """A table for a rich console."""
     shown = Printed(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for place, column in enumerate(table.columns):
-        shown.add_column(escape(column), justify="left" if place < table.left else "right")
+        shown.add_column(escape(column), justify="left" if place < table.left else "right", overflow="fold")
     for row in table.rows:
         shown.add_row(*map(escape, row.cells), style=_STYLES.get(row.kind))
     return shown

@@ -3,6 +3,7 @@
 from rich.console import Console
 
 from syn2real.cli.corpus import _print
+from syn2real.cli.output import console
 from syn2real.reports.scores import print_evaluation
 
 
@@ -20,3 +21,13 @@ def test_square_brackets_in_domains_are_kept(capsys):
     record |= {"cer": 0.0, "wer_unnormalised": 0.0, "normaliser": "none"}
     print_evaluation(record, Console(width=100))
     assert "[red]" in (out := capsys.readouterr().out) and "[/x]" in out
+
+
+def test_a_pipe_is_wide_enough_for_tables_and_a_width_that_is_asked_for_is_kept(monkeypatch, capsys):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    line = " ".join(["word"] * 30)
+    console().print(line)
+    assert capsys.readouterr().out == line + "\n"
+    monkeypatch.setenv("COLUMNS", "50")
+    console().print(line)
+    assert capsys.readouterr().out.count("\n") == 3

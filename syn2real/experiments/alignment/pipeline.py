@@ -17,10 +17,9 @@ from syn2real.experiments.alignment.questions import example
 from syn2real.experiments.alignment.recipe import AlignmentRecipe, MergeAlignRecipe, TuningRecipe
 from syn2real.experiments.stages import Stage, Workspace
 from syn2real.hashing import sha256_json
-from syn2real.language.bias.answering import PROVOKED, REPLIES, Answered, answer_cases, read_answered, write_answered
+from syn2real.language.bias.answering import PROVOKED, REPLIES, Answered, answer_into, read_answered
 from syn2real.language.bias.scorers import Scorer
 from syn2real.language.chat import ChatModel, Message, chat_model
-from syn2real.language.chat.kept import KeptReplies
 from syn2real.language.chat.weights import located
 from syn2real.language.safety import Answer, AnswerSettings, SafetyPrompt, answer_all, judge_named, read_answers
 from syn2real.language.safety.folder import ANSWERS, judged, verdicts_in
@@ -251,10 +250,8 @@ class Pipeline:
         def make(directory: Path) -> None:
             say(f"comparing answers of {title}")
             with _standing(subject, directory) as model:
-                kept = KeptReplies(directory / REPLIES)
-                rows = answer_cases(model, cases, settings, self.scorer, kept, title="answering cases")
-                write_answered(directory / PROVOKED, rows)
-                kept.path.unlink(missing_ok=True)
+                answer_into(directory, model, cases, settings, self.scorer, title="answering cases")
+            (directory / REPLIES).unlink(missing_ok=True)
 
         stage = self.workspace.stage(
             "compared",

@@ -19,13 +19,12 @@ from syn2real.experiments.bias.recipe import BiasRecipe, TargetRecipe
 from syn2real.experiments.stages import Stage, Workspace
 from syn2real.hashing import remembered_sha256, seed_from, sha256_json
 from syn2real.language.bias import Pairs, own_pairs, read_pairs
-from syn2real.language.bias.answering import PROVOKED, REPLIES, Answered, answer_cases, read_answered, write_answered
+from syn2real.language.bias.answering import PROVOKED, REPLIES, Answered, answer_into, read_answered
 from syn2real.language.bias.cases import Case, cases_of, read_sentences
 from syn2real.language.bias.scorers import Scorer, packaged_minilm, scorer_named
 from syn2real.language.bias.sets import CaseSet, Write, gather, read_set, write_set
 from syn2real.language.chat import ChatModel, Message, Sampling, chat_model
 from syn2real.language.chat.choice import SERVER
-from syn2real.language.chat.kept import KeptReplies
 from syn2real.language.chat.weights import located
 from syn2real.language.sifting import lines_of
 from syn2real.sealing import write_json
@@ -279,10 +278,8 @@ class Pipeline:
         def make(directory: Path) -> None:
             found = read_set(cases.directory)
             asked = found.pool if pool else found.test
-            kept = KeptReplies(directory / REPLIES)
-            rows = answer_cases(target.load(), asked, settings, self.scorer, kept, title=f"asking {name}")
-            write_answered(directory / PROVOKED, rows)
-            kept.path.unlink(missing_ok=True)
+            answer_into(directory, target.load(), asked, settings, self.scorer, title=f"asking {name}")
+            (directory / REPLIES).unlink(missing_ok=True)
 
         count = self.recipe.cases.pool if pool else self.recipe.cases.test
         stage = self.workspace.stage(

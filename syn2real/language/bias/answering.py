@@ -89,6 +89,23 @@ def answer_cases(
     return [Answered(*row) for row in zip(cases, firsts, seconds, gaps, strict=True)]
 
 
+def answer_into(
+    folder: Path,
+    model: ChatModel,
+    cases: Sequence[Case],
+    settings: AnswerSettings,
+    scorer: Scorer,
+    talk: Talk | None = None,
+    *,
+    title: str | None = "answering",
+) -> list[Answered]:
+    """As `answer_cases`, written to `PROVOKED` in ``folder``; `REPLIES` beside it, from which a stopped call goes on,
+    is the caller's to remove when the folder is whole."""
+    rows = answer_cases(model, cases, settings, scorer, KeptReplies(folder / REPLIES), talk, title=title)
+    write_answered(folder / PROVOKED, rows)
+    return rows
+
+
 def write_answered(path: Path, rows: Sequence[Answered]) -> None:
     """Write them as JSONL, each line marked as provoked."""
     write_jsonl(

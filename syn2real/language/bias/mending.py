@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from syn2real.language.bias.answering import (
-    PROVOKED,
     REPLIES,
     Answered,
     AnswerSettings,
-    answer_cases,
+    answer_into,
     plain_talk,
-    write_answered,
 )
 from syn2real.language.bias.cases import Case
 from syn2real.language.bias.figures import figures, paired
@@ -22,7 +20,6 @@ from syn2real.language.bias.scorers import Scorer
 from syn2real.language.bias.sets import CaseSet
 from syn2real.language.bias.usefulness import usefulness
 from syn2real.language.chat import ChatModel
-from syn2real.language.chat.kept import KeptReplies
 from syn2real.language.chat.local import LocalModel
 
 
@@ -53,16 +50,14 @@ def mended(
         way, pool, settings, scorer, mending.pairs,
         count=mending.count, seed=mending.seed, instruction=mending.instruction,
     )  # fmt: skip
-    kept = KeptReplies(folder / REPLIES)
     cases = [row.case for row in before]
-    rows = answer_cases(model, cases, settings, scorer, kept, talk, title=f"asking {model.name} with {way}")
-    write_answered(folder / PROVOKED, rows)
+    rows = answer_into(folder, model, cases, settings, scorer, talk, title=f"asking {model.name} with {way}")
     told: dict[str, Any] = {"reader": model if isinstance(model, LocalModel) else None, "talk": plain_talk(settings)}
     use = {
         "before": usefulness(before, **told),
         "after": usefulness(rows, before=before, likeness=mending.likeness, asked=talk, **told),
     }
-    kept.path.unlink(missing_ok=True)
+    (folder / REPLIES).unlink(missing_ok=True)
     return rows, use
 
 
@@ -95,9 +90,7 @@ def mend(
     def plain(name: str, part: Sequence[Case]) -> list[Answered]:
         place = folder / name
         place.mkdir(exist_ok=True)
-        rows = answer_cases(model, part, settings, scorer, KeptReplies(place / REPLIES), title=f"asking, {name}")
-        write_answered(place / PROVOKED, rows)
-        return rows
+        return answer_into(place, model, part, settings, scorer, title=f"asking, {name}")
 
     before, pool = plain("before", cases.test), plain("pool", cases.pool)
     found = []
