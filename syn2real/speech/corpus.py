@@ -17,6 +17,7 @@ from syn2real.lines import read_jsonl, read_lines, write_jsonl
 from syn2real.speech import audio
 
 MANIFEST = "manifest.jsonl"  # of a corpus that is a directory
+ROUNDED = 0.1  # s by which a manifest's duration of a whole recording may be off
 
 Unit = Literal["id", "text", "speaker"]
 
@@ -94,7 +95,8 @@ class Corpus:
         """Read a JSONL manifest; audio paths are relative to it (or to ``audio_root``) and may not leave that folder.
 
         Raises `UserError` naming file and line for a line that is not a JSON object, a missing or mistyped field,
-        empty text, a duplicate id, and audio that is missing, unreadable, empty or outside the folder.
+        empty text, a duplicate id, a segment of a longer recording (``offset``), and audio that is missing, unreadable,
+        empty or outside the folder.
         """
         return Manifest.read(Path(manifest), Path(audio_root) if audio_root else None).corpus()
 
@@ -358,6 +360,22 @@ def _utterance(row: dict[str, Any], base: Path) -> Utterance:
         measured = audio.info(path).duration
     except AudioError as error:
         raise AudioError(str(error).replace(str(path), name)) from error
+    _require_whole(row, measured)
     known["id"] = _identity(row)
     extra = {name: value for name, value in row.items() if name not in _TYPES}
     return Utterance(audio_filepath=path, extra=extra, **(known | {"duration": round(measured, 4)}))
+
+
+def _require_whole(row: Row, measured: float) -> None:
+    """Raise `UserError` for a row that is a stretch of its recording of ``measured`` seconds: what it says is not what
+    the file says."""
+    offset, stated = row.get("offset"), row.get("duration")
+    if offset is None:
+        return
+    if not isinstance(offset, int | float) or isinstance(offset, bool):
+        raise UserError(f"field 'offset' must be a number, not {json.dumps(offset)[:40]}")
+    if offset == 0 and (stated is None or stated >= measured - ROUNDED):
+        return
+    stretch = f"offset {offset:g} s" if stated is None else f"offset {offset:g} s, duration {stated:g} s"
+    remedy = "cut it first: `syn2real corpus import manifest --from FILE -o FOLDER`"
+    raise UserError(f"is a segment ({stretch}) of a recording of {measured:.1f} s; {remedy}")

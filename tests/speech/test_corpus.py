@@ -77,6 +77,9 @@ BAD: list[tuple[dict[str, Any] | str | bytes, str]] = [
     (row(0, seed=1.5), "field 'seed' must be a number"),
     (row(0, id=3), "field 'id' must be a string"),
     (row(0, speaker=["s"]), "field 'speaker' must be a string"),
+    (row(0, offset="0.1"), "field 'offset' must be a number"),
+    (row(0, offset=0.1), r"is a segment \(offset 0.1 s\) of a recording of 0.5 s; cut it first: `syn2real corpus"),
+    (row(0, offset=0, duration=0.3), r"is a segment \(offset 0 s, duration 0.3 s\)"),
     (row(0, source="dream"), "'real' or 'synthetic', not 'dream'"),
     (row(0, audio_filepath="../outside.wav"), r"\.\./outside.wav leaves .*--audio-root"),
     (row(0, audio_filepath="/etc/hostname"), "/etc/hostname leaves"),
@@ -97,6 +100,11 @@ def test_a_bad_line_is_named(folder: Path, bad: dict[str, Any] | str | bytes, pr
     with pytest.raises(UserError, match=problem) as caught:
         Corpus.load(manifest(folder, row(1), bad))
     assert str(caught.value).startswith(f"{folder / 'manifest.jsonl'}:2: ") and "\n" not in str(caught.value)
+
+
+def test_a_segment_that_is_the_whole_recording_is_read(folder: Path) -> None:
+    path = manifest(folder, row(0, offset=0, duration=0.48), row(1, offset=0.0), row(2, offset=None, duration=0.1))
+    assert [u.duration for u in Corpus.load(path)] == [0.5] * 3
 
 
 def test_unreadable_and_zero_length_audio_is_named_by_line(folder: Path) -> None:

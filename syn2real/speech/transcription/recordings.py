@@ -36,8 +36,8 @@ def read_recordings(given: Sequence[Path]) -> list[Recording]:
     """The recordings of one manifest, or of audio files and folders of them, in order.
 
     A manifest's lines need no text. A file's id is its path without the ending, or with it where two differ in that
-    alone. Raises `UserError` for a file that is no manifest, a line that is no utterance, an id given twice, and when
-    there are no recordings.
+    alone. Raises `UserError` for a file that is no manifest, a line that is no utterance or a segment of a longer
+    recording, an id given twice, and when there are no recordings.
     """
     if len(given) == 1 and given[0].suffix == ".jsonl":
         found = list(_manifest(given[0]))
@@ -74,7 +74,7 @@ def _manifest(path: Path) -> Iterator[Recording]:
         if not labelled:
             del written["text"]
         stated = row.get("duration")
-        if stated is not None and "offset" not in row and utterance.duration < 0.9 * stated - MISSING:
+        if stated is not None and utterance.duration < 0.9 * stated - MISSING:
             lasts = f"{utterance.audio_filepath}: lasts {utterance.duration:.1f} s, and {stated:.1f} s by the manifest"
             yield Recording(utterance.id, written, problem=f"{lasts}: its end is missing; get it anew")
         else:

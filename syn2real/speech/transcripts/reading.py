@@ -12,7 +12,7 @@ from syn2real.errors import UserError, at, did_you_mean
 from syn2real.speech.scoring import Pair, Transcript, pair_up
 from syn2real.speech.transcripts.plain import read_kaldi, read_plain
 from syn2real.speech.transcripts.rows import Line, Side, name_of, raw_rows, read_both, read_columns, read_manifest
-from syn2real.speech.transcripts.sclite import nearest, read_stm, read_timed, read_trn
+from syn2real.speech.transcripts.sclite import leftmost, nearest, read_stm, read_timed, read_trn
 
 Reader = Callable[[Path, Side], Iterator[Line]]
 _READERS: dict[str, Reader] = {
@@ -183,5 +183,5 @@ def _hypotheses(path: Path, form: str) -> Iterator[Line]:
 
 
 def _first_reading(transcript: Transcript, form: str) -> Transcript:
-    """Of a transcript that leaves a choice, the first."""
-    return replace(transcript, text=nearest(transcript.text, "")) if form in ALTERNATING else transcript
+    """Of a transcript that leaves choices, the first of each."""
+    return replace(transcript, text=leftmost(transcript.text)) if form in ALTERNATING else transcript

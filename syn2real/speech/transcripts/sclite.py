@@ -5,7 +5,6 @@ nearest to what was heard is what was said. ``@`` is no word. Comments begin wit
 """
 
 import re
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,6 +51,7 @@ def read_trn(path: Path, side: Side) -> Iterator[Line]:
         found = _ENDING_ID.search(line)
         if found is None:
             raise UserError(at(path, number, "no utterance id in round brackets at the line's end, as trn has it"))
+        _require_balanced(path, number, line)
         name = found[1]
         speaker = re.split(r"[-_]", name)[0] if re.search(r"[-_]", name) else None
         yield Line(number, name, Transcript(line[: found.start()], speaker))
@@ -75,6 +75,7 @@ def segments(path: Path) -> list[Segment]:
         recording, channel, speaker, *times = fields[:5]
         begin, end = (_seconds(path, number, text) for text in times)
         words = fields[5] if len(fields) > 5 else ""
+        _require_balanced(path, number, words)
         if words.startswith("<") and ">" in words:
             words = words.partition(">")[2]
         scored = words.strip().upper() != IGNORED
@@ -100,7 +101,7 @@ def read_ctm(path: Path) -> dict[tuple[str, str], list[Word]]:
 
 def read_timed(references: Path, hypotheses: Path) -> tuple[Iterator[Line], Iterator[Line]]:
     """The segments of an stm file that are scored, and the words of a ctm file, each in the segment that its middle
-    falls into.
+    falls into; of several that overlap, the one that began last.
 
     Raises `UserError` for a recording of which the references have no segment. Words between segments are not scored,
     and said.
@@ -118,14 +119,17 @@ def read_timed(references: Path, hypotheses: Path) -> tuple[Iterator[Line], Iter
     words: dict[str, list[str]] = {segment.id: [] for segment in places}
     outside = 0
     for channel, found in heard.items():
-        ordered = sorted(by_channel[channel], key=lambda segment: segment.begin)
-        begins = [segment.begin for segment in ordered]
+        waiting = sorted(by_channel[channel], key=lambda segment: segment.begin)[::-1]
+        begun: list[Segment] = []  # and perhaps not ended, the last to begin last
         for word in found:
-            place = bisect_right(begins, word.middle) - 1
-            if place < 0 or word.middle > ordered[place].end:
-                outside += 1
+            while waiting and waiting[-1].begin <= word.middle:
+                begun.append(waiting.pop())
+            while begun and begun[-1].end < word.middle:  # words come by time: no later one falls into it
+                begun.pop()
+            if begun:
+                words[begun[-1].id].append(word.text)
             else:
-                words[ordered[place].id].append(word.text)
+                outside += 1
     if outside:
         say(f"{hypotheses}: words that lie in no segment of {references} and are not scored: {outside}")
     scored = [segment for segment in places if segment.scored]
@@ -147,14 +151,24 @@ def nearest(reference: str, hypothesis: str) -> str:
     heard = bare(hypothesis).split()
 
     def errors(text: str) -> int:
-        said = bare(_words(_ALTERNATION.sub(lambda found: found[1].split("/")[0], text)))
-        return distance(said.split(), heard)
+        return distance(bare(leftmost(text)).split(), heard)
 
     while (found := _choices(reference)) is not None:
         if reference.count("{") <= COMBINED:
-            while any("{" in text for text in found):
+            while any(_ALTERNATION.search(text) for text in found):
                 found = [choice for text in found for choice in _choices(text) or [text]]
         reference = min(found, key=errors)
+    return _words(reference)
+
+
+def leftmost(reference: str) -> str:
+    """The words of a reference, of each of its alternations the first.
+
+    >>> leftmost("{ dr / doctor } who { is / 's { it / he } } there")
+    'dr who is there'
+    """
+    while _ALTERNATION.search(reference):
+        reference = _ALTERNATION.sub(lambda found: found[1].split("/")[0], reference)
     return _words(reference)
 
 
@@ -168,6 +182,17 @@ def _choices(text: str) -> list[str] | None:
 
 def _content(path: Path) -> Iterator[tuple[int, str]]:
     return ((number, line.strip()) for number, line in read_lines(path) if not line.lstrip().startswith(";;"))
+
+
+def _require_balanced(path: Path, number: int, text: str) -> None:
+    """Raise `UserError` for a curly bracket without its other half: nobody can say what the choice is."""
+    left = text
+    while (settled := _ALTERNATION.sub("", left)) != left:
+        left = settled
+    if stray := re.search(r"[{}]", left):
+        other = {"{": "}", "}": "{"}[stray[0]]
+        problem = f"a {stray[0]!r} without its {other!r}; alternations are written {{ one / other }}"
+        raise UserError(at(path, number, problem))
 
 
 def _words(text: str) -> str:

@@ -217,6 +217,16 @@ def test_files_of_one_name_and_two_endings_have_ids_of_their_own(manifest, tmp_p
     assert found == [str(tmp_path / name) for name in ("one.flac", "one.wav", "two")]
 
 
+def test_a_segment_is_not_heard_as_its_whole_recording(manifest, tmp_path):
+    shutil.copy(manifest.parent / "audio" / "short.wav", tmp_path / "short.wav")
+    rows = tmp_path / "segments.jsonl"
+    rows.write_text('{"audio_filepath": "short.wav", "offset": 0, "duration": 20.0}\n')
+    assert "its end is missing" in read_recordings([rows])[0].problem
+    rows.write_text('{"audio_filepath": "short.wav", "offset": 0.5, "duration": 0.5}\n')
+    with pytest.raises(UserError, match=r"segments.jsonl:1: is a segment \(offset 0.5 s, duration 0.5 s\)"):
+        read_recordings([rows])
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="Ray is only tried on Linux")
 def test_ray_hears_the_same(work, whole, tmp_path):
     pytest.importorskip("ray")

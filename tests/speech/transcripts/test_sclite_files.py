@@ -51,6 +51,24 @@ def test_timed_words_go_to_the_segment_of_their_middle(files, capsys):
     assert "are not scored: 1" in " ".join(capsys.readouterr().err.split())
 
 
+def test_of_segments_that_overlap_a_word_is_in_the_last_that_has_not_ended(files, capsys):
+    folder = files(
+        ref_stm="rec 1 A 0 10 one two three\nrec 1 B 2 4 four\nrec 1 C 2.5 3 five\n",
+        hyp_ctm="".join(
+            f"rec 1 {begin} 0.2 {word}\n"
+            for begin, word in [(1, "one"), (2.1, "four"), (2.6, "five"), (3.5, "six"), (5, "two"), (8, "three")]
+        ),
+    )
+    pairs = read_pairs(folder / "ref.stm", folder / "hyp.ctm")
+    assert [pair.hypothesis for pair in pairs] == ["one two three", "four six", "five"]
+    assert "not scored" not in capsys.readouterr().err
+
+
+def test_where_nothing_was_heard_the_first_reading_stands(files):
+    folder = files(hyp_trn="{ doctor no / dr } said { it / { this / @ } } (a-1)\n")
+    assert read_transcripts(folder / "hyp.trn", "hypothesis") == {"a-1": Transcript("doctor no said it", "a")}
+
+
 def test_a_ctm_needs_segments_of_the_same_recordings(files):
     folder = files(ref_stm=STM, hyp_ctm="talk A 0.1 0.3 good\n", ref_trn="a b (s-1)\n")
     with pytest.raises(UserError, match=r"'talk A' are in no segment"):
@@ -81,6 +99,7 @@ def test_the_nearest_reading_is_the_reference(files):
         ("{ a / @ }", "", ""),
         ("no choice", "at all", "no choice"),
         ("{dr / doctor} no", "Doctor. No!", "doctor no"),
+        ("a { b / c } { d", "a c d", "a c { d"),  # of text that no file's reader lets through
         (" ".join(["{ a / b }"] * 9), "b a b b a b b a b", "b a b b a b b a b"),
     ],
 )
@@ -108,6 +127,8 @@ def test_systems_that_heard_other_readings_are_compared_each_by_its_own(files):
     [
         ("ref.trn", "no id here\n", r"ref.trn:1: no utterance id in round brackets"),
         ("ref.trn", "a (s-1)\nb (s-1)\n", r"ref.trn:2: duplicate id 's-1' \(first on line 1\)"),
+        ("ref.trn", "a (s-1)\nthe { cat / hat sat (s-2)\n", r"ref.trn:2: a '\{' without its '\}'"),
+        ("ref.stm", "call A anna 0.0 2.0 the cat / hat } sat\n", r"ref.stm:1: a '\}' without its '\{'"),
         ("ref.stm", "call A anna 0.0\n", r"ref.stm:1: fewer than five fields"),
         ("ref.stm", "call A anna zero 2.0 hello\n", r"ref.stm:1: 'zero' is no time"),
         ("ref.stm", ";; nothing\n", "holds no transcripts"),
