@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from syn2real import training_state
-from syn2real.hashing import sha256_file
 from syn2real.speech.augmentation import Augmentation
 from syn2real.speech.batching import Augment
 from syn2real.speech.corpus import Corpus
+from syn2real.speech.pretrained import model_key
 from syn2real.speech.processes import is_first, wait
 from syn2real.speech.training import TrainingSettings
 
@@ -33,7 +33,7 @@ def identity_of(
 ) -> dict[str, Any]:
     """What a checkpoint may only be resumed with."""
     return {
-        "model": {path.name: sha256_file(path) for path in sorted(model.glob("*.safetensors"))},
+        "model": model_key(model),
         "corpus": corpus.fingerprint,
         "dev": dev.fingerprint if dev is not None else None,
         "settings": settings.record(),

@@ -10,6 +10,7 @@ import torch
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArguments
 
 from syn2real.errors import UserError
+from syn2real.hashing import remembered_sha256
 from syn2real.lora import ADAPTER, add_adapters, save_adapters
 from syn2real.saving import saving
 from syn2real.sealing import require_space, write_text
@@ -20,6 +21,7 @@ from syn2real.speech.compiling import compile_layers
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.freezing import freeze, hold_statistics, train_only
 from syn2real.speech.lora import adapted_layers
+from syn2real.speech.pretrained import weight_files
 from syn2real.speech.processes import in_turn, is_first, process, processes, wait
 from syn2real.speech.recogniser import Recogniser, load_recogniser
 from syn2real.speech.trainer import SpeechTrainer, default_workers, tensorboard_logs
@@ -108,7 +110,7 @@ def finetune(
             recogniser.save(output)
         record = {
             "settings": settings.record(),
-            **({"base": identity["model"]} if settings.lora is not None else {}),  # what the adapters belong to
+            **({"base": _weights(model)} if settings.lora is not None else {}),  # what the adapters belong to
             **described(augmentation),
             **({"processes": processes()} if processes() > 1 else {}),
             "clips": len(corpus),
@@ -147,6 +149,11 @@ def _prepared(recogniser: Recogniser, settings: TrainingSettings) -> Any:
     if settings.compile:
         compile_layers(network)
     return network
+
+
+def _weights(model: Path) -> dict[str, str]:
+    """The SHA-256 of each file of weights."""
+    return {path.name: remembered_sha256(path) for path in weight_files(model)}
 
 
 def _space(network: torch.nn.Module) -> int:

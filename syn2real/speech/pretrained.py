@@ -24,6 +24,7 @@ CTC = {  # by model_type: the class of transformers
     "hubert": "HubertForCTC",
     "wavlm": "WavLMForCTC",
 }
+WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 TIMESTAMPS = 1501  # <|0.00|> to <|30.00|> in steps of 20 ms
 HEAD_SIZE = 64  # width of an attention head in every Whisper
@@ -98,9 +99,14 @@ def require_recogniser(directory: Path) -> str:
     if kind not in (WHISPER, *CTC):
         supported = f"Whisper, or CTC models of type {', '.join(CTC)}"
         raise UserError(f"{config}: model_type is {kind!r}, which is not supported; give {supported}")
-    if not any(next(directory.glob(pattern), None) for pattern in ("*.safetensors", "pytorch_model*.bin")):
+    if not weight_files(directory):
         raise UserError(f"{directory}: no weights beside config.json; it needs a model.safetensors")
     return kind
+
+
+def weight_files(directory: Path) -> list[Path]:
+    """The files with a model's weights, by name: safetensors where there are any, as transformers prefers them."""
+    return next((found for pattern in WEIGHTS if (found := sorted(directory.glob(pattern)))), [])
 
 
 def model_key(directory: Path) -> str:
