@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from syn2real.errors import NotInstalled, UserError
+from syn2real.errors import NotInstalled, UserError, did_you_mean
+from syn2real.merge.method import METHODS
 from syn2real.merge.output import write
 from syn2real.merge.plan import plan_recipe
 from syn2real.merge.recipe import MergeRecipe, parse_recipe
@@ -19,6 +20,11 @@ from syn2real.sealing import write_text
 
 Score = Callable[[Path], float]  # of a merged model's directory
 TRIALS, BEST, TABLE = "trials.log", "model", "trials.json"
+KEYS = ("wer", "score", "loss", "value")  # of a JSON object: the first that it has is the score
+# What stands by itself: neither "12s", nor a part of "1.2.3" or of a name.
+_NUMBER = re.compile(
+    r"(?<![\w.])[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|nan|inf(?:inity)?)(?!\w|\.\d)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -76,9 +82,10 @@ def search(
 ) -> list[Trial]:
     """Merge and score again and again; the best model ends in ``output/model``, the table in ``output/trials.json``.
 
-    A search that was stopped is taken up by the same call: finished trials are not repeated. A grid tries every
-    combination, whatever ``trials``. ``on_trial`` is called with each new trial and the best so far. Raises `UserError`
-    for keys that are not in the recipe, and when no trial could be scored.
+    A search that was stopped is taken up by the same call: finished trials are not repeated. ``output`` may not hold a
+    search with another recipe, score or direction; of a score that is a function, its name is compared. A grid tries
+    every combination, whatever ``trials``. ``on_trial`` is called with each new trial and the best so far. Raises
+    `UserError` for keys that are not in the recipe, and when no trial could be scored.
     """
     try:
         import optuna
@@ -90,7 +97,13 @@ def search(
         raise UserError("search: give at least one --range, for instance parameters.scale=0:1.5")
     with_values(recipe, {span.key: span.low for span in spans})
     output.mkdir(parents=True, exist_ok=True)
-    identity = {"recipe": recipe.model_dump(mode="json"), "spans": [asdict(span) for span in spans], "sampler": sampler}
+    identity = {
+        "recipe": recipe.model_dump(mode="json"),
+        "spans": [asdict(span) for span in spans],
+        "sampler": sampler,
+        "score": _named(score),
+        "maximize": maximize,
+    }
     _require_same_search(output, identity)
     study = optuna.create_study(
         study_name="search",
@@ -144,46 +157,88 @@ def search(
 def command_score(command: str) -> Score:
     """A shell command as a score: ``{model}`` is the merged directory, the last number it prints is the score.
 
-    A JSON object that it prints may say it as ``wer``, ``score``, ``loss`` or ``value``. Raises `UserError` when the
-    command fails or prints no number.
+    Where it ends with a JSON object, that must say the score as ``wer``, ``score``, ``loss`` or ``value``. The score
+    raises `UserError` when the command fails, or prints no number or none that is finite.
     """
     if "{model}" not in command:
         raise UserError("--score: write {model} where the merged model's directory goes")
+    return _Command(command)
 
-    def score(model: Path) -> float:
-        done = subprocess.run(
-            command.replace("{model}", shlex.quote(str(model))), shell=True, capture_output=True, text=True, check=False
-        )
+
+@dataclass(frozen=True)
+class _Command:
+    command: str
+
+    def __call__(self, model: Path) -> float:
+        command = self.command.replace("{model}", shlex.quote(str(model)))
+        done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise UserError(f"the scoring command ended with status {done.returncode}: {last}")
         return _number_in(done.stdout)
 
-    return score
-
 
 def with_values(recipe: MergeRecipe, values: Mapping[str, float]) -> MergeRecipe:
-    """The recipe with numbers set at dotted keys, such as ``parameters.scale`` or ``models.0.parameters.weight``."""
+    """The recipe with numbers set at dotted keys, such as ``parameters.scale`` or ``models.0.weight``.
+
+    A parameter of the method need not be written in the recipe. Raises `UserError` for any other key that is not.
+    """
     content = recipe.model_dump(mode="json")
+    known = METHODS.get(recipe.method).parameters if recipe.method is not None else ()
     for key, value in values.items():
-        *parents, last = key.split(".")
-        place: Any = content
         try:
-            for parent in parents:
-                place = place[int(parent)] if isinstance(place, list) else place[parent]
-            place[int(last) if isinstance(place, list) else last] = value
+            *above, (place, name) = _steps(content, key)
+            own = known if above and above[-1][1] == "parameters" else ()
+            if isinstance(place, dict) and name not in {*place, *own}:
+                raise UserError(f"--range {key}: the recipe has no such key{did_you_mean(name, {*place, *own})}")
+            place[name] = value
         except (KeyError, IndexError, ValueError, TypeError) as error:
             raise UserError(f"--range {key}: the recipe has no such key") from error
     return parse_recipe(**content)
+
+
+def _steps(content: Any, key: str) -> list[tuple[Any, Any]]:
+    """The way along a dotted key: each mapping or list with the entry that is taken, under the name it has once a
+    recipe is read: ``scale`` for ``lambda``, and under ``parameters`` what is written beside a model."""
+    steps: list[tuple[Any, Any]] = []
+    place = content
+    for name in key.split("."):
+        if steps:
+            place = place[steps[-1][1]]
+        if isinstance(place, list):
+            steps.append((place, int(name)))
+            continue
+        if isinstance(place, dict) and name not in place and {"model", "parameters"} <= place.keys():
+            steps.append((place, "parameters"))
+            place = place["parameters"]
+        steps.append((place, "scale" if name == "lambda" and name not in place else name))
+    return steps
+
+
+def _named(score: Score) -> str:
+    """What tells one score from another: the command, or the function's name."""
+    if isinstance(score, _Command):
+        return score.command
+    function = score if hasattr(score, "__qualname__") else type(score)
+    return f"{function.__module__}.{function.__qualname__}"
 
 
 def _require_same_search(output: Path, identity: dict[str, Any]) -> None:
     """Raise `UserError` when ``output`` holds another search."""
     file = output / "search.json"
     text = json.dumps(identity, indent=2, sort_keys=True) + "\n"
-    if file.is_file() and file.read_text(encoding="utf-8") != text:
-        raise UserError(f"{output}: holds another search; choose another --output")
+    if file.is_file() and (stored := file.read_text(encoding="utf-8")) != text:
+        raise UserError(f"{output}: holds another search{_differing(stored, text)}; choose another --output")
     write_text(file, text)
+
+
+def _differing(stored: str, text: str) -> str:
+    """`` (with another score)``, of two searches' records."""
+    try:
+        before, now = json.loads(stored), json.loads(text)
+        return f" (with another {', '.join(key for key in now if now[key] != before.get(key))})"
+    except (ValueError, AttributeError):  # not one of ours
+        return ""
 
 
 def _trials(study: Any) -> list[Trial]:
@@ -202,15 +257,30 @@ def _best(trials: list[Trial], maximize: bool) -> Trial | None:
 
 
 def _number_in(text: str) -> float:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = None
-    if isinstance(value, dict):
-        for key in ("wer", "score", "loss", "value"):
-            if isinstance(value.get(key), int | float):
-                return float(value[key])
-    numbers = re.findall(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?", text)
-    if not numbers:
-        raise UserError("the scoring command printed no number")
-    return float(numbers[-1])
+    """The score in what a command printed. Raises `UserError`."""
+    last = (text.strip().splitlines() or [""])[-1]
+    found = _object_in(text)
+    value: Any = None
+    if found is not None:
+        key = next((key for key in KEYS if key in found), None)
+        if key is None:
+            raise UserError(f"the scoring command printed a JSON object with none of {', '.join(KEYS)}; name the score")
+        value, last = found[key], f"{key}: {json.dumps(found[key])}"
+    elif numbers := _NUMBER.findall(text):
+        value = float(numbers[-1])
+    printed = f"the scoring command printed {last[:80]!r}"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(f"{printed}, which is no number; have it print the score last")
+    if not math.isfinite(value):
+        raise UserError(f"{printed}, which compares with no other score; see why, or have it print a finite number")
+    return float(value)
+
+
+def _object_in(text: str) -> dict[str, Any] | None:
+    """The JSON object that a text ends with; None where it ends with anything else."""
+    for start in re.finditer(r"^[ \t]*\{", text, re.MULTILINE):
+        try:
+            return dict(json.loads(text[start.start() :]))
+        except ValueError:
+            continue
+    return None

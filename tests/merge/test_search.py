@@ -8,7 +8,7 @@ import pytest
 from syn2real.errors import UserError
 from syn2real.merge import Checkpoint
 from syn2real.merge.recipe import parse_recipe
-from syn2real.merge.search import Span, command_score, search
+from syn2real.merge.search import Span, command_score, search, with_values
 
 pytest.importorskip("optuna")
 NAME = "model.layers.0.fc1.weight"
@@ -82,3 +82,104 @@ def test_what_a_command_prints(tmp_path):
         command_score("echo none # {model}")(tmp_path)
     with pytest.raises(UserError, match="model"):
         command_score("true")
+
+
+@pytest.mark.parametrize(
+    ("printed", "score"),
+    [
+        (".25", 0.25),
+        ("wer = .179", 0.179),
+        ("loss: -1e-3", -0.001),
+        ("+2.E2", 200.0),
+        ("WER 25.0 in 12s, by scorer-1.2.3", 25.0),
+        ("between 0.1-0.2", 0.2),
+        ('reading 3 files\n{\n  "loss": 2,\n  "files": {"read": 3}\n}\n', 2.0),
+        ('{"files": 3}\n0.5', 0.5),
+    ],
+)
+def test_numbers_in_what_a_command_prints(tmp_path, printed, score):
+    (tmp_path / "printed").write_text(printed)
+    assert command_score("cat {model}/printed")(tmp_path) == score
+
+
+@pytest.mark.parametrize(
+    ("printed", "words"),
+    [
+        ("epoch 3 loss nan", "printed 'epoch 3 loss nan', which compares with no other score"),
+        ("3\n-Infinity", "'-Infinity', which compares with no other"),
+        ('{"wer": null, "words": 0}', "printed 'wer: null', which is no number"),
+        ('{"wer": "0.2", "loss": 0.1}', r"""'wer: "0.2"', which is no number"""),
+        ('{"score": true}', "'score: true', which is no number"),
+        ('{"wer": NaN}', "'wer: NaN', which compares with no other"),
+        ('{"cer": 0.1, "seconds": 12}', "none of wer, score, loss, value"),
+        ("information on model2", "'information on model2', which is no number"),
+        ("", "printed '', which is no number"),
+    ],
+)
+def test_what_is_no_score_is_said(tmp_path, printed, words):
+    (tmp_path / "printed").write_text(printed)
+    with pytest.raises(UserError, match=words) as caught:
+        command_score("cat {model}/printed")(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_scores_of_another_kind_are_not_those_of_this_search(problem, tmp_path):
+    recipe, score = problem
+    spans, output = [Span.parse("parameters.scale=0:1:2")], tmp_path / "search"
+    command = "test -d {model} && echo "
+    assert {t.score for t in search(recipe, spans, command_score(f"{command} 1"), output, sampler="grid")} == {1}
+    assert {t.score for t in search(recipe, spans, command_score(f"{command} 1"), output, sampler="grid")} == {1}
+    for other in (command_score(f"{command} 2"), score):
+        with pytest.raises(UserError, match=r"another search \(with another score\); choose another --output"):
+            search(recipe, spans, other, output, sampler="grid")
+    with pytest.raises(UserError, match=r"with another maximize"):
+        search(recipe, spans, command_score(f"{command} 1"), output, sampler="grid", maximize=True)
+
+
+def test_keys_of_a_range_are_the_recipes():
+    recipe = parse_recipe(
+        method="ties",
+        base="z",
+        models=["a", {"model": "b", "lambda": 1, "density": {"mlp": 0.1, "*": 1.0}}],
+        parameters={"lambda": 0.5},
+    )
+    changed = with_values(
+        recipe,
+        {
+            "parameters.lambda": 2.0,  # `scale`, under its other name
+            "parameters.density": 0.5,  # not written, but known to the method
+            "models.0.weight": 3.0,  # as recipes write it
+            "models.1.parameters.scale": 4.0,
+            "models.1.density.mlp": 0.2,
+        },
+    )
+    assert changed.parameters == {"scale": 2.0, "density": 0.5}
+    assert [entry.parameters for entry in changed.models] == [
+        {"weight": 3.0},
+        {"scale": 4.0, "density": {"mlp": 0.2, "*": 1.0}},
+    ]
+    summed = parse_recipe(expression="T + lambda * R", models={"T": "t", "R": "r"}, parameters={"lambda": 1})
+    for name in ("lambda", "scale"):
+        assert with_values(summed, {f"parameters.{name}": 0.25}).parameters == {"scale": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("parameters.scael", r"no such key \(did you mean 'scale'\?\)"),
+        ("parameters.wieght", r"no such key \(did you mean 'weight'\?\)"),
+        ("models.0.wieght", "no such key"),
+        ("models.1.weight", "no such key"),
+        ("models.first.weight", "no such key"),
+        ("parameters.scale.encodre", r"no such key \(did you mean 'encoder'\?\)"),
+        ("parameters.density.mlp", "no such key"),
+        ("method.name", "no such key"),
+        ("sede", r"no such key \(did you mean 'seed'\?\)"),
+    ],
+)
+def test_keys_that_a_recipe_has_not(key, words):
+    recipe = parse_recipe(
+        method="ties", base="z", models=["a"], parameters={"scale": {"encoder": 1, "*": 0.5}, "density": 0.5}
+    )
+    with pytest.raises(UserError, match=f"--range {key}: .*{words}"):
+        with_values(recipe, {key: 1.0})
