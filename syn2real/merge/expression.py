@@ -3,7 +3,7 @@
 import ast
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from syn2real.errors import UserError, did_you_mean
@@ -20,22 +20,22 @@ class Expression:
 
     @classmethod
     def parse(cls, text: str, models: Mapping[str, object], parameters: Mapping[str, object]) -> "Expression":
-        """Read ``text``: ``+ - * /``, brackets, numbers and names; ``lambda`` is ``scale``.
+        """Read ``text``, of one line or several: ``+ - * /``, brackets, numbers and names; ``lambda`` is ``scale``.
 
         Raises `UserError` for anything else.
         """
+        # In one line a name's column is its place. What Python would skip at the end of a line must not reach the next.
+        line = " ".join(re.sub(r"#.*|\\$", " ", text, flags=re.MULTILINE).split())
         try:
-            tree = ast.parse(re.sub(r"\blambda\b", "scale", text.strip()), mode="eval").body
+            tree = ast.parse(re.sub(r"\blambda\b", "scale", line), mode="eval").body
         except (SyntaxError, ValueError, RecursionError) as error:
             raise UserError(f"expression {text!r}: not arithmetic; write for instance T + 0.7 * (R - S)") from error
-        seen: dict[str, None] = {}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Name):
-                if node.id not in models and node.id not in parameters:
-                    known = [*models, *parameters]
-                    raise UserError(f"expression {text!r}: unknown name {node.id!r}{did_you_mean(node.id, known)}")
-                seen[node.id] = None
-        names = sorted(seen, key=lambda name: _first(tree, name))
+        found = sorted((n for n in ast.walk(tree) if isinstance(n, ast.Name)), key=lambda name: name.col_offset)
+        names = tuple(dict.fromkeys(name.id for name in found))
+        for name in names:
+            if name not in models and name not in parameters:
+                known = [*models, *parameters]
+                raise UserError(f"expression {text!r}: unknown name {name!r}{did_you_mean(name, known)}")
         used = tuple(name for name in names if name in models)
         parsed = cls(text, used, tuple(name for name in names if name not in models), tree)
         if not used:
@@ -86,8 +86,3 @@ class Expression:
                 raise UserError(f"expression {self.text!r}: divides by a model or by 0")
             return left[0] / right[0], {name: value / right[0] for name, value in left[1].items()}
         raise UserError(f"expression {self.text!r}: only + - * / and brackets can be used")
-
-
-def _first(tree: ast.expr, name: str) -> int:
-    find: Callable[[ast.AST], bool] = lambda node: isinstance(node, ast.Name) and node.id == name  # noqa: E731
-    return min(node.col_offset for node in ast.walk(tree) if find(node) and isinstance(node, ast.Name))

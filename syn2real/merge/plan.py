@@ -1,6 +1,6 @@
 """A merge laid out tensor by tensor: what each is computed from, where it is stored, and what could go wrong."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,6 +134,9 @@ def _plan_expression(recipe: MergeRecipe, sources: Mapping[str, Source]) -> Plan
     anchor_name = recipe.anchor or expression.models[0]
     if anchor_name not in recipe.models:
         raise UserError(f"anchor: {anchor_name!r} is not one of the models ({', '.join(recipe.models)})")
+    _require_used("parameters", recipe.parameters, expression.parameters, recipe.expression)
+    others = [name for name in recipe.models if name != anchor_name]
+    _require_used("models", others, expression.models, recipe.expression)
     given = {name: sources[recipe.models[name]] for name in dict.fromkeys([anchor_name, *expression.models])}
     if not isinstance(given[anchor_name], Checkpoint):
         raise UserError(f"anchor: {recipe.models[anchor_name]} is a task vector; name a model as the anchor")
@@ -152,6 +155,16 @@ def _plan_expression(recipe: MergeRecipe, sources: Mapping[str, Source]) -> Plan
 
     pieces = {} if problems else _sums(anchor, terms, recipe, tuple(used.values()))
     return _made(given[anchor_name], pieces, given, recipe, words, resolver, problems)
+
+
+def _require_used(kind: str, given: Iterable[str], used: Sequence[str], text: str) -> None:
+    """Raise `UserError` for what a recipe gives and its expression does not use."""
+    for name in given:
+        if name not in used:
+            raise UserError(
+                f"{kind}.{name}: not in the expression {text!r}, which has {', '.join(used) or 'none'}; "
+                "write it there or leave it out"
+            )
 
 
 def _sums(

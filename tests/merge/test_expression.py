@@ -21,6 +21,10 @@ MODELS = {"T": 0, "R": 0, "S": 0}
         ("2 * 3 * T / 4", {"T": 1.5}),
         ("1e-3 * T + (1 - scale) * S", {"T": 0.001, "S": 0.75}),
         ("+T", {"T": 1.0}),
+        ("T\n+ R", {"T": 1.0, "R": 1.0}),
+        ("  (T\n+\tR)\n  / 2\n", {"T": 0.5, "R": 0.5}),
+        ("0.5 * (\n      T + R)\n- S", {"T": 0.5, "R": 0.5, "S": -1.0}),  # S stands further left, but later
+        ("T  # the tuned one\n+ R - \\\nS", {"T": 1.0, "R": 1.0, "S": -1.0}),
     ],
 )
 def test_coefficients(text: str, expected: dict[str, float]) -> None:
@@ -49,6 +53,8 @@ def test_coefficients(text: str, expected: dict[str, float]) -> None:
         ("2 * 3", "names no model"),
         ("1e999 * T", "the factor of T is inf"),
         ("True * T", "only + - * /"),
+        ("T\nR", "not arithmetic"),
+        ("# T", "not arithmetic"),
         ("(" * 500 + "T" + ")" * 500, "not arithmetic"),
     ],
 )

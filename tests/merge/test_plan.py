@@ -97,6 +97,12 @@ def test_an_anchor_beside_the_models(make: Make, tmp_path: Path) -> None:
     assert check(out).confirmed
 
 
+def test_an_anchor_need_not_be_in_the_expression(make: Make, tmp_path: Path) -> None:
+    a, b = (str(make(name, seed)) for seed, name in enumerate("ab"))
+    out = read(write(plan(expression="2*B", models={"A": a, "B": b}, anchor="A"), tmp_path / "out"))
+    assert torch.equal(out["model.scale"], 2 * tensors(1)["model.scale"])
+
+
 def test_integers_are_carried_or_refused(make: Make, tmp_path: Path) -> None:
     a = str(make("a", 0, change=COUNTER))
     b = str(make("b", 1, change={"model.count": torch.tensor([4])}))
@@ -125,6 +131,18 @@ def test_integers_are_carried_or_refused(make: Make, tmp_path: Path) -> None:
             r"s: no value for model.embed_tokens.weight; end its filters with '\*'",
         ),
         ({"expression": "s*A", "models": {"A": "a"}, "parameters": {"s": True}}, "s: True is not a number"),
+        (
+            {"expression": "A + 1.0*(B - A)", "models": {"A": "a", "B": "b"}, "parameters": {"lambda": 0.5}},
+            r"parameters.scale: not in the expression 'A \+ 1.0\*\(B - A\)', which has none; write it there",
+        ),
+        (
+            {"expression": "s*A", "models": {"A": "a"}, "parameters": {"s": 1, "t": 2}},
+            "parameters.t: not in the expression .* has s;",
+        ),
+        (
+            {"expression": "A + B", "models": {"A": "a", "B": "b", "C": "c"}},
+            "models.C: not in the expression .* has A, B;",
+        ),
     ],
 )
 def test_refusals(make: Make, monkeypatch: pytest.MonkeyPatch, recipe: dict[str, Any], words: str) -> None:
