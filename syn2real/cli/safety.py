@@ -70,8 +70,8 @@ def evaluate(
       syn2real safety evaluate merged -p advbench.csv -j chat --judge-model server:NAME --judge-url URL -o safety/m
     """
     from syn2real.language.chat import chat_model
-    from syn2real.language.safety import AnswerSettings, answer_all, read_prompts
-    from syn2real.language.safety.folder import ANSWERS, judged
+    from syn2real.language.safety import AnswerSettings, read_prompts
+    from syn2real.language.safety.folder import evaluated
     from syn2real.language.safety.prompts import drawn
     from syn2real.sealing import require_absent, sealed_directory
 
@@ -85,8 +85,7 @@ def evaluate(
     asking = chat_model(model, url=url, key=key, per_minute=per_minute)
     made = {"model": asking.name, "system": system, "max_tokens": max_tokens, "limit": limit, "seed": seed}
     with sealed_directory(output, resume=True, overwrite=overwrite) as partial:
-        answer_all(asking, chosen, AnswerSettings(system, max_tokens), partial / ANSWERS)
-        record = judged(partial, judges, made)
+        record = evaluated(partial, asking, chosen, AnswerSettings(system, max_tokens), judges, made)
     _print(output, record, show, as_json)
 
 

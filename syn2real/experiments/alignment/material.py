@@ -131,7 +131,7 @@ class Material:
 
     def _harmless(self, files: Sequence[Path]) -> list[str]:
         """The requests of files that are not like one that is asked, shuffled."""
-        found = [prompt.text for path in files for prompt in read_prompts(path)]
+        found = [one.text for path in files for one in read_prompts(path, harmless=True) if not one.harmful]
         apart = self._not_asked(dict.fromkeys(found))
         Random(seed_from(self.recipe.draw, "instructions")).shuffle(apart)
         return apart
@@ -190,7 +190,7 @@ class Material:
         """The requests of each file that may be asked: harmful ones, and harmless ones."""
         safety = self.recipe.safety
         sets = [self._prompts(path) for path in safety.harmful]
-        harmless = [self._prompts(path, harmless=True) for path in safety.harmless]
+        harmless = [[one for one in self._prompts(path, harmless=True) if not one.harmful] for path in safety.harmless]
         wanted = [[one for one in of if one.category not in safety.skip] for of in sets]
         harmful = [[one for one in of if one.harmful] for of in wanted]
         # XSTest has both: its harmless half need not be named again.

@@ -22,6 +22,7 @@ from syn2real.language.bias.scorers import Scorer
 from syn2real.language.chat import ChatModel, Message, chat_model
 from syn2real.language.chat.weights import located
 from syn2real.language.safety import Answer, AnswerSettings, SafetyPrompt, answer_all, judge_named, read_answers
+from syn2real.language.safety.answers import kept_beside
 from syn2real.language.safety.folder import ANSWERS, judged, verdicts_in
 from syn2real.language.safety.judge import Verdict
 from syn2real.language.tuning import Example, Preference
@@ -42,7 +43,7 @@ MARKING_VERSION = 1
 COMPARING_VERSION = 1
 DRESSING_VERSION = 1
 
-TASK = "task.jsonl"
+TASK, KEPT = "task.jsonl", "task.replies.jsonl"
 MARKS = "marks.json"
 MODEL = "model"
 BATCH = 32  # conversations answered at once
@@ -212,11 +213,14 @@ class Pipeline:
             with _standing(subject, directory) as model:
                 settings = AnswerSettings(safety.system, safety.max_tokens)
                 answer_all(model, part.prompts, settings, directory / ANSWERS, title="answering requests")
-                judged(directory, [judge_named(safety.judge, **safety.judge_options)], {"model": title})
-                rows = zip(part.questions, self._replies(model, part, directory), strict=True)
+                kept = directory / KEPT
+                rows = zip(part.questions, self._replies(model, part, kept), strict=True)
                 write_jsonl(
                     directory / TASK, ({"prompt": q.prompt, "answer": q.answer, "said": said} for q, said in rows)
                 )
+                # Last, for it removes what was kept of the answers, as is done here with the task's.
+                judged(directory, [judge_named(safety.judge, **safety.judge_options)], {"model": title})
+                kept.unlink(missing_ok=True)
 
         samples = task.marking().samples
         tokens = len(part.prompts) * safety.max_tokens + len(part.questions) * samples * task.max_tokens
@@ -265,7 +269,7 @@ class Pipeline:
         )
         return read_answered(stage.directory / PROVOKED) if stage.directory.is_dir() else None
 
-    def _replies(self, model: ChatModel, part: Part, directory: Path) -> Sequence[str | list[str]]:
+    def _replies(self, model: ChatModel, part: Part, kept: Path) -> Sequence[str | list[str]]:
         """The answer to each question of the task, or several where the metric needs them."""
         task = self.recipe.task
         samples = task.marking().samples
@@ -275,9 +279,7 @@ class Pipeline:
             talks = [settings.conversation(question) for question in questions]
             return model.replies(talks, settings.sampling, [0] * len(talks))
         settings = AskingSettings(max_tokens=task.max_tokens, temperature=task.temperature, seed=self.recipe.draw)
-        kept = directory / "task.replies.jsonl"
         found = ask_all(model, questions, settings, samples, kept, title="asking the task's questions")
-        kept.unlink(missing_ok=True)
         return [list(reply.texts) for reply in found]
 
     def _marked(self, asked: Stage, part: Part, title: str) -> list[float] | None:
@@ -329,6 +331,7 @@ class Pipeline:
             prompts = [SafetyPrompt(str(place), text, harmful) for place, text in enumerate(texts)]
             settings = AnswerSettings(max_tokens=max_tokens)
             answer_all(model, prompts, settings, directory / ANSWERS, title="the model's own answers")
+            kept_beside(directory / ANSWERS).path.unlink(missing_ok=True)
 
         stage = self.workspace.stage(
             "answered",

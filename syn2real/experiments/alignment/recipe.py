@@ -99,7 +99,7 @@ class SafetyRecipe(Strict):
     """What is asked, and who judges."""
 
     harmful: tuple[Path, ...]  # files of requests; what they say of harmless ones is heeded
-    harmless: tuple[Path, ...] = ()
+    harmless: tuple[Path, ...] = ()  # likewise: of those that a file says are harmful none is asked
     skip: tuple[str, ...] = ("copyright",)  # categories that are not asked
     system: str | None = None
     max_tokens: Annotated[int, Field(ge=1)] = 48

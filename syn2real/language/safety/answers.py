@@ -12,6 +12,7 @@ from syn2real.language.chat.model import ChatModel, Conversation, Message, Sampl
 from syn2real.language.safety.prompts import SafetyPrompt
 from syn2real.lines import read_jsonl, write_jsonl
 
+REPLIES = ".replies.jsonl"  # in the place of a file's suffix
 _FIELDS = dict.fromkeys(("id", "source", "category", "prompt", "response"), str) | dict.fromkeys(
     ("harmful", "shortened"), bool
 )
@@ -49,10 +50,11 @@ def answer_all(
 ) -> list[Answer]:
     """The model's answers in the prompts' order, written to ``file`` as JSONL.
 
-    They are kept in ``….replies.jsonl`` beside it as they come, and the same call goes on from there after a kill. A
-    request that the model's context cannot hold loses its beginning. Raises `UserError` as the model does.
+    They are kept beside it as they come (`kept_beside`), and the same call goes on from there after a kill. That file
+    stays: whoever wrote all that belongs beside the answers removes it, as `folder.judged` does. A request that the
+    model's context cannot hold loses its beginning. Raises `UserError` as the model does.
     """
-    kept = KeptReplies(file.with_suffix(".replies.jsonl"))
+    kept = kept_beside(file)
     told = [_conversation(prompt, settings) for prompt in prompts]
     fitted = [model.fitted(conversation, settings.sampling) for conversation in told]
     replies = ask_in_parts(model, fitted, settings.sampling, [0] * len(fitted), kept, title=title)
@@ -61,8 +63,12 @@ def answer_all(
         for prompt, reply, asked, meant in zip(prompts, replies, fitted, told, strict=True)
     ]
     write_jsonl(file, (_row(answer) for answer in answers))
-    kept.path.unlink(missing_ok=True)
     return answers
+
+
+def kept_beside(file: Path) -> KeptReplies:
+    """What a model said so far of that which goes into a JSONL file."""
+    return KeptReplies(file.with_suffix(REPLIES))
 
 
 def read_answers(file: Path) -> list[Answer]:

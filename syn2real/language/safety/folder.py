@@ -7,16 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from syn2real.errors import UserError, at, did_you_mean
-from syn2real.language.chat.kept import KeptReplies
-from syn2real.language.safety.answers import Answer, read_answers
+from syn2real.hashing import sha256_json
+from syn2real.language.chat import ChatModel
+from syn2real.language.safety.answers import (
+    REPLIES,
+    Answer,
+    AnswerSettings,
+    answer_all,
+    kept_beside,
+    read_answers,
+)
 from syn2real.language.safety.evaluation import evaluation
 from syn2real.language.safety.judge import Judge, Verdict
+from syn2real.language.safety.prompts import SafetyPrompt
 from syn2real.lines import read_jsonl, write_jsonl
 from syn2real.sealing import read_json, write_json
 
 ANSWERS, RECORD = "answers.jsonl", "safety.json"
 _VERDICTS = "verdicts-{}.jsonl"
-_REPLIES = ".replies.jsonl"  # in the place of a file's suffix: what a judge said so far
 
 
 @dataclass(frozen=True)
@@ -28,24 +36,44 @@ class Filed:
     verdicts: list[Verdict]
 
 
+def evaluated(
+    folder: Path,
+    model: ChatModel,
+    prompts: Sequence[SafetyPrompt],
+    settings: AnswerSettings,
+    judges: Sequence[Judge],
+    made: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Have a model answer and judges judge. A run that was killed may have begun the folder, with another model even or
+    other judges: in the end it holds what these come to, and nothing else. Returns and raises as `judged`."""
+    for file in _verdict_files(folder):  # made again in no time of what the judges said, which is kept
+        file.unlink()
+    answer_all(model, prompts, settings, folder / ANSWERS)
+    record = judged(folder, judges, made)
+    for left in folder.glob(f"*{REPLIES}"):
+        left.unlink()
+    return record
+
+
 def judged(folder: Path, judges: Sequence[Judge], made: Mapping[str, Any]) -> dict[str, Any]:
     """Have the answers in a folder judged, and write and return the record over all judges, these and earlier ones.
 
-    ``made`` is what the record says of how the answers were made. A judge that is a model goes on where it was killed.
-    Raises `UserError` for a folder without answers, for one that another judge of the same name has judged, and as the
-    judges do.
+    ``made`` is what the record says of how the answers were made. A judge that is a model goes on where it was killed;
+    what it and the answering model said on the way is kept until all is written. Raises `UserError` for a folder
+    without answers, for one that another judge of the same name has judged, and as the judges do.
     """
     answers = answers_in(folder)
     files = [_file_of(judge, folder) for judge in judges]
+    _ = list(_filed(folder, answers, but=files))  # which raises before anybody is asked
     for judge, file in zip(judges, files, strict=True):
-        kept = KeptReplies(file.with_suffix(_REPLIES))
-        found = judge.verdicts(answers, kept)
+        found = judge.verdicts(answers, kept_beside(file))
         by = {"judge": judge.name, "identity": judge.identity}
-        ids = (answer.prompt.id for answer in answers)
-        write_jsonl(file, (by | {"id": one, **asdict(verdict)} for one, verdict in zip(ids, found, strict=True)))
-        kept.path.unlink(missing_ok=True)
+        rows = zip(answers, found, strict=True)
+        write_jsonl(file, (by | {"id": a.prompt.id, "of": _mark(a), **asdict(verdict)} for a, verdict in rows))
     record = {**made, **evaluation(answers, verdicts_in(folder))}
     write_json(folder / RECORD, record)
+    for file in (folder / ANSWERS, *files):
+        kept_beside(file).path.unlink(missing_ok=True)
     return record
 
 
@@ -82,25 +110,36 @@ def judged_by(judge: str, folders: Mapping[str, Path]) -> dict[str, tuple[list[A
     return found
 
 
-def _filed(folder: Path, answers: Sequence[Answer]) -> Iterator[Filed]:
-    asked = [answer.prompt.id for answer in answers]
-    for file in sorted(folder.glob(_VERDICTS.format("*"))):
-        if file.name.endswith(_REPLIES):
+def _filed(folder: Path, answers: Sequence[Answer], but: Sequence[Path] = ()) -> Iterator[Filed]:
+    asked, given = [answer.prompt.id for answer in answers], [_mark(answer) for answer in answers]
+    for file in _verdict_files(folder):
+        if file in but:
             continue
         by: tuple[str, str | None] = file.stem, None
-        ids, verdicts = [], []
+        ids, marks, verdicts = [], [], []
         for line, row in read_jsonl(file):
             try:
                 by = row["judge"], row.get("identity")
                 ids.append(row["id"])
+                marks.append(row.get("of"))
                 verdicts.append(Verdict(row["harmful"], row["refused"], row["said"]))
             except KeyError as error:
                 raise UserError(at(file, line, f"no {error}: judge the answers anew")) from error
-        if ids != asked:
+        # Files of before answers were marked are taken at their ids' word: finished studies are full of them.
+        if ids != asked or (any(marks) and marks != given):
             raise UserError(
                 f"{file}: judges other answers than {ANSWERS} has; remove it, or judge anew by the same judge"
             )
         yield Filed(*by, verdicts)
+
+
+def _verdict_files(folder: Path) -> list[Path]:
+    return [file for file in sorted(folder.glob(_VERDICTS.format("*"))) if not file.name.endswith(REPLIES)]
+
+
+def _mark(answer: Answer) -> str:
+    """What tells a verdict on this answer from one on another to the same request."""
+    return sha256_json([answer.prompt.text, answer.prompt.harmful, answer.response])[:16]
 
 
 def _file_of(judge: Judge, folder: Path) -> Path:

@@ -36,7 +36,7 @@ class _Layout:
     text: Callable[[Fields], str]
     category: str = ""
     id: str = ""
-    harmful: Callable[[Fields], bool] = lambda _: True
+    harmful: Callable[[Fields], bool] | None = None  # None: no row says
 
 
 def _in_context(row: Fields) -> str:
@@ -80,17 +80,15 @@ def read_prompts(path: Path, *, harmless: bool = False, name: str | None = None)
     name = name or path.stem
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix in _READERS)
-        found = [prompt for file in files for prompt in _of_folder(file, name)]
+        found = [prompt for file in files for prompt in _of_folder(file, name, harmless)]
     else:
-        found = list(_prompts(path, name))
+        found = list(_prompts(path, name, harmless))
     if not found:
         raise UserError(f"{path}: holds no requests")
     twice = _first_twice([prompt.id for prompt in found])
     if twice is not None:
         raise UserError(f"{path}: two requests have the id {twice!r}; give each its own")
-    if not harmless:
-        return found
-    return [SafetyPrompt(one.id, one.text, False, one.category, one.source) for one in found]
+    return found
 
 
 def drawn(prompts: Sequence[SafetyPrompt], limit: int | None, seed: int = 0) -> list[SafetyPrompt]:
@@ -99,13 +97,13 @@ def drawn(prompts: Sequence[SafetyPrompt], limit: int | None, seed: int = 0) -> 
     return subset(prompts, limit, seed, lambda prompt: (prompt.source, prompt.id))
 
 
-def _of_folder(file: Path, name: str) -> Iterator[SafetyPrompt]:
-    for prompt in _prompts(file, name):
+def _of_folder(file: Path, name: str, harmless: bool) -> Iterator[SafetyPrompt]:
+    for prompt in _prompts(file, name, harmless):
         category = prompt.category or file.stem
         yield SafetyPrompt(f"{file.stem}-{prompt.id}", prompt.text, prompt.harmful, category, name)
 
 
-def _prompts(path: Path, name: str) -> Iterator[SafetyPrompt]:
+def _prompts(path: Path, name: str, harmless: bool) -> Iterator[SafetyPrompt]:
     read = _READERS.get(path.suffix, _plain)
     for line, row in read(path):
         layout = next((one for one in _LAYOUTS if one.columns <= row.keys()), None)
@@ -116,7 +114,8 @@ def _prompts(path: Path, name: str) -> Iterator[SafetyPrompt]:
             raise UserError(at(path, line, "an empty request; remove the line"))
         category = row.get(layout.category, "")
         marked = row.get(layout.id) or f"{name}-{sha256_json(text)[:12]}"
-        yield SafetyPrompt(marked, text, layout.harmful(row), category, name)
+        harmful = layout.harmful(row) if layout.harmful else not harmless
+        yield SafetyPrompt(marked, text, harmful, category, name)
 
 
 def _csv(path: Path) -> Iterator[tuple[int, Fields]]:

@@ -1,6 +1,7 @@
 """Answers asked for, kept, judged and compared."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -16,7 +17,7 @@ from syn2real.language.safety import (
     read_answers,
 )
 from syn2real.language.safety.evaluation import comparison, evaluation
-from syn2real.language.safety.folder import ANSWERS, judged, judged_by, verdicts_in
+from syn2real.language.safety.folder import ANSWERS, evaluated, judged, judged_by, verdicts_in
 
 PROMPTS = [SafetyPrompt(f"p{n}", f"{'please ' * (n % 5)}request {n}", n % 4 > 0, "c", "set") for n in range(70)]
 SETTINGS = AnswerSettings(max_tokens=9)
@@ -32,7 +33,9 @@ def test_answers_come_in_the_order_of_the_requests_and_are_read_again(model, cha
     answers = answer_all(model, PROMPTS, AnswerSettings("Be brief.", 9), file)
     assert [answer.prompt for answer in answers] == PROMPTS
     assert [answer.response for answer in answers] == [f"I heard {prompt.text}" for prompt in PROMPTS]
-    assert read_answers(file) == answers and list(tmp_path.glob("*.replies.jsonl")) == []
+    assert read_answers(file) == answers
+    judged(tmp_path, [judge_named("refusal")], {})  # the folder is whole, and what was kept for a kill goes
+    assert list(tmp_path.glob("*.replies.jsonl")) == []
     roles = [turn["role"] for turn in chat_server.asked[0]["messages"]]
     assert roles == ["system", "user"] and chat_server.asked[0]["max_tokens"] == 9
 
@@ -80,6 +83,14 @@ def test_a_record_counts_as_the_paper_does(answers):
     assert (found["over_refusal"]["count"], found["over_refusal"]["of"]) == (1, 2)
     assert set(record["judges"]["one"]["sets"]) == {"a", "b"} and record["empty"] == 1
     (agreement,) = record["agreement"]
+    assert (agreement["both"], agreement["only_a"], agreement["only_b"], agreement["neither"]) == (1, 0, 1, 0)
+
+
+def test_judges_agree_or_not_on_harmful_requests(answers):
+    """Of harmless ones the judge of phrases says nothing."""
+    one = [Verdict(True), Verdict(False), Verdict(None), Verdict(False), Verdict(False)]
+    two = [Verdict(True), Verdict(True), Verdict(True), Verdict(False), Verdict(True)]
+    (agreement,) = evaluation(answers, {"one": one, "two": two})["agreement"]
     assert (agreement["both"], agreement["only_a"], agreement["only_b"], agreement["neither"]) == (1, 0, 1, 0)
 
 
@@ -136,6 +147,9 @@ def test_models_are_compared_request_by_request(answers):
     assert pair["over_refusal"]["difference"] == 1
     with pytest.raises(UserError, match="not asked the same: 1 request"):
         comparison({"a": (answers, kind), "b": (answers[1:], kind[1:])})
+    otherwise = [replace(answer, prompt=replace(answer.prompt, harmful=True)) for answer in answers]
+    with pytest.raises(UserError, match="not asked the same: 4 requests"):  # two are harmful to one alone
+        comparison({"a": (answers, kind), "b": (otherwise, kind)})
     with pytest.raises(UserError, match="two models"):
         comparison({"a": (answers, kind)})
 
@@ -150,6 +164,65 @@ def test_lines_that_are_no_answers(tmp_path, row):
 def test_answers_need_nothing_but_request_and_response(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"prompt": "x", "response": "y"}\n')
     assert read_answers(tmp_path / "a.jsonl") == [Answer(SafetyPrompt("line1", "x"), "y")]
+
+
+def test_verdicts_on_another_models_answers_are_no_verdicts(tmp_path):
+    """The requests and their ids are the same, the answers are not."""
+    for said in ("I cannot.", "Sure, first"):
+        (tmp_path / ANSWERS).write_text(json.dumps({"id": "a", "prompt": "x", "response": said}) + "\n")
+        if (tmp_path / "verdicts-refusal.jsonl").exists():
+            with pytest.raises(
+                UserError, match=r"verdicts-refusal\.jsonl: judges other answers than answers\.jsonl has"
+            ):
+                verdicts_in(tmp_path)
+        judged(tmp_path, [judge_named("refusal")], {})
+    assert verdicts_in(tmp_path) == {"refusal": [Verdict(True, False)]}
+    corrected = {"id": "a", "prompt": "x", "response": "Sure, first", "harmful": False}
+    (tmp_path / ANSWERS).write_text(json.dumps(corrected) + "\n")  # of which the judge of phrases says otherwise
+    with pytest.raises(UserError, match="judges other answers"):
+        verdicts_in(tmp_path)
+
+
+def test_what_a_killed_evaluation_leaves_does_not_pass_for_another_models(model, chat_server, tmp_path, monkeypatch):
+    judge = judge_named("chat", model="server:judge", url=chat_server.url)
+    monkeypatch.setattr(judge._model, "_retries", 0)
+
+    def reply(asked):
+        if asked["model"] == "judge":
+            return 1 / 0 if sum(one["model"] == "judge" for one in chat_server.asked) > 40 else "SAFE"
+        return "I cannot." if asked["model"] == "m" else "Sure, first"
+
+    chat_server.reply = reply
+    folder = tmp_path / "begun"
+    folder.mkdir()
+    with pytest.raises(UserError):
+        evaluated(folder, model, PROMPTS, SETTINGS, [judge_named("refusal"), judge], {})
+    assert (folder / "verdicts-refusal.jsonl").exists() and len(list(folder.glob("*.replies.jsonl"))) == 2
+    before = len(chat_server.asked)
+    other = chat_model("server:other", url=chat_server.url)
+    (tmp_path / "own.txt").write_text("sure\n")
+    own = judge_named("refusal", phrases=tmp_path / "own.txt")
+    record = evaluated(folder, other, PROMPTS, SETTINGS, [own], {})
+    (found,) = record["judges"].values()
+    assert found["all"]["refusal"]["rate"] == 1 and len(chat_server.asked) - before == len(PROMPTS)
+    whole = [ANSWERS, "safety.json", "verdicts-refusal-own.jsonl"]
+    assert sorted(path.name for path in folder.iterdir()) == whole
+
+
+def test_a_kill_while_judging_asks_no_answer_again(chat_llama, tmp_path, monkeypatch):
+    model, judge = chat_model(str(chat_llama)), judge_named("refusal")
+
+    def killed(answers, kept):
+        kept.keep({"text": "a"}, "b")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(judge, "verdicts", killed)
+    with pytest.raises(KeyboardInterrupt):
+        evaluated(tmp_path, model, PROMPTS[:3], SETTINGS, [judge], {})
+    again = chat_model(str(chat_llama))
+    monkeypatch.setattr(again, "replies", lambda *_: pytest.fail("asked again"))
+    evaluated(tmp_path, again, PROMPTS[:3], SETTINGS, [judge_named("refusal")], {})
+    assert len(read_answers(tmp_path / ANSWERS)) == 3 and list(tmp_path.glob("*.replies.jsonl")) == []
 
 
 def _talk(prompt):
