@@ -6,7 +6,8 @@ from textwrap import dedent, indent
 
 from syn2real.language.utility.questions import Question
 
-_BLOCK = re.compile(r"```[^\n`]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
+# A fence with its own margin, as in a list, and what stands in it.
+_BLOCK = re.compile(r"(?:^([ \t]*))?```[^\n`]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
 _BODY = "    "
 
 
@@ -16,7 +17,9 @@ def program_of(question: Question, said: str) -> str:
     One that defines the function stands after what the prompt has before it, imports for instance; any other is taken
     to go on where the prompt ends, up to the first line that is no longer indented.
     """
-    blocks = [dedent(block) for block in _BLOCK.findall(said)] or [said]
+    # Of what goes on with the prompt the margin counts, but not that of its fence.
+    raw = [re.sub(f"^{margin}", "", block, flags=re.MULTILINE) for margin, block in _BLOCK.findall(said)]
+    blocks = [dedent(block) for block in raw] or [said]
     if not question.entry_point:
         return blocks[0]
     head = re.compile(rf"^(?:async )?def {re.escape(question.entry_point)}\b", re.MULTILINE)
@@ -25,12 +28,12 @@ def program_of(question: Question, said: str) -> str:
         begun = head.search(question.prompt)
         before = question.prompt[: begun.start()] if begun else ""
         return f"{before}\n{whole}"
-    return question.prompt.rstrip("\n") + "\n" + "\n".join(_continued(blocks[0]))
+    return question.prompt.rstrip("\n") + "\n" + "\n".join(_continued((raw or [said])[0]))
 
 
 def _continued(text: str) -> Iterator[str]:
     lines = text.strip("\n").splitlines()
-    if lines and not any(line[:1].isspace() for line in lines if line.strip()):
+    if lines and not any(line[:1].isspace() for line in [line for line in lines if line.strip()][:2]):
         lines = indent("\n".join(lines), _BODY).splitlines()  # a body that lost its margin
     elif lines and not lines[0][:1].isspace():
         lines[0] = _BODY + lines[0]  # as its first line does where answers are stripped

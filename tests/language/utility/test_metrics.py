@@ -97,6 +97,10 @@ def test_pass_at_k_is_the_share_of_all_draws_that_pass(n, right, k):
         "c = a + b\n    return c\n",  # its first margin lost
         "c = a + b\nreturn c",  # all of it lost
         "```\n    return a + b\n```",
+        "```python\n    c = a\n    for _ in range(b):\n        c += 1\n    return a + b\n```",  # more than one margin
+        "1. So:\n   ```\n       c = a + b\n       if c:\n           return c\n       return 0\n   ```",  # in a list
+        "```python\nc = a + b\nif c:\n    return c\nreturn 0\n```",  # all of it lost
+        "for c in [a + b]:\n        return c\n    return 0",  # its first lost
     ],
 )
 def test_the_program_in_an_answer(said, humaneval):

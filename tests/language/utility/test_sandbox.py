@@ -37,6 +37,22 @@ def check(x):
     assert sandbox.run(program, TESTS).passed
 
 
+def test_a_program_is_a_module(sandbox):
+    """Dataclasses look up the module of a class whose annotations are text."""
+    program = """
+from dataclasses import dataclass
+@dataclass
+class Node:
+    value: int
+    next: "Node | None" = None
+def check(x):
+    import pickle
+    assert Node(2, Node(x)).next == Node(1) and pickle.loads(pickle.dumps(Node(x))) == Node(x)
+"""
+    ran = sandbox.run(program, TESTS)
+    assert ran.passed, ran.said
+
+
 @pytest.mark.parametrize(
     ("program", "error"),
     [

@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import sys
+from types import ModuleType
 from typing import Any
 
 
@@ -31,7 +32,9 @@ def _run(word: str, out: int, job: dict[str, Any]) -> None:
     # here, with a word it is not told, counts.
     write, leave, dumps, kind, execute = os.write, os._exit, json.dumps, type, exec
     sys.argv = ["program.py"]
-    space: dict[str, Any] = {"__name__": "program", "__builtins__": __builtins__}
+    # A module that can be found: dataclasses and pickles look for that of a class by its name.
+    sys.modules["program"] = ModuleType("program")
+    space: dict[str, Any] = vars(sys.modules["program"])
     try:
         for code in [compile(job[name], f"{name}.py", "exec") for name in ("program", "tests")]:
             execute(code, space)
