@@ -1,5 +1,6 @@
 """Which tensors make each tensor of the result: of whole models, name by name, or of slices of their layers."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -62,14 +63,18 @@ def whole(recipe: MergeRecipe, method: Method, models: Mapping[str, Checkpoint],
 def sliced(
     recipe: MergeRecipe, method: Method, models: Mapping[str, Checkpoint], anchor: Checkpoint
 ) -> tuple[list[Target], dict[str, Any]]:
-    """Layers counted anew over all slices; what stands before them comes from the first slice's models, the rest from
-    the last's. Also returns the entries of config.json that change. Raises `UserError` for layers that are not there.
+    """Layers counted anew over all slices; what stands before them, and all that belongs to another stack, comes from
+    the first slice's models, the rest from the last's. Also returns the entries of config.json that change. Raises
+    `UserError` for layers that are not there.
     """
     assert recipe.slices
     base = models[recipe.base] if recipe.base else None
     stack = _stack(recipe, anchor)
     depth = positions(anchor)
     outside = [name for name in anchor if (layer_of(name) or ("", 0))[0] != stack]
+    elsewhere = _elsewhere(anchor, stack)
+    before = [name for name in outside if depth[name] == 0.0 or name in elsewhere]
+    after = [name for name in outside if name not in set(before)]
 
     def target(part: Slice, name: str, like: str, source_name: Callable[[SliceSource], str], at: float) -> Target:
         pairs = [(Place(models[source.model], source_name(source)), source) for source in part.sources]
@@ -79,7 +84,7 @@ def sliced(
         return _target(method, base, name, pairs, part.parameters, at, anchor[like])
 
     first, last = recipe.slices[0], recipe.slices[-1]
-    targets = [target(first, n, n, lambda _, n=n: n, 0.0) for n in outside if depth[n] == 0.0]  # type: ignore[misc]
+    targets = [target(first, n, n, lambda _, n=n: n, depth[n]) for n in before]  # type: ignore[misc]
     origins: list[list[tuple[Checkpoint, int]]] = []  # of each layer of the result
     for part in recipe.slices:
         count = part.sources[0].layer_range[1] - part.sources[0].layer_range[0]
@@ -97,8 +102,31 @@ def sliced(
                 name = f"{stack}{len(origins)}.{leaf}"
                 targets.append(target(part, name, f"{stack}{like}.{leaf}", renamed, at))
             origins.append(origin)
-    targets += [target(last, n, n, lambda _, n=n: n, 1.0) for n in outside if depth[n] != 0.0]  # type: ignore[misc]
+    targets += [target(last, n, n, lambda _, n=n: n, 1.0) for n in after]  # type: ignore[misc]
     return targets, _configuration(anchor, stack, origins)
+
+
+def _elsewhere(anchor: Checkpoint, stack: str) -> set[str]:
+    """The names that belong to another stack than ``stack``: when a decoder is cut, its encoder's with all that stands
+    around the encoder's layers."""
+    stacks = _stacks(anchor)
+    around = {other: re.sub(r"[^.]+\.$", "", other) for other in stacks}  # "model.encoder." of "model.encoder.layers."
+    decoder = next((other for other in stacks if "decoder" in other), stack)
+
+    def owner(name: str) -> str:
+        layer = layer_of(name)
+        if layer:
+            return layer[0]
+        near = [other for other in stacks if name.startswith(around[other])]
+        # A head beside both stands after the decoder.
+        return max(near, key=lambda other: (len(around[other]), other == stack), default=decoder)
+
+    return {name for name in anchor if owner(name) != stack}
+
+
+def _stacks(anchor: Checkpoint) -> list[str]:
+    """The prefixes under which there are layers, in order."""
+    return list(dict.fromkeys(layer[0] for layer in map(layer_of, anchor) if layer))
 
 
 def _leaves(checkpoint: Checkpoint, stack: str, layer: int) -> list[str]:
@@ -153,14 +181,14 @@ def _target(
 
 def _stack(recipe: MergeRecipe, anchor: Checkpoint) -> str:
     """The layers to slice, as the prefix of their names."""
-    stacks = dict.fromkeys(layer[0] for layer in map(layer_of, anchor) if layer)
+    stacks = _stacks(anchor)
     if recipe.stack is not None:
         if recipe.stack not in stacks:
             raise UserError(f"stack: {recipe.stack!r} is none of {', '.join(stacks)}")
         return recipe.stack
     if len(stacks) != 1:
         raise UserError(f"slices: name the layers to cut with 'stack', one of {', '.join(stacks) or 'none'}")
-    return next(iter(stacks))
+    return stacks[0]
 
 
 def _configuration(

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from syn2real.errors import UserError
 from syn2real.merge.checkpoint import Checkpoint
@@ -177,9 +178,9 @@ def whisper(layers: int = 3) -> Any:
     )
 
 
-def save_whisper(folder: Path) -> Path:
+def save_whisper(folder: Path, seed: int = 0) -> Path:
     transformers = pytest.importorskip("transformers")
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     transformers.WhisperForConditionalGeneration(whisper()).save_pretrained(folder)
     return folder
 
@@ -198,6 +199,48 @@ def test_one_side_of_whisper(tmp_path: Path, side: str) -> None:
         merged(tmp_path / "none", *parts, method="passthrough")
     with pytest.raises(UserError, match="stack: 'decoder' is none of"):
         merged(tmp_path / "none", *parts, method="passthrough", stack="decoder")
+
+
+@pytest.mark.parametrize("side", ["encoder", "decoder"])
+def test_the_side_that_is_not_cut_is_one_models(tmp_path: Path, side: str) -> None:
+    """Two slices of one side, of two models: the other side is the first's, norms and all."""
+    a, b = (save_whisper(tmp_path / name, seed) for seed, name in enumerate("ab"))
+    parts = [[source(a, 0, 2)], [source(b, 1, 3)]]
+    out = merged(tmp_path / "out", *parts, method="passthrough", stack=f"model.{side}.layers.")
+    first, second, found = (Checkpoint.open(path) for path in (a, b, out))
+    uncut = {"encoder": "decoder", "decoder": "encoder"}[side]
+    names = [name for name in first if name.startswith(f"model.{uncut}.")]
+    assert f"model.{uncut}.layers.2.fc1.weight" in names and f"model.{uncut}.layer_norm.weight" in names
+    for name in names:
+        assert torch.equal(found.read(name), first.read(name)), name
+    for place, (whose, layer) in enumerate([(first, 0), (first, 1), (second, 1), (second, 2)]):
+        name = "model.{}.layers.{}.fc1.weight".format
+        assert torch.equal(found.read(name(side, place)), whose.read(name(side, layer)))
+
+
+def test_a_head_stands_after_the_decoder(tmp_path: Path) -> None:
+    a, b = (save_whisper(tmp_path / name, seed) for seed, name in enumerate("ab"))
+    for folder in (a, b):  # a head of its own
+        weights = load_file(folder / "model.safetensors")
+        weights["proj_out.weight"] = weights["model.decoder.embed_tokens.weight"] + 1
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    for side, whose in (("encoder", a), ("decoder", b)):
+        parts = [[source(a, 0, 2)], [source(b, 2, 3)]]
+        out = merged(tmp_path / side, *parts, method="passthrough", stack=f"model.{side}.layers.")
+        head = Checkpoint.open(out).read("proj_out.weight")
+        assert torch.equal(head, Checkpoint.open(whose).read("proj_out.weight"))
+
+
+def test_gradients_run_over_the_side_that_is_not_cut(tmp_path: Path) -> None:
+    a, b = (save_whisper(tmp_path / name, seed) for seed, name in enumerate("ab"))
+    part = [source(a, 0, 2), source(b, 0, 2, weight=[0, 1])]
+    out = merged(
+        tmp_path / "out", part, method="linear", stack="model.decoder.layers.", parameters={"normalize": False}
+    )
+    a, b, found = (Checkpoint.open(path) for path in (a, b, out))
+    for layer, share in enumerate((0, 0.5, 1)):
+        name = f"model.encoder.layers.{layer}.fc1.weight"
+        assert torch.allclose(found.read(name), a.read(name) + share * b.read(name)), name
 
 
 @pytest.mark.parametrize("side", ["encoder", "decoder"])
