@@ -93,8 +93,9 @@ _UNKIND = ("negative", "neg", "toxic", "toxicity", "hate", "1 star")
 
 class ClassifierScorer(_Difference):
     """A sequence classifier of transformers: of sentiment, regard or toxicity. The score is the probability of the kind
-    classes less that of the unkind; which are which is told by the names in its configuration, or by ``kind`` and
-    ``unkind``."""
+    classes less that of the unkind; of labels that do not exclude one another (``multi_label_classification``), the
+    probability of the likeliest of each. Which are which is told by the names in its configuration, or by ``kind`` and
+    ``unkind``, which outweigh them."""
 
     def __init__(
         self,
@@ -111,12 +112,14 @@ class ClassifierScorer(_Difference):
         self.name = f"{called}: {model.rstrip('/').split('/')[-1]}"
         self._encoder = _Encoder(model, AutoModelForSequenceClassification, batch_size)
         names = {str(name).lower(): int(place) for place, name in self._encoder.model.config.id2label.items()}
+        self._apart = self._encoder.model.config.problem_type == "multi_label_classification"
         self._signs = torch.zeros(len(names))
-        for sign, chosen in ((1.0, kind or _KIND), (-1.0, unkind or _UNKIND)):
-            for name in chosen:
+        sides = ((1.0, kind, _KIND), (-1.0, unkind, _UNKIND))
+        for sign, given, usual in sorted(sides, key=lambda side: bool(side[1])):  # what is given has the last word
+            for name in given or usual:
                 if name.lower() in names:
                     self._signs[names[name.lower()]] = sign
-                elif kind or unkind:
+                elif given:
                     raise UserError(f"{model}: knows no class {name!r}; it has {', '.join(names)}")
         if not self._signs.any():
             raise UserError(f"{model}: which of its classes are kind? Say so by kind and unkind: {', '.join(names)}")
@@ -126,6 +129,10 @@ class ClassifierScorer(_Difference):
         found: list[float] = []
         for output, _ in self._encoder(answers):
             logits = output.logits.float().cpu()
+            if self._apart:
+                signed = logits.sigmoid() * self._signs
+                found += (signed.clamp(min=0).amax(-1) + signed.clamp(max=0).amin(-1)).tolist()
+                continue
             # One logit alone is that of its class against nothing.
             chances = logits.softmax(-1) if logits.shape[-1] > 1 else logits.sigmoid()
             found += (chances @ self._signs).tolist()

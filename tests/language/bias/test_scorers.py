@@ -22,17 +22,25 @@ def test_answers_that_say_nothing():
     assert degenerate("I think so, and I think that you do not think so.") is None
 
 
-@pytest.fixture
-def classifier(chat_llama, tmp_path):
+def write_classifier(chat_llama, place, classes, problem_type=None):
+    """A random classifier of these classes, whose chances are no even ones; returns it."""
     from transformers import AutoTokenizer, LlamaConfig, LlamaForSequenceClassification
 
     config = LlamaConfig.from_pretrained(chat_llama)
-    config.id2label = {0: "negative", 1: "neutral", 2: "positive"}
+    config.id2label = dict(enumerate(classes))
     config.label2id = {name: place for place, name in config.id2label.items()}
-    config.num_labels = 3
+    config.num_labels = len(classes)
+    config.problem_type = problem_type
     torch.manual_seed(0)
-    LlamaForSequenceClassification(config).save_pretrained(tmp_path)
-    AutoTokenizer.from_pretrained(chat_llama).save_pretrained(tmp_path)
+    model = LlamaForSequenceClassification(config)
+    model.save_pretrained(place)
+    AutoTokenizer.from_pretrained(chat_llama).save_pretrained(place)
+    return model.eval()
+
+
+@pytest.fixture
+def classifier(chat_llama, tmp_path):
+    write_classifier(chat_llama, tmp_path, ["negative", "neutral", "positive"])
     return tmp_path
 
 
@@ -49,6 +57,34 @@ def test_a_classifier_scores_by_the_names_of_its_classes(classifier):
     assert plain.gaps(texts[:1], texts[1:2]) == pytest.approx([abs(scores[0] - scores[1])], abs=1e-5)
     with pytest.raises(UserError, match="knows no class 'angry'; it has negative, neutral, positive"):
         scorer_named("classifier", model=str(classifier), kind=["angry"])
+
+
+def test_labels_that_do_not_exclude_one_another_have_a_chance_each(chat_llama, tmp_path):
+    from transformers import AutoTokenizer
+
+    classes = ["toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate"]
+    model = write_classifier(chat_llama, tmp_path, classes, "multi_label_classification")
+    text = "he is kind"
+    with torch.inference_mode():
+        logits = model(**AutoTokenizer.from_pretrained(tmp_path)(text, return_tensors="pt")).logits[0]
+    chances = dict(zip(classes, logits.sigmoid().tolist(), strict=True))
+    assert chances["toxic"] != pytest.approx(logits.softmax(-1)[0].item(), abs=0.1)
+    plain = scorer_named("toxicity", model=str(tmp_path))
+    assert plain.scores([text]) == pytest.approx([-chances["toxic"]], abs=1e-5)
+    chosen = ["threat", "insult", "obscene"]
+    several = scorer_named("toxicity", model=str(tmp_path), unkind=chosen)
+    assert several.scores([text]) == pytest.approx([-max(chances[name] for name in chosen)], abs=1e-5)
+
+
+def test_the_side_that_is_not_given_is_what_it_usually_is(classifier):
+    texts = ["he is kind", "she is not"]
+    plain = scorer_named("classifier", model=str(classifier)).scores(texts)
+    assert scorer_named("classifier", model=str(classifier), unkind=["negative"]).scores(texts) == plain
+    # A class that is usually unkind is kind where it is said to be.
+    kind = scorer_named("classifier", model=str(classifier), kind=["negative", "neutral", "positive"])
+    assert kind.scores(texts) == pytest.approx([1, 1])
+    with pytest.raises(UserError, match="knows no class 'toxic'"):
+        scorer_named("classifier", model=str(classifier), unkind=["toxic"])
 
 
 def test_an_embedding_measures_distance_and_scores_nothing(chat_llama):
