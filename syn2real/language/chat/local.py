@@ -47,7 +47,7 @@ class LocalModel:
             raise UserError(f"dtype {dtype!r}: unknown{did_you_mean(str(dtype), DTYPES)}; {' or '.join(DTYPES)}")
         directory = resolve_chat_model(name)
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
         from transformers.utils import logging
 
         bars = logging.is_progress_bar_enabled()
@@ -69,6 +69,12 @@ class LocalModel:
         tokenizer.padding_side = "left"
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
+        # What a model's authors recommend beside (penalties, beams, sampling) would come before what `Sampling` says,
+        # and generate() fills it in whatever it is given.
+        own = model.generation_config
+        model.generation_config = GenerationConfig(
+            bos_token_id=own.bos_token_id, eos_token_id=own.eos_token_id, pad_token_id=tokenizer.pad_token_id
+        )
         licence = PACKAGES[name].licence if name in PACKAGES else "see the model's card"
         called = name if name in PACKAGES else Path(name).name
         identity = model_identity(directory)
@@ -181,11 +187,7 @@ class LocalModel:
             output = self._model.generate(
                 **tokens,
                 do_sample=False,
-                temperature=None,
-                top_p=None,
-                top_k=None,
                 max_new_tokens=sampling.max_tokens,
-                pad_token_id=self._tokenizer.pad_token_id,
                 logits_processor=draws,
                 streamer=streamer,
             )

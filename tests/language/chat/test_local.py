@@ -1,5 +1,8 @@
 """SmolLM2-135M, real weights: it answers, the same in any company."""
 
+import json
+import shutil
+
 import pytest
 import torch
 
@@ -45,6 +48,21 @@ def test_answers_are_the_same_one_by_one_and_in_the_order_of_the_questions(chat_
     greedy = Sampling(max_tokens=6)
     assert model.replies(questions, greedy, [0] * 6) == [model.replies([q], greedy, [0])[0] for q in questions]
     assert model.replies([], greedy, []) == []
+
+
+def test_what_a_model_recommends_does_not_come_before_what_is_asked_for(chat_llama, tmp_path):
+    recommended = {"repetition_penalty": 1.9, "no_repeat_ngram_size": 1, "min_new_tokens": 3, "num_beams": 3,
+                   "do_sample": True, "temperature": 0.6, "top_k": 2, "top_p": 0.5}  # fmt: skip
+    with_own = shutil.copytree(chat_llama, tmp_path / "with its own")
+    (with_own / "generation_config.json").write_text(json.dumps(recommended))
+    plain, own = (LocalModel.load(str(place)) for place in (chat_llama, with_own))
+    questions = [ask("word " * count) for count in (3, 20)]
+    for sampling in (Sampling(max_tokens=12), Sampling(temperature=1.5, max_tokens=12)):
+        assert own.replies(questions, sampling, [1, 2]) == plain.replies(questions, sampling, [1, 2])
+    # What ends an answer is the model's affair, and kept: here every token.
+    (with_own / "generation_config.json").write_text(json.dumps({"eos_token_id": list(range(len(own._tokenizer)))}))
+    ended = LocalModel.load(str(with_own)).replies(questions, Sampling(max_tokens=12), [1, 2])
+    assert ended == plain.replies(questions, Sampling(max_tokens=1), [1, 2])
 
 
 def test_likelihoods_are_the_same_one_by_one_and_in_the_order_of_the_texts(chat_llama):
