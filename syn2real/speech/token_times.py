@@ -75,6 +75,7 @@ def words(decoding: Decoding, zero: int, length: float, decode: Decode, language
     assert decoding.times is not None
     timed = [(token, *times) for token, times in zip(decoding.tokens, decoding.times, strict=True) if token < zero]
     found: list[Span] = []
+    spoken: list[float] = []  # of each word, when its last token that is no sign ends
     pending: list[tuple[int, float, float]] = []  # tokens that only together are characters
     for item in timed:
         pending.append(item)
@@ -84,11 +85,19 @@ def words(decoding: Decoding, zero: int, length: float, decode: Decode, language
         begin, end = pending[0][1], pending[-1][2]
         pending = []
         apart = text.startswith(" ") or language in UNSPACED
-        if found and not (apart and any(map(str.isalnum, text))):
+        written = any(map(str.isalnum, text))
+        if found and not (apart and written):
             found[-1] = Span(found[-1].begin, end, found[-1].text + text)
+            spoken[-1] = end if written else spoken[-1]
         else:
             found.append(Span(begin, end, text))
-    return _trimmed([_span(span.begin, span.end, length, span.text) for span in found if span.text.strip()])
+            spoken.append(end)
+    kept = [
+        (_span(span.begin, span.end, length, span.text), _span(span.begin, last, length, "").end)
+        for span, last in zip(found, spoken, strict=True)
+        if span.text.strip()
+    ]
+    return _trimmed(kept)
 
 
 def token_times(starts: Sequence[float], tokens: int, end: float) -> list[tuple[float, float]]:
@@ -97,21 +106,31 @@ def token_times(starts: Sequence[float], tokens: int, end: float) -> list[tuple[
     return list(pairwise(moments))
 
 
-def _trimmed(found: list[Span]) -> list[Span]:
+def _trimmed(found: list[tuple[Span, float]]) -> list[Span]:
     """Attention rests on the silence before a sentence's first word and after its last; neither is longer than twice
-    the usual word."""
-    longest = 2 * min(USUAL, median(span.end - span.begin for span in found)) if found else 0.0
+    the usual word. Of a word that is both, the signs have the silence after it: it ends where they begin."""
+    longest = 2 * min(USUAL, median(span.end - span.begin for span, _ in found)) if found else 0.0
     trimmed = []
-    for place, span in enumerate(found):
-        later, sooner = round(max(span.begin, span.end - longest), 3), round(min(span.end, span.begin + longest), 3)
-        if place == 0:
-            span = replace(span, begin=later)
-        elif place == len(found) - 1 or _ends(span):
-            span = replace(span, end=sooner)
-        elif _ends(found[place - 1]):
-            span = replace(span, begin=later)
+    before = None
+    for place, (span, spoken) in enumerate(found):
+        first, ends = before is None or _ends(before), _ends(span)
+        before = span
+        if first and ends and span.end - span.begin > longest:
+            span = replace(span, end=spoken)
+            span = replace(span, begin=_later(span, longest))
+        elif place == 0:
+            span = replace(span, begin=_later(span, longest))
+        elif place == len(found) - 1 or ends:
+            span = replace(span, end=round(min(span.end, span.begin + longest), 3))
+        elif first:
+            span = replace(span, begin=_later(span, longest))
         trimmed.append(span)
     return trimmed
+
+
+def _later(span: Span, longest: float) -> float:
+    """When a span begins that is at most ``longest`` seconds and keeps its end."""
+    return round(max(span.begin, span.end - longest), 3)
 
 
 def _ends(word: Span) -> bool:

@@ -50,6 +50,25 @@ def test_a_pause_between_sentences_is_no_word_s():
     assert found[2] == Span(4.9, 5.5, "Yes")
 
 
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ([(0.0, 1.36), (1.36, 4.04)], (0.0, 1.36)),  # silence behind it, where the sign is
+        ([(0.0, 4.0), (4.0, 4.76)], (2.6, 4.0)),  # silence in front, where the word is
+        ([(0.0, 0.9), (0.9, 1.1)], (0.0, 1.1)),  # none
+    ],
+)
+def test_of_a_sentence_of_one_word_the_signs_tell_where_silence_is(times, expected):
+    (alone,) = words(Decoding([7, 8], times), ZERO, 5.0, decode, None)
+    assert (alone.begin, alone.end) == expected
+    later = [(6.0, 6.3), (6.3, 6.6), (6.6, 6.9)]
+    first, *_ = words(Decoding([7, 8, 1, 2, 2], [*times, *later]), ZERO, 8.0, decode, None)
+    assert expected[0] <= first.begin and first.end <= expected[1]
+    found = words(Decoding([1, 2, 8, 7, 8], [(0, 0.7), (0.7, 1.4), (1.4, 1.5), (1.5, 5.0), (5.0, 5.2)]),
+                  ZERO, 8.0, decode, None)  # fmt: skip
+    assert found[-1] == Span(3.6, 5.0, "Yes.")
+
+
 def test_nothing_ends_after_the_clip():
     said = Decoding([1, 2], [(0.0, 0.3), (0.3, 0.9)])
     (first, last) = words(said, ZERO, 0.61287, decode, None)
