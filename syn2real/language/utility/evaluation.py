@@ -1,6 +1,6 @@
 """What marks come to: means with intervals, and models beside each other on the same questions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from math import exp
 from typing import Any
@@ -13,6 +13,9 @@ from syn2real.language.utility.metric import Score
 from syn2real.resampling import percentiles, resample, sign_flips
 
 Scores = Mapping[str, Score]  # of a task, by the question's id
+# Of settings and options, those that may differ: which questions and answers are drawn, and what lets programs run.
+# The samples that were taken are told apart.
+_INDIFFERENT = {"seed", "limit", "samples", "allow_code", "unconfined"}
 
 
 def measures(scores: Sequence[Score], unit: str) -> dict[str, Any]:
@@ -80,12 +83,29 @@ def comparison(models: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Scores
 def _require_same(
     task: str, a: str, b: str, models: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Scores]]]
 ) -> None:
+    first, second = (models[name][0]["tasks"][task] for name in (a, b))
     for key in ("metric", "headline"):
-        one, two = (models[name][0]["tasks"][task][key] for name in (a, b))
+        one, two = first[key], second[key]
         if one != two:
             raise UserError(f"{task}: {a} was marked by {one}, {b} by {two}; evaluate one of them again")
     if missing := set(models[a][1][task]) ^ set(models[b][1][task]):
         raise UserError(f"{task}: {a} and {b} were not asked the same: {len(missing)} questions only one of them")
+    for what, one, two in _told(first, second):
+        if one != two:
+            raise UserError(f"{task}: {a} has {what} {one!r}, {b} {two!r}; evaluate one of them again as the other was")
+    # Records of before it was noted say nothing of it.
+    if len({one["questions_sha256"] for one in (first, second) if "questions_sha256" in one}) > 1:
+        raise UserError(f"{task}: {a} and {b} were asked questions of the same ids with other texts, answers or tests")
+
+
+def _told(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """What else two records of a task say of how it was asked and marked; of what an older one does not say, nothing."""
+    for key, what in (("options", "the metric's option"), ("asked", "the setting")):
+        one, two = first.get(key), second.get(key)
+        if one is not None and two is not None:
+            for name in sorted({*one, *two} - _INDIFFERENT):
+                yield f"{what} {name}", one.get(name), two.get(name)
+    yield "samples", first["samples"], second["samples"]
 
 
 def _mean(values: np.ndarray, weights: np.ndarray, unit: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A task: questions, how they are asked, and how answers are marked; in a file of questions, or one that says more."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from syn2real.documents import Document, parse_values
 from syn2real.errors import UserError
+from syn2real.hashing import sha256_json
 from syn2real.language.subset import subset
 from syn2real.language.utility.asking import AskingSettings
 from syn2real.language.utility.metric import Metric, metric_named
@@ -16,6 +17,7 @@ from syn2real.language.utility.questions import Question, read_questions
 
 WORDS, PROGRAM = 128, 512  # tokens of an answer, where nothing is said of them
 VARIED = 0.8  # temperature of several answers, where nothing is said of it
+_DRAWN = ("max_tokens", "temperature", "top_p", "seed")  # of how questions are asked, what matters to answers alone
 
 
 class TaskFile(BaseModel):
@@ -43,17 +45,24 @@ class Task:
     questions: tuple[Question, ...]
     metric: Metric
     settings: AskingSettings
+    options: Mapping[str, Any] = field(default_factory=dict)  # that the metric was given
 
     def record(self) -> dict[str, Any]:
-        """What an evaluation's record says of it."""
+        """What an evaluation's record says of it: all that two must have in common to be compared."""
         settings = asdict(self.settings) | {"examples": len(self.settings.examples)}
+        if self.settings.examples:
+            settings["examples_sha256"] = _sha256(self.settings.examples)
+        if not self.metric.samples:  # nothing is drawn
+            settings = {name: value for name, value in settings.items() if name not in _DRAWN}
         return {
             "metric": self.metric.name,
+            "options": dict(self.options),
             "headline": self.metric.headline,
             "unit": self.metric.unit,
             "questions": len(self.questions),
+            "questions_sha256": _sha256(self.questions),
             "samples": self.metric.samples,
-            "asked": settings if self.metric.samples else None,
+            "asked": settings,
         }
 
 
@@ -98,7 +107,12 @@ def load_task(
         top_p=task.top_p,
         seed=seed,
     )
-    return Task(path.stem, tuple(questions), metric, settings)
+    return Task(path.stem, tuple(questions), metric, settings, task.options)
+
+
+def _sha256(questions: Sequence[Question]) -> str:
+    """Of what is asked and what is right, in any order."""
+    return sha256_json(sorted(sha256_json(asdict(question)) for question in questions))
 
 
 def _metric(task: TaskFile, coded: bool, programs: Mapping[str, Any]) -> Metric:

@@ -2,6 +2,7 @@
 
 import json
 from math import exp
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -59,7 +60,7 @@ def test_models_side_by_side(command, capitals, chat_server):
     chat_server.reply = lambda asked: "Paris"
     command.evaluate("capitals.jsonl", out="worse")  # what was answered before is kept by the server's model
     assert scores_in_values("worse") == scores_in_values("out")
-    command.evaluate("capitals.jsonl", "--system", "Be brief.", "--overwrite", out="worse")
+    command("evaluate", "server:n", "capitals.jsonl", "--url", chat_server.url, "--overwrite", "-o", "worse")
     record = json.loads(command("compare", "out", "worse", "--json"))
     (pair,) = record["tasks"]["capitals"]["pairs"]
     assert pair["difference"] == pytest.approx(1 / 3) and pair["ci_low"] <= 1 / 3 <= pair["ci_high"] and pair["p"] == 1
@@ -67,8 +68,6 @@ def test_models_side_by_side(command, capitals, chat_server):
 
 
 def scores_in_values(folder: str) -> dict:
-    from pathlib import Path
-
     return {
         task: {one: score.values for one, score in scores.items()} for task, scores in scores_in(Path(folder)).items()
     }
@@ -168,3 +167,37 @@ def test_what_cannot_be_compared(command, capitals, tmp_path):
     for other, problem in (("fewer", "1 questions only one"), ("otherwise", "marked by exact"), ("none", "holds no")):
         with pytest.raises(UserError, match=problem):
             command("compare", "out", other)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (("--metric", "exact", "--option", "pattern=is (.*)"), r"the metric's option pattern None, x 'is \(\.\*\)'"),
+        (("--system", "Be brief."), "the setting system None, x 'Be brief.'"),
+        (("--max-tokens", "9"), "the setting max_tokens 128, x 9"),
+        (("--examples", "solved.jsonl"), "the setting examples 0, x 1"),
+    ],
+)
+def test_what_was_asked_or_marked_otherwise_is_not_compared(command, capitals, tmp_path, given, problem):
+    (tmp_path / "solved.jsonl").write_text('{"prompt": "of Spain?", "reference": "Madrid"}\n')
+    command.evaluate("capitals.jsonl")
+    command.evaluate("capitals.jsonl", *given, out="x")
+    with pytest.raises(UserError, match=f"capitals: out has {problem}"):
+        command("compare", "out", "x")
+
+
+def test_questions_of_one_id_may_not_differ(command, capitals):
+    command.evaluate("capitals.jsonl")
+    before = capitals.read_text()
+    capitals.write_text(before.replace("Berlin", "Bonn"))
+    command.evaluate("capitals.jsonl", "--seed", "1", out="x")
+    with pytest.raises(UserError, match="out and x were asked questions of the same ids with other texts, answers"):
+        command("compare", "out", "x")
+    capitals.write_text(before)
+    command.evaluate("capitals.jsonl", "--seed", "1", "--overwrite", out="x")
+    command("compare", "out", "x")  # the seed draws nothing here
+    record = json.loads(Path("out", RECORD).read_text())
+    for name in ("options", "questions_sha256"):  # as older versions wrote
+        del record["tasks"]["capitals"][name]
+    Path("out", RECORD).write_text(json.dumps(record))
+    command("compare", "out", "x")
