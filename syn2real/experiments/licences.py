@@ -4,12 +4,15 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# How licences begin that allow commercial use, as words; some of them ask for something in return.
-_FREE = (
+# How licences begin that allow commercial use, as whole words; some of them ask for something in return.
+_NAMES = (
     *("cc0", "cc by", "apache", "mit", "bsd", "isc", "gpl", "lgpl", "agpl", "mpl", "openrail"),
     *("public domain", "unlicense", "odc by", "pddl", "cdla permissive", "ofl"),
 )
-_BARRED = re.compile(r"\b(nc|non ?commercial|research only|academic only|cpml)\b")
+_FREE = re.compile(rf"({'|'.join(_NAMES)})(v?\d+)?\b")  # with a version, as gplv3
+_BARRED = re.compile(
+    r"\b(nc|non ?commercial|(not for|no) (any )?commercial|(research|academic) (use|purposes?|only)|cpml)\b"
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ def judge(what: str, licence: str | None, declared: bool | None = None) -> Licen
     words = " ".join(re.findall(r"[a-z0-9]+", licence.lower()))
     if _BARRED.search(words):
         return Licence(what, licence, False, "forbids commercial use")
-    if words.startswith(_FREE):
+    if _FREE.match(words):
         return Licence(what, licence, True, "allows commercial use")
     return Licence(what, licence, False, "is not known to allow commercial use")
 

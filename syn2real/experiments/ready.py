@@ -133,10 +133,15 @@ def voices_of(
 
     A vector carries the gap between its own voices and real ones; other engines have another, so their use is told.
     ``options`` of engines are the user's alone: a card comes from a stranger, and an option may name a program to run.
+    Nor is a recogniser fetched on a card's word: where clips are checked by one, the model that is tuned hears them.
     Raises `UserError` where none of the card's engines can run here.
     """
     given = {name: dict(values) for name, values in (options or {}).items()}
-    made = card.synthesis.recipe.model_copy(update={"options": given or None})
+    made, check = card.synthesis.recipe, card.synthesis.recipe.check
+    if check is not None and check.recogniser is not None:
+        say(f"the vector's clips were checked by {check.recogniser}; here the model that is tuned checks them")
+        check = check.model_copy(update={"recogniser": None})
+    made = made.model_copy(update={"options": given or None, "check": check})
     advice = f"the vector was made with {', '.join(card.engines)}, and carries the gap of those voices"
     if engines is not None:
         if set(engines) != set(card.engines):

@@ -23,6 +23,7 @@ from syn2real.experiments.ready_vector import (
     Synthesis,
     VectorCard,
 )
+from syn2real.experiments.recipe import SynthesisRecipe
 from syn2real.experiments.stages import Stage, Workspace
 from syn2real.experiments.vector_recipe import StorageRecipe, VectorRecipe
 from syn2real.experiments.versions import versions
@@ -142,7 +143,7 @@ class VectorStudy:
         package = PACKAGES.get(named)
         architectures = base.config.get("architectures") or [base.config.get("model_type", "unknown")]
         return Base(
-            name=Path(named).resolve().name if Path(named).is_dir() else named,  # no one else's directories
+            name=_name_of(named),
             sha256=base.sha256,
             architecture=str(architectures[0]),
             parameters=base.parameters,
@@ -180,12 +181,7 @@ class VectorStudy:
     def _synthesis(self, spoken: list[Spoken]) -> Synthesis:
         settings = asdict(synthesis_settings(self.recipe.synthesis, 1, self.recipe.language))
         ranges = {name: settings[name] for name in ("rate_range", "pitch_range", "level_range")}
-        options = self.recipe.synthesis.options
-        shown = {
-            name: {key: _name_of(value) for key, value in given.items()} for name, given in (options or {}).items()
-        }
-        recipe = self.recipe.synthesis.model_copy(update={"options": shown or None})
-        return Synthesis(recipe=recipe, spoken=spoken, **ranges)
+        return Synthesis(recipe=publishable(self.recipe.synthesis), spoken=spoken, **ranges)
 
     def _licences(self, base: Base, corpora: list[Speech], spoken: list[Spoken]) -> list[Licence]:
         """Every licence that went in, once."""
@@ -199,6 +195,15 @@ class VectorStudy:
             free = all(declared.get((one.engine, voice), False) for voice in one.voices)
             found += [judge(f"voices {one.engine}", name, free) for name in one.licences]
         return list(dict.fromkeys(found))
+
+
+def publishable(recipe: SynthesisRecipe) -> SynthesisRecipe:
+    """A recipe as others may see it: of the files and folders in it their names alone."""
+    options = {name: {k: _name_of(v) for k, v in given.items()} for name, given in (recipe.options or {}).items()}
+    check = recipe.check
+    if check is not None:
+        check = check.model_copy(update={"recogniser": _name_of(check.recogniser)})
+    return recipe.model_copy(update={"options": options or None, "check": check})
 
 
 def store(vector: TaskVector, path: Path, settings: StorageRecipe) -> None:
@@ -215,5 +220,5 @@ def store(vector: TaskVector, path: Path, settings: StorageRecipe) -> None:
 
 
 def _name_of(value: Any) -> Any:
-    """An option as others may see it: of a file or folder its name alone."""
-    return Path(value).name if isinstance(value, str) and Path(value).exists() else value
+    """A value as others may see it: of a file or folder its name alone."""
+    return Path(value).resolve().name if isinstance(value, str) and Path(value).exists() else value

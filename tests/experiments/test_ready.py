@@ -17,8 +17,10 @@ from syn2real.errors import CheckpointMismatch, UserError
 from syn2real.experiments.licences import judge, obstacles
 from syn2real.experiments.ready import ready_recipe, voices_of
 from syn2real.experiments.ready_vector import CARD, README, VECTOR, ReadyVector, VectorCard
+from syn2real.experiments.recipe import CheckRecipe, SynthesisRecipe
 from syn2real.experiments.studies import load_study
 from syn2real.experiments.vector_recipe import VectorRecipe
+from syn2real.experiments.vector_study import publishable
 from syn2real.hashing import sha256_file
 from syn2real.merge import Checkpoint, TaskVector
 from syn2real.speech.corpus import Corpus
@@ -225,6 +227,16 @@ class TestAdapting:
         said = " ".join(capsys.readouterr().err.split())
         assert "'command' needs a program" in said and "espeak was set up with {'x': 1}" in said
 
+    @pytest.mark.parametrize("engines", [None, {"espeak": 1.0}])
+    def test_no_recogniser_of_a_card_is_heard(self, folder, capsys, engines):
+        """It might not be here, or be fetched on a stranger's word."""
+        card = ReadyVector.open(folder).card
+        check = CheckRecipe(by="recogniser", recogniser="someone/listener", limits={"offset": 0.9})
+        recipe = card.synthesis.recipe.model_copy(update={"check": check})
+        heard = card.model_copy(update={"synthesis": card.synthesis.model_copy(update={"recipe": recipe})})
+        assert voices_of(heard, engines).check == check.model_copy(update={"recogniser": None})
+        assert "checked by someone/listener" in " ".join(capsys.readouterr().err.split())
+
     def test_another_language_is_refused(self, folder, text):
         with pytest.raises(UserError, match="made for 'en'"):
             ready_recipe(ReadyVector.open(folder), text, language="es")
@@ -285,11 +297,29 @@ class TestCard:
         assert VectorCard.read(folder / CARD).obstacles
 
 
+def test_a_card_names_no_folder_of_its_maker(small_whisper, tmp_path):
+    (tmp_path / "voices.json").write_text("{}")
+    recipe = SynthesisRecipe(
+        options={"command": {"voices": str(tmp_path / "voices.json"), "language": "en"}},
+        check=CheckRecipe(by="recogniser", recogniser=str(small_whisper)),
+    )
+    shown = publishable(recipe)
+    assert shown.options == {"command": {"voices": "voices.json", "language": "en"}}
+    assert shown.check is not None and shown.check.recogniser == small_whisper.name
+    assert str(tmp_path) not in shown.model_dump_json() and publishable(SynthesisRecipe()) == SynthesisRecipe()
+    packaged = SynthesisRecipe(check=CheckRecipe(by="recogniser", recogniser="whisper-tiny.en"))
+    assert publishable(packaged) == packaged
+
+
 @pytest.mark.parametrize(
     ("licence", "free"),
     [
         *(("CC BY 4.0", True), ("CC-BY-SA-3.0", True), ("CC0-1.0", True), ("MIT", True), ("GPL-2.0", True)),
         *(("CC BY-NC 4.0", False), ("CC-BY-NC-SA-4.0", False), ("Coqui CPML", False), ("see the readme", False)),
+        *(("gplv3", True), ("Apache2", True), ("BSD-3-Clause", True), ("CC BY, also for commercial use", True)),
+        *(("ISCA members only", False), ("Mitsubishi research licence", False), ("CC BYOB", False)),
+        *(("CC BY 4.0, not for commercial use", False), ("MIT (no commercial use)", False)),
+        *(("Apache-2.0 code, weights for academic use only", False), ("MIT, for research purposes", False)),
         (None, False),
     ],
 )
