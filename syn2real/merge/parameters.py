@@ -29,13 +29,21 @@ class Resolver:
 
     def __init__(self, depth: Mapping[str, float]) -> None:
         self._positions = depth
-        self._unmatched: dict[str, None] = {}
+        self._asked: dict[str, None] = {}
         self._matched: set[str] = set()
+        # (specification, filter): the same filter may be of use in one and of none in another.
+        self._taken: set[tuple[str, str]] = set()
+        self._passed: dict[tuple[str, str], None] = {}
 
     @property
     def unused(self) -> list[str]:
         """Filters that were asked for and matched no tensor so far."""
-        return [key for key in self._unmatched if key not in self._matched]
+        return [key for key in self._asked if key not in self._matched]
+
+    @property
+    def shadowed(self) -> list[str]:
+        """Filters that were never the first to match so far: earlier ones took all that they match."""
+        return list(dict.fromkeys(key for spec, key in self._passed if (spec, key) not in self._taken))
 
     def value(self, specification: Any, name: str, parameter: str, default: Any) -> Any:
         """The value of ``parameter`` for tensor ``name``; ``default`` where no filter matches.
@@ -50,10 +58,8 @@ class Resolver:
             for item in specification:
                 if not isinstance(item, Mapping) or "value" not in item or set(item) - {"filter", "value"}:
                     raise UserError(f"{parameter}: write a list of numbers, or of entries with 'filter' and 'value'")
-                key = item.get("filter") or EVERYTHING
-                if self._matches(str(key), name):
-                    return self.value(item["value"], name, parameter, default)
-            return default
+            found = self._matching(specification, name)
+            return self.value(found["value"], name, parameter, default) if found is not None else default
         if isinstance(specification, list):
             return self._gradient(specification, name, parameter)
         return specification
@@ -67,12 +73,22 @@ class Resolver:
         left = min(int(place), len(values) - 2)
         return float(values[left] + (values[left + 1] - values[left]) * (place - left))
 
-    def _matches(self, key: str, name: str) -> bool:
-        self._unmatched[key] = None
-        if matches(key, name):
+    def _matching(self, entries: list[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
+        """The first entry whose filter takes a tensor. All are tried, to know which are of no use."""
+        found, whole = None, repr(entries)
+        for entry in entries:
+            key = str(entry.get("filter") or EVERYTHING)
+            if key != EVERYTHING:  # which may well find nothing left
+                self._asked[key] = None
+            if not matches(key, name):
+                continue
             self._matched.add(key)
-            return True
-        return False
+            if found is None:
+                found = entry
+                self._taken.add((whole, key))
+            elif key != EVERYTHING:
+                self._passed[whole, key] = None
+        return found
 
 
 def matches(key: str, name: str) -> bool:

@@ -61,7 +61,9 @@ def test_a_filter_that_ends_nowhere_leaves_the_default() -> None:
     assert value({"encoder": {"norm": 1}}, MLP, 9) == 9
 
 
-@pytest.mark.parametrize("wrong", [[0, "a"], [], [True, False], [{"filter": "a"}], [{"value": 1, "flter": 2}], [1, {}]])
+@pytest.mark.parametrize(
+    "wrong", [[0, "a"], [], [True, False], [{"filter": "a"}], [{"value": 1, "flter": 2}], [1, {}], [{"value": 1}, 2]]
+)
 def test_what_is_none_of_the_forms(wrong: Any) -> None:
     with pytest.raises(UserError, match="weight: "):
         value(wrong, MLP)
@@ -77,6 +79,33 @@ def test_filters_that_match_nothing_are_known() -> None:
     for name in NAMES:
         resolver.value({"encoder": 1, "fc3": 2, "decoder": {"mlp": 1}, "*": 0}, name, "weight", None)
     assert resolver.unused == ["fc3", "mlp"]
+    assert resolver.shadowed == []
+
+
+@pytest.mark.parametrize(
+    ("specification", "unused", "shadowed"),
+    [
+        ({"*": 1.0, "layers.0": 0.0, "typo": 0.1}, ["typo"], ["layers.0"]),
+        ({"attention": 1, "cross_attention": 2, "mlp": 3, "*": 0}, [], ["cross_attention"]),
+        ({"encoder": {"*": 1, "fc1": 2}, "decoder": {"fc1": 3, "*": 4}}, [], ["fc1"]),
+        ([{"value": 1}, {"filter": "mlp", "value": 2}, {"value": 3}], [], ["mlp"]),
+        ({"encoder": 1, "decoder": 2, "*": 0}, [], []),  # a rest of nothing is no mistake
+        ({"layers.0": 1, "layers": 2, "conv": 3, "*": 4}, [], []),
+    ],
+)
+def test_filters_behind_others_are_known(specification: Any, unused: list[str], shadowed: list[str]) -> None:
+    resolver = Resolver(positions(NAMES))
+    for name in NAMES:
+        resolver.value(specification, name, "weight", None)
+    assert (resolver.unused, resolver.shadowed) == (unused, shadowed)
+
+
+def test_a_filter_of_use_in_one_place_may_be_of_none_in_another() -> None:
+    resolver = Resolver(positions(NAMES))
+    for name in NAMES:
+        resolver.value({"mlp": 1, "*": 0}, name, "weight", None)
+        resolver.value({"*": 0, "mlp": 1}, name, "density", None)
+    assert resolver.shadowed == ["mlp"]
 
 
 @given(st.lists(st.floats(-10, 10), min_size=2, max_size=6), st.integers(2, 9))
