@@ -52,13 +52,14 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def append_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Append objects to a file that only grows, made with its folder if need be, by one write that is on the disk when
-    this returns. Raises `UserError` when it cannot be written."""
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    this returns. Raises `UserError` when it cannot be written, or not to its end."""
+    # The first line break ends a line that a kill cut short.
+    left = ("\n" + "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)).encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The first line break ends a line that a kill cut short.
         with path.open("ab", buffering=0) as file:
-            file.write(f"\n{lines}".encode())
+            while left:  # a full disk takes a part without complaint, and complains of the rest
+                left = left[file.write(left) :]
             os.fsync(file.fileno())
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}; make room, and start again") from error
