@@ -99,7 +99,7 @@ def _require_same(
 
 
 def _told(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """What else two records of a task say of how it was asked and marked; of what an older one does not say, nothing."""
+    """What else two records of a task say of how it was asked and marked; of what an older one leaves out, nothing."""
     for key, what in (("options", "the metric's option"), ("asked", "the setting")):
         one, two = first.get(key), second.get(key)
         if one is not None and two is not None:
