@@ -18,7 +18,7 @@ from syn2real.progress import Bar, say
 from syn2real.registry import Registry
 from syn2real.sealing import partial_path, sealed_directory, write_text
 from syn2real.speech import audio
-from syn2real.speech.corpora.journal import Journal
+from syn2real.speech.corpora.journal import Journal, forget
 from syn2real.speech.corpora.selection import draw
 from syn2real.speech.corpus import MANIFEST, Corpus, Utterance, checked_fields
 
@@ -101,7 +101,7 @@ def import_clips(
             record = {**origin, "limit": limit, "seed": seed, "plan": plan, "utterances": len(utterances)}
             record |= {"filtered": dict(filtered or {}), "skipped": left}
             write_text(partial / RECORD, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-            journal.remove()
+        forget(partial)
     report = _report(output)
     if all(utterance.text.isupper() for utterance in report.corpus):
         say("every transcript is in capitals, and a model tuned on them writes capitals; --lower makes them small")

@@ -50,10 +50,10 @@ class Journal:
         """Leave the journal for a later run."""
         self._file.close()
 
-    def remove(self) -> None:
-        """The import is whole."""
-        self._file.close()
-        self._path.unlink()
+
+def forget(directory: Path) -> None:
+    """Remove the journal, closed before, if it is still there: the import is whole."""
+    (directory / NAME).unlink(missing_ok=True)
 
 
 def _line(value: dict[str, Any]) -> bytes:

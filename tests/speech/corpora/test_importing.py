@@ -63,6 +63,22 @@ def test_an_interrupted_import_goes_on_and_ends_in_the_same_bytes(
     assert [u.id for u in report.corpus][:5] == ["clip/0", "clip/1", "clip/2", "clip/0-2", "clip/1-2"]
 
 
+def test_an_import_killed_at_its_very_end_leaves_no_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = clips(tmp_path / "in", 3)
+    import_clips(tmp_path / "whole", plan, origin={"kind": "x"})
+
+    def kill(directory: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("syn2real.speech.corpora.importing.forget", kill)
+        with pytest.raises(KeyboardInterrupt):
+            import_clips(tmp_path / "part", plan, origin={"kind": "x"})
+    assert {"import.json", "journal.jsonl"} <= {path.name for path in partial_path(tmp_path / "part").iterdir()}
+    import_clips(tmp_path / "part", plan, origin={"kind": "x"})
+    assert bytes_of(tmp_path / "part") == bytes_of(tmp_path / "whole")
+
+
 def test_another_plan_starts_afresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = clips(tmp_path / "in", 6)
     from syn2real.speech import audio
