@@ -17,7 +17,7 @@ def rates_table(record: dict[str, Any]) -> Table:
     note = (
         f"{', '.join(f'{name} {percent(record[key])}' for name, key in rates)}. SER: utterances with any error. "
         f"Normaliser {record['normaliser']}; {record['counts']['empty_insertions']} words on empty references; "
-        f"intervals resample {_units(record)}."
+        f"intervals resample {_units(record)}{_apart(record['domains'], record)}."
     )
     return Table("", ("domain", *_RATES), tuple(rows), note)
 
@@ -27,7 +27,8 @@ def group_tables(record: dict[str, Any]) -> list[tuple[str, Table]]:
     found = []
     for name, of in record["groups"].items():
         rows = tuple(Row((value, *_rates(part)), "", _bar(part)) for value, part in of.items())
-        found.append((name, Table("", (name, *_RATES), rows)))
+        note = f"Intervals resample {_units(record)}{_apart(of, record)}."
+        found.append((name, Table("", (name, *_RATES), rows, note)))
     return found
 
 
@@ -127,6 +128,16 @@ def _rates(part: dict[str, Any]) -> tuple[str, ...]:
 
 def _units(part: dict[str, Any]) -> str:
     return f"{part['ci_units']} {part['ci_unit']}{'s' if part['ci_units'] != 1 else ''}"
+
+
+def _apart(parts: dict[str, dict[str, Any]], whole: dict[str, Any]) -> str:
+    """Which parts are resampled otherwise than the whole, and whether some have no interval, for one speaker alone
+    would be resampled."""
+    known = [(name, part) for name, part in parts.items() if part["ci_low"] is not None]
+    told = [f"of {name} {_units(part)}" for name, part in known if part["ci_unit"] != whole["ci_unit"]]
+    if any((part["ci_unit"], part["ci_units"]) == ("speaker", 1) for part in parts.values()):
+        told.append("where one speaker has all the words there is none")
+    return "".join(f"; {one}" for one in told)
 
 
 def _bar(part: dict[str, Any]) -> tuple[float, float, float] | None:

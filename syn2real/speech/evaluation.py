@@ -46,11 +46,15 @@ def evaluation(
         before_parts: list[Part] = [words_before, wanted_before] if keywords else [words_before]
         found, before = survey([(pairs, [*parts, words]), (baseline, before_parts)], clean)
     scores = found.table(str(clean))
-    divided = {name: {value: rates(part) for value, part in scores.by(of.labels).items()} for name, of in by.items()}
+    whole = _whole(found, scores)
+    divided = {
+        name: {value: _part(rates(part), whole) for value, part in scores.by(of.labels).items()}
+        for name, of in by.items()
+    }
     record: dict[str, Any] = {
         "normaliser": scores.normaliser,
         "utterances": len(scores),
-        **_whole(found, scores),
+        **whole,
         "domains": divided.pop(""),
         "groups": divided,
         "confusions": _confusions(wrong),
@@ -120,6 +124,15 @@ def _domain(pair: Pair) -> str | None:
 def _whole(found: Survey, scores: CountTable) -> dict[str, Any]:
     """The rates of a system, with those by character and of the text as it is."""
     return rates(scores) | {"cer": found.characters.rate, "wer_unnormalised": found.unnormalised.rate}
+
+
+def _part(found: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
+    """The rates of a part. Where the whole is resampled by speaker, a part of one speaker has no interval: one by
+    utterance would be too narrow, and stand among others that are not."""
+    if whole["ci_unit"] == "speaker" and found["ci_unit"] == "utterance":
+        units = int(found["words"] > 0)
+        return found | {"ci_low": None, "ci_high": None, "ci_unit": "speaker", "ci_units": units}
+    return found
 
 
 def _confusions(found: Confusions) -> dict[str, Any]:

@@ -41,6 +41,20 @@ def test_groups_split_the_words():
     assert sum(part["counts"]["substitutions"] for part in groups.values()) == record["counts"]["substitutions"]
 
 
+def test_a_part_of_one_speaker_has_no_interval_where_speakers_are_resampled():
+    record = evaluation(pairs(BAD), "none", groups={"speaker": lambda pair: pair.speaker})
+    assert (record["ci_unit"], record["ci_units"]) == ("speaker", 3) and record["ci_low"] is not None
+    anna = record["groups"]["speaker"]["anna"]  # two utterances
+    assert (anna["ci_low"], anna["ci_high"], anna["ci_unit"], anna["ci_units"]) == (None, None, "speaker", 1)
+    assert anna["wer"] == pytest.approx(jiwer.wer([SAID[0], SAID[2]], [BAD[0], BAD[2]]))
+    of = {"0": "some", "1": "some", "2": "some"}
+    some = evaluation(pairs(BAD), "none", groups={"half": lambda pair: of.get(pair.id)})["groups"]["half"]["some"]
+    assert (some["ci_unit"], some["ci_units"]) == ("speaker", 2) and some["ci_low"] is not None
+    unnamed = [Pair(pair.id, pair.reference, pair.hypothesis, domain=pair.speaker) for pair in pairs(BAD)]
+    record = evaluation(unnamed, "none")
+    assert record["domains"]["anna"]["ci_unit"] == "utterance" and record["domains"]["anna"]["ci_low"] is not None
+
+
 def test_a_group_of_silences_has_no_rate_and_costs_the_others_none():
     silence = Pair("s", "", "thank you", "anna")
     record = evaluation(
