@@ -186,7 +186,8 @@ class Grid:
     ) -> Chosen:
         choice = self.choose(workshop.pipeline, fold, blend_of, self._grid_of(system), system)
         if choice.number is not None and choice.curve and system != "average" and not self.workspace.dry:
-            say(f"{fold.target}, {system}: λ = {choice.number:g}{at_end(choice.number, choice.curve)}")
+            end = at_end(choice.number, choice.curve, self.recipe.scale.key_of(system))
+            say(f"{fold.target}, {system}: λ = {choice.number:g}{end}")
         blend = blend_of(fold.target, fold.sources)
         test = self.roles.test(fold.target)
         errors = self._errors(workshop.pipeline, [(blend, test)], f"{system} on {fold.target}")

@@ -91,6 +91,10 @@ class ScaleRecipe(Strict):
                 raise ValueError(f"lambda: unknown group {group!r}; known are {', '.join(GROUPS)}")
         return self
 
+    def key_of(self, system: System) -> str:
+        """Under which key the λ stand that are tried of a system."""
+        return "lambda.domains_grid" if system == "syn2real-domains" else "lambda.grid"
+
 
 class GridEvaluationRecipe(ScoringRecipe):
     """How systems are scored."""

@@ -51,7 +51,8 @@ class Maker:
             return Chosen(difference, self.recipe.scale, [], [], models)
         proxies, curve = self._choose(difference)
         scale = likely_scale(curve)
-        say(f"λ = {scale:g}, chosen on {', '.join(proxies)}, without real target speech{at_end(scale, curve)}")
+        end = at_end(scale, curve, "lambdas")
+        say(f"λ = {scale:g}, chosen on {', '.join(proxies)}, without real target speech{end}")
         return Chosen(difference, scale, proxies, curve, models)
 
     def data(self) -> SourceData:

@@ -76,9 +76,10 @@ def likely_scale(curve: Sequence[CurvePoint]) -> float:
     return min(zip(curve, fitted, strict=True), key=lambda pair: (pair[1], abs(pair[0].scale)))[0].scale
 
 
-def at_end(scale: float, curve: Sequence[CurvePoint]) -> str:
-    """What to say of a λ that is the largest tried, which a larger one might pass; else nothing."""
-    return "; it is the largest tried: widen `lambda.grid`" if scale == max(p.scale for p in curve) else ""
+def at_end(scale: float, curve: Sequence[CurvePoint], key: str) -> str:
+    """What to say of a λ that is the largest tried, which a larger one might pass; else nothing. ``key`` is where the
+    recipe has those to try."""
+    return f"; it is the largest tried: widen `{key}`" if scale == max(p.scale for p in curve) else ""
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,18 @@ def details_table(group: dict[str, Any], comparison: dict[str, Any]) -> Table:
     return Table("", (*columns, "raw WER", "S / D / I"), tuple(rows), note)
 
 
+def flips_table(group: dict[str, Any], comparison: dict[str, Any]) -> Table | None:
+    """The flip p of every system, where units are so few that it is the one to trust; else nothing."""
+    if group["units"] >= words.ENOUGH:
+        return None
+    rows = tuple(
+        Row((words.label(row), p_value(micro["flip_p"]), p_value(micro["flip_p_holm"])), _kind(row["name"], comparison))
+        for row in _ordered(group)
+        if row["against_baseline"] and (micro := row["against_baseline"]["micro"])
+    )
+    return Table("", ("system", "flip p", "flip p, Holm"), rows) if rows else None
+
+
 def domains_table(group: dict[str, Any], comparison: dict[str, Any]) -> Table:
     """Target by target, for the systems that the picture shows, and what the headline changed."""
     shown = shown_systems(group, comparison)

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from syn2real.reports import grid_tables as tables
 from syn2real.reports import grid_wording as words
-from syn2real.reports.printing import printed
+from syn2real.reports.printing import print_table, printed
 from syn2real.reports.wording import WINDOWS
 
 
@@ -15,9 +15,8 @@ def print_grid(record: dict[str, Any], console: Console) -> None:
     comparison = record["comparison"]
     for group in (group for windows in words.conditions(record) for group in windows):
         title = f"{words.condition_name(group)}, {WINDOWS[group['window']]}"
-        table = tables.systems_table(group, comparison)
-        console.print(printed(table, title))
-        console.print(table.note, style="dim", markup=False, highlight=False)
+        print_table(tables.systems_table(group, comparison), title, console)
+        print_table(tables.flips_table(group, comparison), "", console)
     for title, extra in (("Overview", tables.conditions_table(record)), ("Failed", tables.failures_table(record))):
         if extra is not None:
             console.print(printed(extra, title))

@@ -9,8 +9,9 @@ from syn2real.errors import UserError, at, did_you_mean
 from syn2real.lines import read_lines
 
 
-def read_table(path: Path, *required: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and cells by column name of each row; ``.tsv`` is split at tabs, anything else at commas.
+def read_table(path: Path, *required: str, tabs: bool | None = None) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and cells by column name of each row, split at ``tabs`` (TSV) or at commas (CSV); where that is not
+    given, ``.tsv`` is split at tabs and anything else at commas.
 
     In TSV a quotation mark is a character like any other. Raises `UserError` naming file and line for a missing
     column, a row of another width, broken quotation and text that is not UTF-8.
@@ -18,7 +19,7 @@ def read_table(path: Path, *required: str) -> Iterator[tuple[int, dict[str, str]
     for _ in read_lines(path):  # names the line that is not UTF-8, which the csv module would not
         pass
     options: dict[str, Any] = {"strict": True}
-    if path.suffix.lower() == ".tsv":
+    if path.suffix.lower() == ".tsv" if tabs is None else tabs:
         options = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file, **options)

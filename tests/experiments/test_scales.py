@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syn2real.experiments.grid_recipe import ScaleRecipe
 from syn2real.experiments.results import CurvePoint, at_end, best_scale, likely_scale
 from syn2real.experiments.scales import choose, choose_groups
 
@@ -61,8 +62,16 @@ def test_of_few_or_equal_points_the_fewest_errors_or_the_smallest_decide():
 
 def test_a_scale_at_the_end_of_the_grid_is_pointed_out():
     falling = curve([90, 80, 70, 60, 50, 40, 30, 20, 10])
-    assert "widen" in at_end(likely_scale(falling), falling)
-    assert at_end(0.7, falling) == ""
+    assert "widen" in at_end(likely_scale(falling), falling, "lambdas")
+    assert at_end(0.7, falling, "lambdas") == ""
+
+
+def test_the_key_that_is_to_be_widened_is_the_recipes():
+    falling, scale = curve([90, 80, 70, 60, 50, 40, 30, 20, 10]), ScaleRecipe()
+    assert at_end(falling[-1].scale, falling, scale.key_of("syn2real-domains")).endswith("widen `lambda.domains_grid`")
+    assert at_end(falling[-1].scale, falling, scale.key_of("syn2real-mixed")).endswith("widen `lambda.grid`")
+    for key in (scale.key_of(system) for system in ("syn2real", "syn2real-domains")):
+        assert key.removeprefix("lambda.") in ScaleRecipe.model_fields
 
 
 def test_groups_keep_what_they_have_unless_a_change_pays():

@@ -11,14 +11,14 @@ import numpy as np
 from syn2real.errors import UserError, at, did_you_mean
 from syn2real.speech.scoring import Pair, Transcript, pair_up
 from syn2real.speech.transcripts.plain import read_kaldi, read_plain
-from syn2real.speech.transcripts.rows import Line, Side, name_of, raw_rows, read_both, read_columns, read_manifest
+from syn2real.speech.transcripts.rows import Line, Side, name_of, raw_rows, read_both, read_csv, read_manifest, read_tsv
 from syn2real.speech.transcripts.sclite import leftmost, nearest, read_stm, read_timed, read_trn
 
 Reader = Callable[[Path, Side], Iterator[Line]]
 _READERS: dict[str, Reader] = {
     "jsonl": read_manifest,
-    "csv": read_columns,
-    "tsv": read_columns,
+    "csv": read_csv,
+    "tsv": read_tsv,
     "text": read_plain,
     "kaldi": read_kaldi,
     "trn": read_trn,

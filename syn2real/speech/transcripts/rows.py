@@ -26,9 +26,14 @@ def read_manifest(path: Path, side: Side) -> Iterator[Line]:
     yield from _lines(path, read_jsonl(path), side)
 
 
-def read_columns(path: Path, side: Side) -> Iterator[Line]:
-    """The rows of a CSV or TSV file."""
-    yield from _lines(path, read_table(path, "id"), side)
+def read_csv(path: Path, side: Side) -> Iterator[Line]:
+    """The rows of a CSV file."""
+    yield from _lines(path, raw_rows(path, "csv"), side)
+
+
+def read_tsv(path: Path, side: Side) -> Iterator[Line]:
+    """The rows of a TSV file."""
+    yield from _lines(path, raw_rows(path, "tsv"), side)
 
 
 def read_both(path: Path, form: str) -> Iterator[tuple[Line, Line]]:
@@ -43,7 +48,7 @@ def read_both(path: Path, form: str) -> Iterator[tuple[Line, Line]]:
 
 def raw_rows(path: Path, form: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Numbered rows as they are: of a table, or of JSONL."""
-    yield from read_jsonl(path) if form == "jsonl" else read_table(path, "id")
+    yield from read_jsonl(path) if form == "jsonl" else read_table(path, "id", tabs=form == "tsv")
 
 
 def name_of(path: Path, number: int, row: dict[str, Any]) -> str:

@@ -29,6 +29,18 @@ def test_a_form_can_be_given(tmp_path):
         read_transcripts(tmp_path / "hyp.txt", "hypothesis", "kaldy")
 
 
+def test_a_form_that_is_given_says_what_separates_the_columns(tmp_path):
+    for name, form, separator in (("ref.txt", "tsv", "\t"), ("ref.tsv", "csv", ","), ("ref.csv", "tsv", "\t")):
+        rows = [("id", "text", "pred_text", "gender"), ("1", 'say "a, b', "a", "f")]
+        if form == "csv":
+            rows[1] = ("1", '"say ""a, b"', "a", "f")
+        (tmp_path / name).write_text("".join(separator.join(row) + "\n" for row in rows))
+        (pair,) = read_pairs(tmp_path / name, None, form)
+        assert (pair.reference, pair.hypothesis) == ('say "a, b', "a")
+        assert read_transcripts(tmp_path / name, "hypothesis", form) == {"1": Transcript("a")}
+        assert read_field(tmp_path / name, "gender", form) == {"1": "f"}
+
+
 def test_slurps_predictions_are_named_by_their_file(tmp_path):
     (tmp_path / "ref.jsonl").write_text('{"audio_filepath": "audio-1.flac", "text": "play jazz"}\n')
     row = '{"scenario": "play", "action": "music", "entities": [], "text": "play chess", "file": "audio-1.flac"}\n'
