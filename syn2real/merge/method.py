@@ -30,6 +30,10 @@ PerModel = Sequence[float]
 
 Merge = Callable[..., Iterator[Tensor]]
 
+# What a method makes of a recipe's base: differences to it, which it must or may have; a model like others, but the
+# first; or nothing, so that a recipe may not name one.
+Base = Literal["required", "optional", "first", "none"]
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -60,12 +64,13 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Method:
-    """A registered merge method. ``models`` is how many it takes, (least, most); the base is not among them."""
+    """A registered merge method. ``models`` is how many it takes, (least, most); a base is not among them, unless it is
+    the ``first``."""
 
     name: str
     function: Merge
     parameters: Mapping[str, Parameter]
-    base: Literal["required", "optional", "none"]
+    base: Base
     models: tuple[int, int | None]
     shared: list[Callable[..., Any]] = field(default_factory=list)
 
@@ -122,13 +127,13 @@ METHODS: Registry[Method] = Registry("merge method")
 def method(
     name: str,
     *,
-    base: Literal["required", "optional", "none"] = "none",
+    base: Base = "none",
     models: tuple[int, int | None] = (1, None),
 ) -> Callable[[Merge], Method]:
     """Register a function ``(stack, *, parameters…)`` that yields the merged tensor's blocks.
 
     Keyword-only parameters must be annotated ``float``, ``int``, ``bool``, ``PerModel`` or a ``Literal`` of strings,
-    and have defaults. ``base`` says whether differences to a base model are needed.
+    and have defaults. ``base`` says what becomes of a recipe's base model (see `Base`).
     """
 
     def register(function: Merge) -> Method:

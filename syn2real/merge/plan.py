@@ -204,6 +204,11 @@ def _plan_method(recipe: MergeRecipe, sources: Mapping[str, Source], device: str
             raise UserError(f"{path}: a task vector; methods merge whole models (an expression takes vectors)")
     if method.base == "required" and recipe.base is None:
         raise UserError(f"{method.name} works on differences to a base model: name one with 'base'")
+    if method.base == "none" and recipe.base is not None:
+        raise UserError(
+            f"base: {method.name} has no base; leave the key out, and list the model under 'models' to have it merged "
+            "like the others, or under 'anchor' for its configuration and tokenizer alone"
+        )
     _check_parameters(method, recipe)
     place = recipe.anchor or recipe.paths[0]
     seen, words, problems = _as_seen(recipe, sources, place, recipe.base)
@@ -283,6 +288,7 @@ def _made(
 ) -> Plan:
     assert isinstance(anchor, Checkpoint)
     notes = [*recipe.notes, *words.notes, *(f"filter {key!r} matches no tensor" for key in resolver.unused)]
+    notes += [f"filter {key!r} takes no tensor: earlier ones take all that it matches" for key in resolver.shadowed]
     inputs, files = tuple(sources.values()), dict(words.files)
     if recipe.chat_template is not None:
         beside = [source.directory for source in inputs if isinstance(source, Checkpoint) and source.directory]

@@ -51,7 +51,7 @@ def whole(recipe: MergeRecipe, method: Method, models: Mapping[str, Checkpoint],
     assert isinstance(recipe.models, list)
     base = models[recipe.base] if recipe.base else None
     entries = [(models[entry.model], entry) for entry in recipe.models]
-    if base is not None and method.base == "none" and all(model is not base for model, _ in entries):
+    if base is not None and method.base == "first" and all(model is not base for model, _ in entries):
         entries = [(base, ModelEntry(model=recipe.base or "")), *entries]
     depth = positions(anchor)
     return [
@@ -166,7 +166,7 @@ def _target(
 ) -> Target:
     """Arrange a tensor's sources as the method wants them: the base apart, or first where it is a model like others."""
     based = None
-    if base is not None and method.base == "none":
+    if base is not None and method.base == "first":
         pairs = sorted(pairs, key=lambda pair: pair[0].checkpoint is not base)
     elif base is not None:
         based = next((place for place, _ in pairs if place.checkpoint is base), Place(base, pairs[0][0].name))

@@ -58,7 +58,7 @@ def merge(name, models, base=None, seed=0, label="tensor", **parameters):
 
 def call(name, models, base, **more):
     chosen = METHODS.get(name.split()[0])
-    return merge(name, models, None if chosen.base == "none" else base, **(CALLS[name] | more))
+    return merge(name, models, base if chosen.base in ("required", "optional") else None, **(CALLS[name] | more))
 
 
 def tensors(shape, count=3, seed=0, spread=0.3, dtype=torch.float32):
@@ -531,7 +531,7 @@ def test_of_equal_models_each_is_the_result(name, shape):
     (model,), base = tensors(shape, 1)
     chosen = METHODS.get(name)
     models = [model] * count_of(name)
-    result = merge(name, models, None if chosen.base == "none" else base, **AVERAGES[name])
+    result = merge(name, models, base if chosen.base in ("required", "optional") else None, **AVERAGES[name])
     torch.testing.assert_close(result, model.double(), rtol=1e-7, atol=1e-8)
 
 

@@ -1,8 +1,11 @@
 """Parameters that vary over a model."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,6 +70,13 @@ def test_a_filter_that_ends_nowhere_leaves_the_default() -> None:
 def test_what_is_none_of_the_forms(wrong: Any) -> None:
     with pytest.raises(UserError, match="weight: "):
         value(wrong, MLP)
+
+
+def test_the_forms_in_the_documentation_are_yaml() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "merging.md").read_text(encoding="utf-8")
+    forms = [yaml.safe_load(form) for form in re.findall(r"^\| `([\[{].*)` \|", text, re.MULTILINE)]
+    assert len(forms) == 3
+    assert [value(form, MLP) for form in forms] == [0.5, 0.3, 0.5]
 
 
 def test_a_broken_regular_expression_is_the_users() -> None:

@@ -85,6 +85,15 @@ def test_notes_of_the_recipe_come_along(make: Make) -> None:
     assert found.notes == ["hello", "filter 'nowhere' matches no tensor"]
 
 
+def test_filters_that_take_nothing_are_noted(make: Make) -> None:
+    scale = {"*": 1.0, "layers.0": 0.0, "typo": 0.1}
+    found = plan(expression="scale * A", models={"A": str(make("a"))}, parameters={"scale": scale})
+    assert found.notes == [
+        "filter 'typo' matches no tensor",
+        "filter 'layers.0' takes no tensor: earlier ones take all that it matches",
+    ]
+
+
 def test_an_anchor_beside_the_models(make: Make, tmp_path: Path) -> None:
     a, b, c = (make(name, seed) for seed, name in enumerate("abc"))
     (c / "config.json").write_text('{"model_type": "other"}')
@@ -119,6 +128,11 @@ def test_integers_are_carried_or_refused(make: Make, tmp_path: Path) -> None:
         ({"method": "ties", "models": ["a"]}, "name one with 'base'"),
         ({"method": "tise", "models": ["a"]}, "did you mean 'ties'"),
         ({"method": "slerp", "models": ["a"]}, "slerp takes 2 models, not 1"),
+        (
+            {"method": "linear", "base": "c", "models": ["a", "b"]},
+            "linear has no base; .* list the model under 'models'",
+        ),
+        ({"method": "passthrough", "base": "b", "models": ["a"]}, "base: passthrough has no base; .* 'anchor'"),
         ({"method": "prepost", "base": "b", "models": ["a", "c"]}, "takes 1 models beside the base, not 2"),
         ({"method": "slerp", "models": ["a", {"model": "b", "t": 1}]}, "t: holds for the whole merge"),
         ({"method": "linear", "models": [{"model": "a", "wieght": 1}]}, "did you mean 'weight'"),

@@ -10,7 +10,7 @@ from syn2real.merge.stack import Stack
 from syn2real.merge.weighting import weighted_sum
 
 
-@method("slerp", models=(2, 2))
+@method("slerp", base="first", models=(2, 2))
 def slerp(stack: Stack, *, t: float = 0.5) -> Iterator[Tensor]:
     """Spherical interpolation: θ = [sin((1−t)Ω)·θ₁ + sin(tΩ)·θ₂] / sin Ω, Ω the angle between the two tensors.
 
