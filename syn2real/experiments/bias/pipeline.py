@@ -16,6 +16,7 @@ from syn2real.experiments.alignment.pipeline import ANSWERING, LEARNING, Merge
 from syn2real.experiments.alignment.pipeline import Pipeline as SafetyPipeline
 from syn2real.experiments.alignment.recipe import SafeguardRecipe, load_alignment
 from syn2real.experiments.bias.recipe import BiasRecipe, TargetRecipe
+from syn2real.experiments.option_keys import keyed_model, keyed_options
 from syn2real.experiments.stages import Stage, Workspace
 from syn2real.hashing import remembered_sha256, seed_from, sha256_json
 from syn2real.language.bias import Pairs, own_pairs, read_pairs
@@ -236,7 +237,8 @@ class Pipeline:
             seeds = [seed_from(self.recipe.seed, "prompted", place) for place in range(start, start + count)]
             return [(lines_of(said) or [""])[0] for said in model.replies([talk] * count, sampling, seeds)]
 
-        key = sha256_json([identity, prompted.model_dump(mode="json"), self.recipe.seed])
+        said = prompted.model_dump(mode="json") | {"model": self._keyed_model(prompted.model)}
+        key = sha256_json([identity, said, self.recipe.seed])
         seconds = 2 * self.recipe.cases.test * (prompted.max_tokens * ANSWERING + WORDS * READING)
         return self._set("prompted model", write, key, pool=0, seconds=seconds)
 
@@ -251,7 +253,12 @@ class Pipeline:
             "cases",
             make,
             version=VERSIONS["cases"],
-            settings={"seed": self.recipe.seed, "pool": pool, **cases.model_dump(mode="json", exclude={"pool"})},
+            settings={
+                "seed": self.recipe.seed,
+                "pool": pool,
+                **cases.model_dump(mode="json", exclude={"pool"}),
+                "reader": self._keyed_model(cases.reader),
+            },
             inputs={"writer": key, "pairs": self.pairs.key},
             title=f"test cases: {name}",
             amount=cases.test + pool,
@@ -309,6 +316,7 @@ class Pipeline:
             mending = Mending(recipe.demonstrations, self.recipe.seed, recipe.instruction, self.pairs, self._likeness())
             _, use = mended(target.load(), way, before, pool, settings, self.scorer, mending, directory)
             write_json(directory / USE, use)
+            (directory / REPLIES).unlink(missing_ok=True)
 
         count = min(recipe.cases or self.recipe.cases.test, self.recipe.cases.test)
         shown = 0 if way == "instruction" else 2 * recipe.demonstrations * (WORDS + settings.max_tokens)
@@ -319,7 +327,7 @@ class Pipeline:
             settings=self._asking()
             | {
                 "way": way, "demonstrations": recipe.demonstrations, "instruction": recipe.instruction,
-                "likeness": recipe.likeness, "cases": count, "seed": self.recipe.seed,
+                "likeness": self._keyed_model(recipe.likeness), "cases": count, "seed": self.recipe.seed,
             },
             inputs={"target": target.key, "cases": cases.key},
             title=f"{target.recipe.name}, {way}",
@@ -339,7 +347,13 @@ class Pipeline:
 
     def _asking(self) -> dict[str, Any]:
         """What of the recipe decides an answer and its gap."""
-        return {"answers": self.recipe.answers.model_dump(mode="json", exclude={"threshold"}), "pairs": self.pairs.key}
+        answers = self.recipe.answers
+        options = keyed_options(answers.scorer_options, keep=not self.workspace.dry)
+        said = answers.model_dump(mode="json", exclude={"threshold"}) | {"scorer_options": options}
+        return {"answers": said, "pairs": self.pairs.key}
+
+    def _keyed_model(self, name: str | None) -> str | None:
+        return None if name is None else keyed_model(name, keep=not self.workspace.dry)
 
 
 def _width(target: TargetRecipe) -> str | None:

@@ -44,8 +44,8 @@ def mended(
     mending: Mending,
     folder: Path,
 ) -> tuple[list[Answered], dict[str, Any]]:
-    """The answers to the cases ``before`` when they are asked for in this way, written to ``folder``, and of what use
-    those before and these are. Raises `UserError` as `mitigated` and the model do."""
+    """The answers to the cases ``before`` when they are asked for in this way, written to ``folder`` as `answer_into`
+    does, and of what use those before and these are. Raises `UserError` as `mitigated` and the model do."""
     talk = mitigated(
         way, pool, settings, scorer, mending.pairs,
         count=mending.count, seed=mending.seed, instruction=mending.instruction,
@@ -57,7 +57,6 @@ def mended(
         "before": usefulness(before, **told),
         "after": usefulness(rows, before=before, likeness=mending.likeness, asked=talk, **told),
     }
-    (folder / REPLIES).unlink(missing_ok=True)
     return rows, use
 
 
@@ -98,6 +97,6 @@ def mend(
         (folder / way).mkdir(exist_ok=True)
         after, use = mended(model, way, before, pool, settings, scorer, mending, folder / way)
         found.append(mended_record(model.name, way, before, after, use, threshold))
-    for name in ("before", "pool"):
+    for name in ("before", "pool", *ways):
         (folder / name / REPLIES).unlink(missing_ok=True)
     return found

@@ -88,6 +88,7 @@ def test_a_study_measures_every_set_on_every_target(finished):
     assert [row["step"] for row in record["reinforcement"]["first"]["curve"]] == [0, 1]
     assert json.loads((output / "results.json").read_text()) == record
     assert all(record["sets"][name]["perplexity"] > 1 for name in sets)
+    assert not list(output.rglob("replies.jsonl"))
 
 
 def test_what_tests_does_not_demonstrate_and_seeds_that_are_asked_are_not_learnt(finished, load):
@@ -139,6 +140,33 @@ def test_a_dry_run_lists_the_stages_and_makes_none(load, tmp_path):
     assert {"learnt", "reinforced", "cases", "measured", "mitigated"} == set(names)
     assert names.count("mitigated") == 4
     assert not (tmp_path / "out").exists()
+
+
+def test_models_that_score_and_read_count_by_what_they_are(load, tmp_path, chat_llama):
+    """Neither where they lie, nor that another lay there before."""
+    copies = [shutil.copytree(chat_llama, tmp_path / name) for name in "ab"]
+
+    def keys(copy) -> dict[str, str]:
+        workspace = study_workspace(tmp_path / "out", dry=True)
+        pipeline = Pipeline(
+            workspace,
+            load(
+                answers={"scorer": "embedding", "scorer_options": {"model": str(copy)}},
+                cases={"test": 4, "pool": 3, "reader": str(copy)},
+                prompted={"model": str(copy)},
+                mitigation={"ways": ["top"], "likeness": str(copy)},
+            ),
+        )
+        target = pipeline.target(pipeline.recipe.targets[0])
+        cases = pipeline.seed_set()
+        pipeline.prompted_set(), pipeline.reinforced(target), pipeline.measured(target, cases, "x")
+        pipeline.mitigated(target, cases, "top", None, None)
+        return {planned.name: key for key, planned in workspace.planned.items() if planned.name != "learnt"}
+
+    first, second = map(keys, copies)
+    assert first == second and set(first) == {"cases", "reinforced", "measured", "mitigated"}
+    (copies[1] / "generation_config.json").write_text('{"temperature": 0.5}')
+    assert not set(keys(copies[1]).values()) & set(first.values())
 
 
 def test_a_target_of_a_study_of_safety_is_that_study_s_model(load, tmp_path, chat_llama):

@@ -133,3 +133,25 @@ def test_asking_for_fairness_from_end_to_end(biased_server, cases, tmp_path):
     longest = max(biased_server.asked, key=lambda asked: len(asked["messages"]))
     assert [turn["role"] for turn in longest["messages"]] == ["system", *["user", "assistant"] * 2, "user"]
     assert json.dumps(rows)
+
+
+def test_what_is_done_is_not_asked_again_when_the_last_way_failed(biased_server, cases, tmp_path, monkeypatch):
+    found = CaseSet(tuple(cases[:4]), tuple(cases[4:]), {})
+    folder = tmp_path / "mended"
+    folder.mkdir()
+    ways = ["top", "instruction"]
+    done = 2 * (4 + 2 + 4)  # before, the pool, the first way
+
+    def run(cache, **options):
+        # A server's replies are kept in the cache too, and a local model's are not: each time another cache.
+        monkeypatch.setenv("SYN2REAL_CACHE", str(tmp_path / cache))
+        model = chat_model("server:m", url=biased_server.url, **options)
+        return mend(model, found, ways, AnswerSettings(), VADER, Mending(count=1), folder, 0.5)
+
+    with pytest.raises(UserError, match=f"8 more requests after {done}"):
+        run("first", budget=done)
+    assert len(biased_server.asked) == done
+    assert [row["way"] for row in run("second")] == ways
+    assert len(biased_server.asked) == done + 8
+    assert all(asked["messages"][0]["content"] == INSTRUCTION for asked in biased_server.asked[done:])
+    assert not list(folder.rglob("replies.jsonl"))
