@@ -15,6 +15,7 @@ from syn2real.experiments.alignment.material import Material, Part
 from syn2real.experiments.alignment.needs import parameters_by_name
 from syn2real.experiments.alignment.questions import example
 from syn2real.experiments.alignment.recipe import AlignmentRecipe, MergeAlignRecipe, TuningRecipe
+from syn2real.experiments.option_keys import keyed_options
 from syn2real.experiments.stages import Stage, Workspace
 from syn2real.hashing import sha256_json
 from syn2real.language.bias.answering import PROVOKED, REPLIES, Answered, answer_into, read_answered
@@ -230,7 +231,8 @@ class Pipeline:
             make,
             version=ASKING_VERSION,
             settings={
-                "safety": safety.model_dump(mode="json", include={"system", "max_tokens", "judge", "judge_options"}),
+                "safety": safety.model_dump(mode="json", include={"system", "max_tokens", "judge"})
+                | {"judge_options": self._keyed(safety.judge_options)},
                 "task": task.max_tokens if samples == 1 else drawn,
             },
             inputs={"model": subject.key, "part": _part_key(part)},
@@ -261,7 +263,8 @@ class Pipeline:
             "compared",
             make,
             version=COMPARING_VERSION,
-            settings=bias.model_dump(mode="json", exclude={"cases", "count"}),
+            settings=bias.model_dump(mode="json", exclude={"cases", "count"})
+            | {"scorer_options": self._keyed(bias.scorer_options)},
             inputs={"model": subject.key, "cases": sha256_json([[case.text, case.twin] for case in cases])},
             title=f"gender gap, {title}",
             amount=len(cases),
@@ -301,13 +304,16 @@ class Pipeline:
             "marked",
             lambda directory: write_json(directory / MARKS, marks(asked.directory)),
             version=MARKING_VERSION,
-            settings={"metric": task.metric, "options": task.options},
+            settings={"metric": task.metric, "options": self._keyed(task.options)},
             inputs={"asked": asked.key, "part": _part_key(part)},
             title=title,
             amount=len(part.questions),
             seconds=len(part.questions) * metric.samples * MARKING,
         )
         return list(json.loads((stage.directory / MARKS).read_text())) if stage.directory.is_dir() else None
+
+    def _keyed(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return keyed_options(options, keep=not self.workspace.dry)
 
     def _replayed(self) -> list[Example]:
         """What is learnt beside the task: harmless requests with the answers of the recipe's model."""

@@ -1,6 +1,7 @@
 """The task of a study marked otherwise than by exact match."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from syn2real.experiments.alignment.material import Material
 from syn2real.experiments.alignment.pipeline import Pipeline
 from syn2real.experiments.alignment.repeated import Repeated, difference
 from syn2real.experiments.stages import Workspace
+from syn2real.language.chat.local import LocalModel
+from syn2real.language.safety.refusal import RefusalJudge
 
 ADD = {"prompt": "def add(a, b):\n", "entry_point": "add", "tests": "assert add(1, 2) == 3"}
 SMALL = {"train": 4, "max_tokens": 3, "tuning": {"epochs": 1, "batch_size": 4, "lora": {"rank": 2}}}
@@ -33,6 +36,68 @@ def test_exact_match_is_keyed_as_it_always_was_and_others_ask_nothing_anew(load,
     assert rouge["asked"] == exact["asked"] and list(rouge) == ["asked", "marked"]
     other = keys(load(task=task | {"metric": "rouge", "options": {"kind": "rouge1"}}), tmp_path)
     assert other["asked"] == exact["asked"] and other["marked"] != rouge["marked"]
+
+
+def test_a_judges_files_count_by_what_they_say(load, folder, tmp_path, chat_llama):
+    """Neither where they lie, nor that a file of that name was there before."""
+
+    def asked(**safety) -> str:
+        given = {"harmful": ["harmful.txt"], "max_tokens": 4} | safety
+        return keys(load(task={"examples": "task.tsv"}, safety=given), tmp_path)["asked"]
+
+    for name, text in (("own.txt", "sure\n"), ("elsewhere/same.txt", "sure\n"), ("other.txt", "no\n")):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    own, same, other = (
+        asked(judge_options={"phrases": name}) for name in ("own.txt", "elsewhere/same.txt", "other.txt")
+    )
+    assert own == same != other and own != asked() == asked(judge_options={})
+    (folder / "own.txt").write_text("never\n")
+    assert asked(judge_options={"phrases": "own.txt"}) != own
+    copies = [shutil.copytree(chat_llama, tmp_path / name) for name in "ab"]
+    first, second = (asked(judge="llama-guard-3", judge_options={"model": str(copy)}) for copy in copies)
+    assert first == second != asked(judge="llama-guard-3")
+    (copies[1] / "generation_config.json").write_text('{"temperature": 0.5}')
+    assert asked(judge="llama-guard-3", judge_options={"model": str(copies[1])}) != first
+
+
+def test_the_model_of_a_metric_or_of_a_scorer_counts_by_what_it_is(load, folder, tmp_path, chat_llama):
+    (folder / "people.txt").write_text("My uncle is late again.\nThe queen loves her garden.\n")
+    copies = [shutil.copytree(chat_llama, tmp_path / name) for name in "ab"]
+
+    def found(copy) -> tuple[str, str]:
+        task = {"examples": "task.tsv", "metric": "bertscore", "options": {"model": str(copy), "layer": 1}}
+        bias = {"cases": "people.txt", "count": 2, "scorer": "embedding", "scorer_options": {"model": str(copy)}}
+        recipe = load(task=task, bias=bias)
+        workspace = Workspace(tmp_path / "run", dry=True)
+        pipeline = Pipeline(workspace, recipe, Material(recipe))
+        pipeline.asked(pipeline.start, pipeline.material.validation, "model")
+        pipeline.compared(pipeline.start, "model")
+        by_name = {planned.name: key for key, planned in workspace.planned.items()}
+        return by_name["marked"], by_name["compared"]
+
+    first, second = map(found, copies)
+    assert first == second
+    (copies[1] / "generation_config.json").write_text('{"temperature": 0.5}')
+    assert not set(found(copies[1])) & set(first)
+
+
+def test_a_kill_while_judging_asks_no_request_again(load, tmp_path, monkeypatch):
+    asked = []
+    replies = LocalModel.replies
+    monkeypatch.setattr(
+        LocalModel, "replies", lambda self, talks, *more: asked.extend(talks) or replies(self, talks, *more)
+    )
+    recipe = load()
+    pipeline = Pipeline(Workspace(tmp_path / "a"), recipe, Material(recipe))
+    part = pipeline.material.validation
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(RefusalJudge, "verdicts", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        pipeline.asked(pipeline.start, part, "model")
+    before = len(asked)
+    assert len(pipeline.asked(pipeline.start, part, "model").answers) == len(part.prompts)
+    assert (before, len(asked) - before) == (len(part.prompts) + len(part.questions), len(part.questions))
+    assert not list((tmp_path / "a").rglob("*.replies.jsonl"))
 
 
 def test_rouge_in_a_study(load, tmp_path):
