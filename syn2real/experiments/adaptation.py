@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from syn2real.experiments.bench import Bench, Heard
 from syn2real.experiments.making import Chosen, Maker
-from syn2real.experiments.material import Material, require_material, without_sentences
+from syn2real.experiments.material import Material, require_material, strict_halves
 from syn2real.experiments.pipeline import Blend
 from syn2real.experiments.recipe import Recipe
 from syn2real.experiments.results import Results, SourceData, StudyData, SystemResult
 from syn2real.experiments.stages import Stage, Workspace
-from syn2real.hashing import seed_from
 from syn2real.progress import say
 from syn2real.speech.corpus import Corpus, Sentence, sentence_key
 
@@ -118,10 +117,7 @@ class Study:
 
     def _strict(self, adapted: Adapted) -> list[SystemResult]:
         """The same with half of the target's sentences synthesised and only recordings of the other half tested."""
-        seed = self.bench.recipe.training.seed
-        ranked = sorted(self.text, key=lambda s: seed_from(seed, "strict", s.text))
-        spoken = ranked[: len(ranked) // 2]
-        unseen = without_sentences(self.test, spoken)
+        spoken, unseen = strict_halves(self.bench.recipe, self.test, self.text)
         target = self.bench.target("strict", spoken)
         return self.bench.systems(replace(adapted, target_synthetic=target).tuned, self.test, [], unseen)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from syn2real.errors import UserError, did_you_mean
 from syn2real.experiments.recipe import SourceRecipe, StudyRecipe
+from syn2real.hashing import seed_from
 from syn2real.speech.corpus import Corpus, Fields, Manifest, Sentence, distinct, read_sentences, sentence_key
 
 
@@ -85,8 +86,25 @@ def require_material(recipe: SourceRecipe, material: Material) -> None:
 def require_intervals(recipe: StudyRecipe, test: Corpus, text: Sequence[Sentence]) -> None:
     """Raise `UserError` for too few test recordings or sentences to say how sure a figure is; none at all is no
     harm."""
-    if (len(test) and len(test) < 2) or (recipe.evaluation.strict and len(text) < 4):
+    strict = recipe.evaluation.strict
+    if (len(test) and len(test) < 2) or (strict and len(text) < 4):
         raise UserError("an interval needs at least 2 test recordings, the strict table at least 4 target sentences")
+    if strict and len(test):
+        left = len(strict_halves(recipe, test, text)[1])
+        if left < 2:
+            raise UserError(
+                "evaluation.strict: half of the target's sentences are synthesised, and the recordings that say none "
+                f"of these are tested; of {len(test)} only {left} would be left, and 2 are needed: give more test "
+                "recordings, or leave it out"
+            )
+
+
+def strict_halves(recipe: StudyRecipe, test: Corpus, text: Sequence[Sentence]) -> tuple[list[Sentence], Corpus]:
+    """For the strict table: half of the target's sentences, to be synthesised, and the recordings that say none of
+    them."""
+    ranked = sorted(text, key=lambda s: seed_from(recipe.training.seed, "strict", s.text))
+    spoken = ranked[: len(ranked) // 2]
+    return spoken, without_sentences(test, spoken)
 
 
 def default_proxies(source: Corpus) -> list[str]:

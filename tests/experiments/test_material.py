@@ -1,0 +1,50 @@
+"""What a study could not say at its end is refused before it begins."""
+
+from dataclasses import replace
+
+import pytest
+
+from syn2real.errors import UserError
+from syn2real.experiments.material import require_intervals, strict_halves
+from syn2real.experiments.recipe import Recipe
+from syn2real.speech.corpus import Corpus, distinct, sentence_key
+
+
+@pytest.fixture
+def spoken(spoken_english) -> Corpus:
+    """Eight real recordings of as many sentences."""
+    said = {sentence_key(utterance.text): utterance for utterance in spoken_english}
+    return Corpus.of(list(said.values())[:8])
+
+
+def recipe(*, strict: bool) -> Recipe:
+    return Recipe.model_validate(
+        {"model": "m", "target": ["a"], "corpus": {"manifest": "m.jsonl"}, "evaluation": {"strict": strict}}
+    )
+
+
+def test_the_strict_halves_share_no_sentence(spoken):
+    text = distinct(spoken.sentences)
+    half, unseen = strict_halves(recipe(strict=True), spoken, text)
+    assert len(half) == len(unseen) == 4
+    assert not {sentence_key(s.text) for s in half} & {sentence_key(u.text) for u in unseen}
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_a_strict_table_that_would_be_empty_is_refused_at_once(spoken, left):
+    text = distinct(spoken.sentences)
+    half, unseen = strict_halves(recipe(strict=True), spoken, text)
+    synthesised = {sentence_key(s.text) for s in half}
+    test = spoken.filter(lambda u: sentence_key(u.text) in synthesised) + Corpus.of(list(unseen)[:left])
+    require_intervals(recipe(strict=False), test, text)
+    if left == 2:
+        require_intervals(recipe(strict=True), test, text)
+        return
+    with pytest.raises(UserError, match=rf"evaluation.strict: .* of {4 + left} only {left} would be left"):
+        require_intervals(recipe(strict=True), test, text)
+
+
+def test_without_recordings_there_is_no_strict_table_to_refuse(spoken):
+    require_intervals(recipe(strict=True), Corpus.of(()), distinct(spoken.sentences))
+    unsaid = [replace(sentence, text=f"{sentence.text} not") for sentence in spoken.sentences]
+    require_intervals(recipe(strict=True), spoken, distinct(unsaid))
