@@ -5,7 +5,7 @@ import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,8 +42,10 @@ def post_json(
     retries: int,
     largest: int,
     accept: str = "application/json",
+    attempting: Callable[[], None] | None = None,
 ) -> bytes:
-    """The body of a server's answer, at most ``largest`` bytes. ``timeout`` is in seconds for one attempt.
+    """The body of a server's answer, at most ``largest`` bytes. ``timeout`` is in seconds for one attempt;
+    ``attempting`` is called before each, to wait or to count, and what it raises ends them.
 
     Raises `UserError`, with what the server said and how often it was asked, but never with the key.
     """
@@ -56,6 +58,8 @@ def post_json(
         if attempt:
             time.sleep(max(wait, min(PAUSE * 2 ** (attempt - 1), 10.0)))
         wait = 0.0
+        if attempting is not None:
+            attempting()
         try:
             with urllib.request.urlopen(request, timeout=timeout) as response:
                 content: bytes = response.read(largest + 1)

@@ -1,11 +1,15 @@
 """Chat models of a server: asked as OpenAI is asked, again where that helps, and never twice for the same."""
 
+import os
+import signal
 import time
 
 import pytest
 
+from syn2real.cache import cache_directory
 from syn2real.errors import UserError
 from syn2real.language.chat import Message, Sampling, chat_model
+from syn2real.lines import appended_jsonl
 
 HI = (Message("system", "Be brief."), Message("user", "hi"))
 
@@ -101,3 +105,47 @@ def test_a_budget_is_not_exceeded_and_what_was_paid_for_is_kept(chat_server):
         model.replies(turns("a", "c", "d"), Sampling(), [0] * 3)
     assert len(chat_server.asked) == 2
     assert model.replies(turns("b", "c"), Sampling(), [0] * 2) == ["I heard b", "I heard c"]
+
+
+def test_what_was_answered_before_ctrl_c_is_kept_and_the_rest_is_not_asked(chat_server):
+    def reply(asked):
+        if asked["messages"][0]["content"] == "10":
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+        return "heard"
+
+    chat_server.reply = reply
+    texts = [str(number) for number in range(32)]
+    with pytest.raises(KeyboardInterrupt):
+        chat_model("server:m", url=chat_server.url).replies(turns(*texts), Sampling(), [0] * 32)
+    asked = len(chat_server.asked)
+    assert 7 <= asked <= 20
+    (kept,) = cache_directory().glob("replies/*.jsonl")
+    assert len(list(appended_jsonl(kept))) == asked
+    chat_model("server:m", url=chat_server.url).replies(turns(*texts), Sampling(), [0] * 32)
+    assert len(chat_server.asked) == 32
+
+
+def test_a_request_made_again_counts_and_keeps_the_pace(chat_server):
+    chat_server.answers = [(503, b"busy")] * 2
+    start = time.monotonic()
+    chat_model("server:m", url=chat_server.url, per_minute=300).replies([HI], Sampling(), [0])
+    assert time.monotonic() - start >= 0.4
+    chat_server.answers = [(200, b'{"choices": [{"message": {"content": "A"}}]}'), (503, b"busy"), (503, b"busy")]
+    model = chat_model("server:m", url=chat_server.url, budget=3, at_once=1)
+    with pytest.raises(UserError, match="the budget of 3 requests is spent, for some had to be made again; raise it"):
+        model.replies(turns("a", "b"), Sampling(), [0] * 2)
+    assert len(chat_server.asked) == 3 + 3
+    assert chat_model("server:m", url=chat_server.url, budget=1).replies(turns("a", "b"), Sampling(), [0] * 2) == [
+        "A",
+        "I heard b",
+    ]
+
+
+def test_half_a_character_is_replaced(chat_server):
+    said = rb"\ud83d a \ude00 \ud83d\ude00 \u00e9"
+    chat_server.answers = [(200, b'{"choices": [{"message": {"content": "%s"}}]}' % said)]
+    model = chat_model("server:m", url=chat_server.url)
+    assert model.replies([HI], Sampling(), [0]) == ["\ufffd a \ufffd \U0001f600 \u00e9"]
+    assert model.replies([HI], Sampling(), [0]) == ["\ufffd a \ufffd \U0001f600 \u00e9"]
+    assert len(chat_server.asked) == 1
