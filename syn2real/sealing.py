@@ -4,17 +4,22 @@ Work goes to a hidden sibling, is flushed to disk, then renamed. A killed run le
 same command takes up again (``resume=True``) or throws away.
 """
 
+import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from syn2real.errors import UserError
 
 FLUSHERS = 32  # threads that wait for the disk
+
+
+class Busy(UserError):
+    """Another process is writing this output."""
 
 
 def partial_path(final: Path) -> Path:
@@ -47,12 +52,18 @@ def require_space(near: Path, size: int) -> None:
 
 
 @contextmanager
-def sealed_directory(final: Path, *, resume: bool = False, overwrite: bool = False) -> Iterator[Path]:
+def sealed_directory(
+    final: Path, *, resume: bool = False, overwrite: bool = False, alone: bool = False
+) -> Iterator[Path]:
     """Yield a directory to fill; on success it is flushed and renamed to ``final``.
 
     With ``resume`` what an earlier, killed run left is kept and yielded again, and an error keeps it too; without,
-    it starts empty and an error removes it. What ``overwrite`` replaces is there until the new directory is. Raises
-    `UserError` when ``final`` is a file or already holds something else, or the disk is full.
+    it starts empty and an error removes it. What ``overwrite`` replaces is there until the new directory is. With
+    ``alone`` no second process gets in until the directory has its name: not for work that forks, whose children would
+    keep the door shut after it was killed.
+
+    Raises `UserError` when ``final`` is a file or already holds something else, or the disk is full, and `Busy`, with
+    nothing touched, when another process is in.
     """
     _recover(final)
     if final.exists() and not final.is_dir():
@@ -63,9 +74,12 @@ def sealed_directory(final: Path, *, resume: bool = False, overwrite: bool = Fal
         shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True, exist_ok=True)
-        yield partial
-        flush_tree(partial)
-        _swap(partial, final)
+        with _alone(partial, final) if alone else nullcontext():
+            yield partial
+            flush_tree(partial)
+            _swap(partial, final)
+    except Busy:
+        raise
     except BaseException as error:
         if not resume or not (partial.is_dir() and any(partial.iterdir())):
             shutil.rmtree(partial, ignore_errors=True)
@@ -117,6 +131,20 @@ def read_json(folder: Path, name: str, remedy: str) -> dict[str, Any]:
         raise UserError(f"{folder}: holds no {name}; {remedy}") from error
 
 
+def discard(directory: Path) -> None:
+    """Remove a directory that nobody needs any more. It is renamed first, to a hidden sibling, so that after a kill it
+    is whole or gone; what such a kill left of it is removed too."""
+    clear_discarded(directory)
+    if directory.exists():
+        os.replace(directory, _discarded_path(directory))
+        clear_discarded(directory)
+
+
+def clear_discarded(directory: Path) -> None:
+    """Remove what a kill inside `discard` left."""
+    _remove(_discarded_path(directory))
+
+
 def flush_tree(root: Path) -> None:
     """fsync every file and directory under ``root``."""
     for directory, _, files in os.walk(root):
@@ -131,6 +159,31 @@ def flush_files(paths: Iterable[Path]) -> None:
     with ThreadPoolExecutor(FLUSHERS) as threads:
         for _ in threads.map(_flush, paths):
             pass
+
+
+@contextmanager
+def _alone(partial: Path, final: Path) -> Iterator[None]:
+    """Keep others out of ``partial``, under whatever name. Raises `Busy`."""
+    busy = Busy(f"{final}: another process is writing it; wait for it, or choose another output")
+    try:
+        descriptor = os.open(partial, os.O_RDONLY)
+    except FileNotFoundError as error:  # it has just got its name
+        raise busy from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise busy from error
+        if not partial.exists() or not os.path.samestat(os.fstat(descriptor), partial.stat()):
+            raise busy
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _discarded_path(directory: Path) -> Path:
+    """Where what is to be removed waits for it."""
+    return directory.with_name(f".{directory.name}.discarded")
 
 
 def _replaced_path(final: Path) -> Path:

@@ -62,6 +62,8 @@ def merge(
         _check(check, as_json)
         return
     with importing():
+        from syn2real.merge import references
+        from syn2real.merge.export import require_exportable, to_ctranslate2
         from syn2real.merge.output import WriteSettings, preflight, write
         from syn2real.merge.plan import plan_recipe
         from syn2real.progress import Bar
@@ -79,6 +81,10 @@ def merge(
     plan = plan_recipe(loaded, device=require_device(device))
     for note in plan.notes:
         typer.echo(f"note: {note}", err=True)
+    if ctranslate2 is not None:
+        require_exportable(ctranslate2, quantization, overwrite=overwrite)
+        inputs = [(source.name, source.path) for source in plan.inputs]
+        references.require_apart(ctranslate2, [*inputs, ("the merged model", output)])
     if dry_run:
         used = preflight(plan, output, WriteSettings(**chosen))
         _show_plan(plan, output, used, chosen["shard_size"], as_json)
@@ -93,8 +99,6 @@ def merge(
         bar.stop()
     seconds = round(time.monotonic() - started, 3)
     if ctranslate2 is not None:
-        from syn2real.merge.export import to_ctranslate2
-
         to_ctranslate2(output, ctranslate2, quantization, overwrite=overwrite)
     if verify:
         from syn2real.merge.verification import differing

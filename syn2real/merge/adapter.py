@@ -26,6 +26,7 @@ from syn2real.merge.groups import GROUPS
 from syn2real.merge.low_rank import Product, Products
 from syn2real.merge.references import joined, name_of
 from syn2real.merge.tensors import TensorInfo, TensorSource, check_range, ranges
+from syn2real.merge.tying import HEAD
 
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 PREFIX = "base_model.model."  # of every name in PEFT's files
@@ -358,5 +359,5 @@ def _renaming(wanted: list[str], names: Mapping[str, TensorInfo]) -> Any:
 
 
 def _tied(name: str, base: Checkpoint) -> str:
-    head = re.search(r"(lm_head|proj_out|output|embed_out)\.weight$", name)
+    head = HEAD.search(name)
     return ", whose output is tied to its embeddings" if head and base.config.get("tie_word_embeddings", True) else ""

@@ -34,7 +34,8 @@ def card(record: Mapping[str, Any]) -> str:
             yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True).strip(),
             "```",
             "",
-            f"Made with {versions}. `syn2real merge --check DIRECTORY` recomputes it and confirms every byte.",
+            f"Made with {versions}. `syn2real merge --check DIRECTORY` recomputes it and compares every byte of every "
+            "tensor.",
             "",
         ]
     )

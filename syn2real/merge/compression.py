@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -99,16 +100,21 @@ def compress(
 
 def relative_error(vector: TaskVector, approximation: Any) -> float:
     """‖τ − τ̂‖/‖τ‖ over all elements; 0 for a vector of zeros."""
-    missed: list[float] = []
-    whole: list[float] = []
-    for name, info in vector.infos.items():
-        for start, stop in ranges(info.numel, SLICE):
-            values = vector.range(name, start, stop, torch.float64)
-            whole.append(torch.dot(values, values).item())
-            values = values - approximation.read_range(name, start, stop)
-            missed.append(torch.dot(values, values).item())
-    total = math.fsum(whole)
-    return math.sqrt(math.fsum(missed) / total) if total else 0.0
+    parts = []
+    for name in vector.names:
+        parts += squares(vector, name, partial(approximation.read_range, name))
+    missed, total = (math.fsum(column) for column in zip(*parts, strict=True)) if parts else (0.0, 0.0)
+    return math.sqrt(missed / total) if total else 0.0
+
+
+def squares(vector: TaskVector, name: str, read: Callable[[int, int], Tensor]) -> list[tuple[float, float]]:
+    """‖τ − τ̂‖² and ‖τ‖² of one tensor, slice by slice; ``read`` gives a range of τ̂."""
+    found = []
+    for start, stop in ranges(vector.infos[name].numel, SLICE):
+        values = vector.range(name, start, stop, torch.float64)
+        apart = values - read(start, stop)
+        found.append((torch.dot(apart, apart).item(), torch.dot(values, values).item()))
+    return found
 
 
 def _metadata(vector: TaskVector, encoding: _Encoding, recipe: Mapping[str, Any], error: float) -> dict[str, str]:

@@ -1,12 +1,22 @@
 """A merged model for CTranslate2 (and so for faster-whisper), through its own converter."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from syn2real.errors import NotInstalled, UserError, did_you_mean, one_line
-from syn2real.sealing import sealed_directory
+from syn2real.sealing import require_absent, sealed_directory
 
 QUANTIZATIONS = ("float32", "float16", "bfloat16", "int8", "int8_float16", "int8_float32", "int16")
 BESIDE = ("tokenizer.json", "preprocessor_config.json")  # what faster-whisper reads besides
+
+
+def require_exportable(output: Path, quantization: str | None, *, overwrite: bool = False) -> None:
+    """What can be known before there is a model. Raises as `to_ctranslate2` does."""
+    if quantization is not None and quantization not in QUANTIZATIONS:
+        raise UserError(f"quantization {quantization!r} is unknown{did_you_mean(quantization, QUANTIZATIONS)}")
+    if find_spec("ctranslate2") is None:
+        raise NotInstalled("ctranslate2", "ctranslate2")
+    require_absent(output, overwrite=overwrite)
 
 
 def to_ctranslate2(
@@ -17,8 +27,7 @@ def to_ctranslate2(
     Raises `NotInstalled` without ctranslate2 or transformers, `UserError` for a model that its converter does not know.
     """
     directory, output = Path(directory), Path(output)
-    if quantization is not None and quantization not in QUANTIZATIONS:
-        raise UserError(f"quantization {quantization!r} is unknown{did_you_mean(quantization, QUANTIZATIONS)}")
+    require_exportable(output, quantization, overwrite=overwrite)
     try:
         from ctranslate2.converters import TransformersConverter
     except ModuleNotFoundError as error:

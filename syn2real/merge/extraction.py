@@ -12,15 +12,17 @@ import torch
 from torch import Tensor
 
 from syn2real.errors import UserError, did_you_mean
+from syn2real.merge import references
 from syn2real.merge.adapter import PREFIX, WEIGHTS
 from syn2real.merge.adapter_config import CONFIG
 from syn2real.merge.checkpoint import Checkpoint
-from syn2real.merge.compression import matrix_of
+from syn2real.merge.compression import matrix_of, squares
 from syn2real.merge.formats.safetensors_writer import SafetensorsWriter, file_size
 from syn2real.merge.groups import GROUPS
-from syn2real.merge.low_rank import truncated_svd
+from syn2real.merge.low_rank import Product, truncated_svd
 from syn2real.merge.merged import Merged
 from syn2real.merge.tensors import TensorInfo, dtype_name, ranges
+from syn2real.merge.tying import HEAD
 from syn2real.merge.vector import TaskVector
 from syn2real.sealing import require_space, sealed_directory
 
@@ -29,7 +31,6 @@ EMBEDDINGS = ("lora", "save", "skip")
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 RECORD = "extraction.json"
 SLICE = 1 << 20  # elements written at a time
-_HEAD = re.compile(r"(^|\.)(lm_head|proj_out|embed_out|output)\.weight$")
 _POSITIONS = re.compile(r"position|wpe")  # looked up in ways of the model's own, which PEFT's layers do not know
 
 
@@ -114,17 +115,19 @@ def extract_lora(
         raise UserError(f"{dtype_name(dtype)}: choose from {', '.join(map(dtype_name, DTYPES))}")
     if embeddings not in EMBEDDINGS:
         raise UserError(f"embeddings {embeddings!r}: unknown{did_you_mean(embeddings, EMBEDDINGS)}")
-    tied = base.config.get("tie_word_embeddings") is not False and not any(_HEAD.search(name) for name in base)
+    inputs = [base, *(term.source for term in vector.terms)]
+    references.require_apart(Path(output), [(source.name, source.path) for source in inputs], of="extraction")
+    tied = base.config.get("tie_word_embeddings") is not False and not any(HEAD.search(name) for name in base)
     if tied and embeddings == "save":
         raise UserError(
             f"{base.name}: its output is tied to its embeddings, which cannot be saved apart; use lora or skip"
         )
     merged = Merged(base, vector, allow_dtypes=True)
-    squares = {name: norm**2 for name, norm in vector.norms().items()}
-    places = _sorted(vector, base, squares, embeddings, keep_rest)
+    norms = {name: norm**2 for name, norm in vector.norms().items()}
+    places = _sorted(vector, base, norms, embeddings, keep_rest)
     report = Extraction(saved=sorted(places.saved), biases=places.biases, left_out=places.left_out)
     report.of_parameters = vector.parameters
-    missed = [squares[name] for name in places.left_out]
+    missed = [norms[name] for name in places.left_out]
     transposed = _transposed([*places.linear], vector)
     factors: dict[str, tuple[Tensor, Tensor]] = {}
     for name in [*places.linear, *places.embeddings]:
@@ -134,13 +137,15 @@ def extract_lora(
         if not (torch.isfinite(left).all() and torch.isfinite(right).all()):
             raise UserError(f"{name} is not finite in {dtype_name(dtype)}; use float32 or mend the vector's parents")
         factors[name] = (left, right)
-        report.modules.append(Extracted(name.removesuffix(".weight"), found.rank, found.error))
-        missed.append(squares[name] * found.error**2)
+        parts = squares(vector, name, Product(left, right).range)  # of the factors as they are stored
+        missed.append(math.fsum(apart for apart, _ in parts))
+        error = math.sqrt(missed[-1] / norms[name])
+        report.modules.append(Extracted(name.removesuffix(".weight"), found.rank, error))
         if on_tensor is not None:
             on_tensor(name)
     if not factors:
         raise UserError("the vector moves no matrix, so there is nothing to extract; keep the vector itself")
-    total = math.fsum(squares.values())
+    total = math.fsum(norms.values())
     report.relative_error = math.sqrt(math.fsum(missed) / total)
     ready = _ready(factors, places, transposed)
     whole = {f"{PREFIX}{name}": name for names in places.saved.values() for name in names}
@@ -163,12 +168,12 @@ def extract_lora(
 
 
 def _sorted(
-    vector: TaskVector, base: Checkpoint, squares: Mapping[str, float], embeddings: str, keep_rest: bool
+    vector: TaskVector, base: Checkpoint, norms: Mapping[str, float], embeddings: str, keep_rest: bool
 ) -> _Sorted:
     found = _Sorted([], [], {}, [], [])
     rest: list[str] = []
     for name, info in vector.infos.items():
-        if squares[name] == 0.0:
+        if norms[name] == 0.0:
             continue
         if not name.endswith(".weight") or len(info.shape) != 2 or _POSITIONS.search(name):
             rest.append(name)

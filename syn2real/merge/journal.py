@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,8 @@ class Journal:
             for line in lines[1:-1]:  # what follows the last newline was cut off by the kill
                 self.done.add(json.loads(line))
         else:
-            for file in directory.iterdir():
-                file.unlink()
+            for place in directory.iterdir():
+                shutil.rmtree(place) if place.is_dir() and not place.is_symlink() else place.unlink()
             self.path.write_text(head + "\n", encoding="utf-8")
         self._file = self.path.open("r+", encoding="utf-8")
         self._file.seek(0)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from syn2real.errors import UserError, did_you_mean
@@ -73,6 +74,7 @@ class Method:
     base: Base
     models: tuple[int, int | None]
     shared: list[Callable[..., Any]] = field(default_factory=list)
+    _tried: set[Any] = field(default_factory=set, compare=False, repr=False)
 
     @property
     def summary(self) -> str:
@@ -107,6 +109,23 @@ class Method:
         if self.shared:
             complete["shared"] = given.get("shared")
         return complete
+
+    def attempt(self, stack: Stack, parameters: Mapping[str, Any]) -> None:
+        """Merge a few made-up numbers in the place of a tensor, so that parameters which no tensor can be merged with
+        are known before any is read. Raises what the method does."""
+        shape = [min(extent, 2) for extent in stack.shape]
+        complete = self.complete(parameters, len(stack))
+        kind = (tuple(shape), stack.has_base, repr(complete))
+        if kind in self._tried or 0 in shape:
+            return
+        drawn = torch.Generator().manual_seed(0)
+        models = [torch.randn(shape, dtype=torch.float64, generator=drawn) for _ in range(len(stack) + stack.has_base)]
+        trial = Stack.of(models[: len(stack)], models[-1] if stack.has_base else None, name=stack.name)
+        if self.shared:
+            complete |= {"shared": self.prepare([trial], {k: v for k, v in complete.items() if k != "shared"})}
+        for _ in self.function(trial, **complete):
+            pass
+        self._tried.add(kind)
 
     def share(self, compute: Callable[..., Any]) -> Callable[..., Any]:
         """Decorator for what must be known of all tensors before the first is merged.

@@ -1,8 +1,10 @@
 """Writing a merged model: a complete Hugging Face directory, tensor by tensor, whole or not at all."""
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -12,7 +14,7 @@ import torch
 
 import syn2real
 from syn2real.errors import UserError
-from syn2real.hashing import sha256_json
+from syn2real.hashing import sha256_file, sha256_json
 from syn2real.merge import chat_templates, references
 from syn2real.merge.card import card
 from syn2real.merge.checkpoint import SINGLE, Checkpoint
@@ -21,10 +23,11 @@ from syn2real.merge.formats.safetensors_writer import file_size
 from syn2real.merge.journal import Journal
 from syn2real.merge.merged import Merged
 from syn2real.merge.plan import Plan, plan_merged
-from syn2real.merge.sidecars import copy_sidecars, sidecars
+from syn2real.merge.sidecars import configuration, copy_sidecars, sidecars
 from syn2real.merge.tensors import dtype_name
+from syn2real.merge.tokenizer_files import FAST, OTHERS
 from syn2real.merge.vector import Source, TaskVector
-from syn2real.sealing import partial_path, require_absent, require_space, sealed_directory
+from syn2real.sealing import Busy, partial_path, require_absent, require_space, sealed_directory
 
 RECORD, CARD = "merge.json", "README.md"
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -76,16 +79,13 @@ def write(
     with one_thread_each():
         plan.prepare()
     try:
-        with sealed_directory(output, resume=True, overwrite=chosen.overwrite) as partial:
+        with sealed_directory(output, resume=True, overwrite=chosen.overwrite, alone=True) as partial:
             journal = Journal(partial, _identity(plan, layout))
             if chosen.on_start is not None:
                 chosen.on_start(len(plan.pieces), len(journal.done))
             try:
-                with ThreadPoolExecutor(1, thread_name_prefix="hash") as hashing:  # reading for it warms the inputs
-                    hashed = [hashing.submit(attrgetter("sha256"), source) for source in plan.inputs]
+                with _hashed(plan.inputs):
                     execute(layout, partial, journal, threads=threads, on_tensor=chosen.on_tensor)
-                    for each in hashed:
-                        each.result()
                 if list(layout) != [SINGLE]:
                     _write_json(partial / f"{SINGLE}.index.json", _index(layout))
                 copy_sidecars(_beside(plan, chosen), partial, plan.out_dtype, plan.configuration)
@@ -102,8 +102,10 @@ def write(
                 journal.close()
                 raise
             journal.close(remove=True)
+    except Busy:
+        raise
     except Exception:  # but an interrupted merge is kept, to be gone on with
-        _discard(partial_path(output))
+        shutil.rmtree(partial_path(output), ignore_errors=True)
         raise
     return output
 
@@ -138,15 +140,18 @@ def preflight(plan: Plan, output: Path, settings: WriteSettings) -> int:
             problems.setdefault(str(error), error)
             return None
 
-    attempt(lambda: require_distinct(plan.inputs, output))
+    attempt(lambda: references.require_apart(output, [(source.name, source.path) for source in plan.inputs]))
     attempt(lambda: require_absent(output, overwrite=settings.overwrite))
     companions = attempt(lambda: sidecars(_beside(plan, settings))) or []
+    if companions:
+        attempt(lambda: configuration(_beside(plan, settings)))
     for piece in plan.pieces.values():
         attempt(piece.check)
     if plan.pieces:
         layout = plan.layout(settings.shard_size)
         needed = sum(file_size({n: p.info for n, p in part.items()}, METADATA) for part in layout.values())
-        attempt(lambda: require_space(output, needed + sum(file.stat().st_size for file in companions) + SLACK))
+        needed += sum(file.stat().st_size for file in companions) + SLACK
+        attempt(lambda: require_space(output, needed - _occupied(partial_path(output))))
     if settings.max_memory is not None:
         while threads > 1 and plan.peak_memory(threads) > settings.max_memory:
             threads -= 1
@@ -164,18 +169,10 @@ def require_memory(needed: int, allowed: int) -> None:
         raise UserError(f"max_memory: one thread needs {needed / 1e6:.0f} MB, {allowed / 1e6:.0f} MB are allowed")
 
 
-def require_distinct(inputs: tuple[Source, ...], output: Path) -> None:
-    """Raise `UserError` when ``output`` is, or holds, one of the inputs."""
-    place = output.resolve()
-    for item in inputs:
-        sources = [part.resolve() for part in references.parts(item.path)]
-        if any(place == source or place in source.parents for source in sources):
-            raise UserError(f"{output}: holds {item.name}, an input of the merge; choose another output")
-
-
 def record(plan: Plan, output: Path) -> dict[str, Any]:
     """What was merged, from what. No times, and paths from ``output``: the same merge elsewhere is the same bytes."""
-    beside = {str(source.path): references.relative(source.path, output) for source in plan.inputs}
+    named = [str(source.path) for source in plan.inputs] + [plan.recipe.template or ""]
+    beside = {path: references.relative(path, output) for path in named if path}
     return {
         "format": "syn2real.merge",
         "version": 2,
@@ -190,6 +187,19 @@ def record(plan: Plan, output: Path) -> dict[str, Any]:
         "parameters": sum(piece.info.numel for piece in plan.pieces.values()),
         "versions": {"syn2real": syn2real.__version__, "torch": torch.__version__},
     }
+
+
+@contextmanager
+def _hashed(inputs: Sequence[Source]) -> Iterator[None]:
+    """Hash the inputs beside the work, whose reading that warms; where the work fails, no more of them."""
+    hashing = ThreadPoolExecutor(1, thread_name_prefix="hash")
+    try:
+        hashed = [hashing.submit(attrgetter("sha256"), source) for source in inputs]
+        yield
+        for each in hashed:
+            each.result()
+    finally:
+        hashing.shutdown(cancel_futures=True)
 
 
 def _beside(plan: Plan, settings: WriteSettings) -> Path:
@@ -215,20 +225,26 @@ def _identity(plan: Plan, layout: Layout) -> Any:
             }
         ),
         "versions": [syn2real.__version__, torch.__version__],
-    }
+    } | ({} if plan.recipe.vocabulary == "same" else {"vocabularies": [_vocabulary(s) for s in plan.inputs]})
+
+
+def _vocabulary(source: Source) -> list[str]:
+    """The hashes of the files that say which token each row is for."""
+    folder = source.directory if isinstance(source, Checkpoint) else None
+    files = [folder / name for name in (FAST, *OTHERS)] if folder is not None else []
+    return [sha256_file(file) for file in files if file.is_file()]
+
+
+def _occupied(partial: Path) -> int:
+    """Bytes on disk of an unfinished output, which the merge that goes on with it need not have again."""
+    files = partial.iterdir() if partial.is_dir() else ()
+    return sum(512 * file.lstat().st_blocks for file in files)
 
 
 def _index(layout: Layout) -> dict[str, Any]:
     placed = {name: shard for shard, part in layout.items() for name in part}
     size = sum(piece.info.nbytes for part in layout.values() for piece in part.values())
     return {"metadata": {"total_size": size}, "weight_map": dict(sorted(placed.items()))}
-
-
-def _discard(partial: Path) -> None:
-    if partial.is_dir():
-        for file in partial.iterdir():
-            file.unlink()
-        partial.rmdir()
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -90,7 +90,7 @@ class Computed:
 
     def check(self) -> None:
         """See `Piece.check`: the parameters."""
-        self.method.complete(self.parameters, len(self.stack))
+        self.method.attempt(self.stack, self.parameters)
 
     def blocks(self) -> Iterator[tuple[int, Tensor]]:
         """See `Piece.blocks`."""
@@ -113,7 +113,8 @@ class Computed:
 def require_finite(name: str, values: Tensor) -> None:
     """Raise `UserError` for NaN and infinity: an overflow would be found only as a model that says nothing."""
     if values.numel():
-        least, most = values.aminmax()  # NaN wins both
+        # NaN wins both. Numbers of 8 bits have no order of their own in torch.
+        least, most = (values if values.element_size() > 1 else values.float()).aminmax()
         if not (math.isfinite(least) and math.isfinite(most)):
             kind = dtype_name(values.dtype)
             raise UserError(

@@ -2,7 +2,10 @@
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
+
+from syn2real.errors import UserError
 
 JOINT = "+"  # between a base model and the adapter on top of it
 _CACHED = re.compile(r"(?:models|datasets)--(?P<id>[^/]+)/snapshots/(?P<revision>[^/]+)(?P<rest>/.*)?$")
@@ -33,6 +36,15 @@ def parts(path: Path | str) -> list[Path]:
     """The files or directories that a reference names."""
     base, adapter = split(path)
     return [Path(base)] if adapter is None else [*parts(base), Path(adapter)]
+
+
+def require_apart(output: Path, inputs: Iterable[tuple[str, Path]], of: str = "merge") -> None:
+    """Raise `UserError` when ``output`` is, or holds, one of the inputs: (name, reference) each."""
+    place = output.resolve()
+    for name, reference in inputs:
+        sources = [part.resolve() for part in parts(reference)]
+        if any(place == source or place in source.parents for source in sources):
+            raise UserError(f"{output}: holds {name}, an input of the {of}; choose another output")
 
 
 def name_of(path: Path) -> str:

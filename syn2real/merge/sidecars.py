@@ -44,6 +44,18 @@ def sidecars(directory: Path) -> list[Path]:
     return sorted(file for file in files if any(fnmatch(file.name, pattern) for pattern in PATTERNS))
 
 
+def configuration(directory: Path) -> dict[str, Any]:
+    """A model directory's ``config.json``. Raises `UserError` for one that is no JSON object."""
+    file = directory / "config.json"
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{file}: not valid JSON ({error})") from error
+    if not isinstance(config, dict):
+        raise UserError(f"{file}: no JSON object; take it from the model's own directory")
+    return config
+
+
 def copy_sidecars(
     source: Path, target: Path, out_dtype: dtype | None, changes: Mapping[str, Any] | None = None
 ) -> None:
@@ -53,11 +65,7 @@ def copy_sidecars(
     """
     for file in sidecars(source):
         shutil.copyfile(file, target / file.name)
-    text = (source / "config.json").read_text(encoding="utf-8")
-    try:
-        config = json.loads(text)
-    except ValueError as error:
-        raise UserError(f"{source / 'config.json'}: not valid JSON ({error})") from error
+    config = configuration(source)
     if "auto_map" in config:
         for file in sorted(source.glob("*.py")):
             shutil.copyfile(file, target / file.name)

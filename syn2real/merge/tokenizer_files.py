@@ -42,7 +42,8 @@ def read_tokens(directory: Path) -> Tokens:
         added = _ids(_json(extra), extra) if extra.is_file() else {}
         return Tokens(directory / "vocab.json", ids | added, {token: {} for token in added})
     if (directory / "vocab.txt").is_file():
-        lines = (directory / "vocab.txt").read_text(encoding="utf-8").splitlines()
+        # By line feeds alone: other separators are tokens.
+        lines = (directory / "vocab.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
         return Tokens(directory / "vocab.txt", {token: i for i, token in enumerate(lines)})
     raise UserError(f"{directory}: no {FAST}, vocab.json or vocab.txt; save its tokenizer there with transformers")
 

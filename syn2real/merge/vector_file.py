@@ -12,6 +12,7 @@ from torch import Tensor
 import syn2real
 from syn2real.errors import UserError
 from syn2real.hashing import remembered_sha256
+from syn2real.merge import references
 from syn2real.merge.compressed import CompressedTensors
 from syn2real.merge.formats.safetensors_file import SafetensorsFile
 from syn2real.merge.formats.safetensors_writer import SafetensorsWriter, file_size
@@ -126,8 +127,10 @@ def check_output(vector: TaskVector, path: Path, dtype: torch.dtype) -> None:
         raise UserError(f"{dtype_name(dtype)}: choose from {', '.join(map(dtype_name, DTYPES))}")
     if path.is_dir():
         raise UserError(f"{path}: is a directory; give the name of a file, for instance {path / 'tau.safetensors'}")
-    if any(path.exists() and term.source.path.resolve() == path.resolve() for term in vector.terms):
-        raise UserError(f"{path}: is one of the vector's own inputs; choose another output")
+    for term in vector.terms:
+        inputs = [*references.parts(term.source.path), *getattr(term.source, "files", ())]  # a model's shards
+        if path.resolve() in {part.resolve() for part in inputs}:
+            raise UserError(f"{path}: is one of the vector's own inputs; choose another output")
     for name, info in vector.terms[0].source.infos.items():
         if not info.is_float:
             check_carried(vector.terms, name)

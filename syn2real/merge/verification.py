@@ -15,7 +15,7 @@ from syn2real.merge.checkpoint import Checkpoint
 from syn2real.merge.engine import one_thread_each
 from syn2real.merge.output import RECORD
 from syn2real.merge.plan import Plan, plan_recipe
-from syn2real.merge.recipe import MergeRecipe
+from syn2real.merge.recipe import parse_recipe
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def check(directory: Path | str, *, on_tensor: Callable[[str], None] | None = No
     """
     directory = Path(directory)
     written = _record(directory)
-    recipe = MergeRecipe.model_validate(written["recipe"])
+    recipe = parse_recipe(**written["recipe"])
     places = {path: references.beside(path, directory) for path in recipe.paths}
     plan = plan_recipe(recipe.with_paths(places))
     for source in plan.inputs:

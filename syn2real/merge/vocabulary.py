@@ -15,7 +15,7 @@ base. Padding counts as tokens that only the anchor has. For single tokens, `syn
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -95,6 +95,11 @@ def aligned(
             f"{models[anchor].name}: {tokens[anchor].end} tokens, but {rows[anchor]} rows of embeddings; "
             "use a model whose tokenizer fits as the anchor"
         )
+    # Tokens that a tokenizer has beyond the rows of its model mean nothing.
+    tokens = {
+        key: replace(own, ids={token: number for token, number in own.ids.items() if number < rows[key]})
+        for key, own in tokens.items()
+    }
     new: dict[str, int] = {}
     result = Aligned({})
     size = rows[anchor]
@@ -117,8 +122,7 @@ def aligned(
         if key != anchor:
             there = tokens[key].ids
             for token, row in wanted.items():
-                number = there.get(token, -1)
-                places[key][row] = number if number < rows[key] else -1
+                places[key][row] = there.get(token, -1)
     if mode == "intersection":
         shared = np.all([place >= 0 for place in places.values()], axis=0)
         for key in models:

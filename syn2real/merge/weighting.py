@@ -38,7 +38,7 @@ def normalised(weights: Sequence[float], name: str, *, wanted: bool = True) -> S
         return weights
     total = sum(weights)
     if total == 0:
-        raise UserError(f"{name}: the weights sum to 0; pass normalize: false or other weights")
+        raise UserError(f"{name}: the weights sum to 0; give others (or normalize: false, where the method has it)")
     return [weight / total for weight in weights]
 
 

@@ -53,7 +53,7 @@ def alignment_card(record: dict[str, Any]) -> str:
             *_made(record),
             "",
             "`merge.json` has the inputs with their hashes; `syn2real merge --check` on this folder recomputes every "
-            "byte while the study's stages are there.",
+            "byte of every tensor while the study's stages are there.",
             "",
         ]
     )

@@ -156,6 +156,15 @@ def test_a_smaller_rank_says_what_it_misses(pair, tmp_path):
     assert configuration["base_model_name_or_path"] == "base" and str(tmp_path) not in json.dumps(configuration)
 
 
+def test_sixteen_bits_say_what_they_cost(pair, tmp_path):
+    base, tuned, _ = pair(rest=False)
+    tau = tuned - base
+    report = extract_lora(tau, base, tmp_path / "half", rank=3, dtype=torch.bfloat16)
+    back = Checkpoint.open(base.path, adapter=tmp_path / "half") - base
+    missed = math.sqrt(sum((tau.tensor(n) - back.tensor(n)).double().square().sum().item() for n in tau.names))
+    assert math.isclose(report.relative_error, missed / tau.norm(), rel_tol=1e-3) and report.relative_error > 1e-4
+
+
 def test_energy_gives_each_matrix_its_own_rank(pair, tmp_path):
     base, tuned, _ = pair(whisper)
     report = extract_lora(tuned - base, base, tmp_path / "lora", energy=0.9)

@@ -13,6 +13,10 @@ from safetensors.torch import load_file, save_file
 
 from syn2real.errors import CheckpointMismatch, UserError
 from syn2real.merge import Checkpoint, TaskVector, apply, write
+from syn2real.merge.extraction import extract_lora
+from syn2real.merge.plan import plan_recipe
+from syn2real.merge.recipe import parse_recipe
+from syn2real.merge.verification import check
 
 from .conftest import SHAPES, tensors
 
@@ -181,6 +185,125 @@ def test_outputs_that_must_not_be_touched(models, tmp_path):
     before = content(tmp_path / "void")
     apply(t, r - s, 0.4, tmp_path / "void", overwrite=True)
     assert content(tmp_path / "void") != before
+
+
+def test_the_record_of_a_merge_with_a_template_has_no_path_of_this_machine(models, tmp_path):
+    t, r, _ = models
+    (tmp_path / "lone").mkdir()
+    shutil.copy(t.directory / "model.safetensors", tmp_path / "lone" / "model.safetensors")
+    names = [str(tmp_path / "lone"), str(r.path)]
+    recipe = parse_recipe(method="linear", models=names, template=str(t.directory))
+    out = write(plan_recipe(recipe), tmp_path / "out")
+    assert json.loads((out / "merge.json").read_text())["recipe"]["template"] == "../t"
+    assert check(out).confirmed
+
+
+def test_two_merges_at_once_do_not_mix(models, tmp_path):
+    t, r, s = models
+    refused = []
+
+    def start_another(name):
+        with pytest.raises(UserError, match="another process is writing it") as raised:
+            apply(t, r - s, 8, tmp_path / "out")
+        refused.append(raised)
+
+    first = content(apply(t, r - s, 0.3, tmp_path / "out", on_tensor=start_another))
+    assert len(refused) == len(SHAPES)
+    assert content(apply(t, r - s, 0.3, tmp_path / "clean")) == first
+
+
+def interrupted(*arguments, after=3, **options):
+    """A merge that is interrupted once it has computed so many tensors."""
+    left = after
+
+    def stop(name):
+        nonlocal left
+        left -= 1
+        if not left:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        apply(*arguments, on_tensor=stop, **options)
+
+
+def test_what_is_left_of_another_merge_is_cleared_away(models, tmp_path):
+    t, r, s = models
+    interrupted(t, r - s, 8, tmp_path / "out")
+    (tmp_path / ".out.partial" / "folder").mkdir()
+    (tmp_path / ".out.partial" / "folder" / "file").touch()
+    first = content(apply(t, r - s, 0.3, tmp_path / "out"))
+    assert content(apply(t, r - s, 0.3, tmp_path / "clean")) == first
+
+
+def test_a_resumed_merge_needs_only_the_space_that_it_has_not_taken(make, tmp_path, monkeypatch):
+    t, r, s = (
+        Checkpoint.open(make(name, seed, change={"big": torch.full((600_000,), float(seed))}))
+        for seed, name in enumerate("trs")
+    )
+    interrupted(t, r - s, 0.3, tmp_path / "out")
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**7, 10**7 - 2_000_000, 2_000_000))
+    with pytest.raises(UserError, match="no space left"):
+        apply(t, r - s, 0.3, tmp_path / "clean")
+    apply(t, r - s, 0.3, tmp_path / "out")
+
+
+def test_inputs_are_not_replaced_by_what_is_made_of_them(models, tmp_path):
+    t, r, s = models
+    before = content(r.directory)
+    for place in (r.directory / "model.safetensors", s.directory / "model.safetensors"):
+        with pytest.raises(UserError, match="one of the vector's own inputs"):
+            (r - s).save(place)
+    for place in (t.directory, r.directory, tmp_path):
+        with pytest.raises(UserError, match="an input of the extraction"):
+            extract_lora(r - s, t, place, rank=1, overwrite=True)
+    assert content(r.directory) == before
+
+
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_a_damaged_configuration_is_found_before_anything_is_merged(models, tmp_path, text):
+    t, r, s = models
+    (t.directory / "config.json").write_text(text)
+    seen = []
+    with pytest.raises(UserError, match=r"t/config\.json: no"):
+        apply(t, r - s, 0.3, tmp_path / "out", on_tensor=seen.append)
+    assert not seen and leaves_nothing(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters", "problem"),
+    [
+        ("ties", {"density": 1.5}, "density: 1.5"),
+        ("dare_linear", {"density": {"layers.1.": 1.5, "*": 0.5}}, "density: 1.5"),
+        ("della", {"density": 0.5, "epsilon": 1.2}, "epsilon"),
+        ("ties", {"variant": "paper", "weight": 0.5}, "no weights"),
+        ("linear", {"weight": 0.0}, "sum to 0"),
+    ],
+)
+def test_parameters_that_nothing_can_be_merged_with_are_found_first(models, tmp_path, method, parameters, problem):
+    names = [str(model.path) for model in models]
+    base = {} if method == "linear" else {"base": names[0]}
+    recipe = {"method": method, "models": names[1:], "parameters": parameters} | base
+    seen = []
+    with pytest.raises(UserError, match=problem):
+        write(plan_recipe(parse_recipe(**recipe)), tmp_path / "out", on_tensor=seen.append)
+    assert not seen and leaves_nothing(tmp_path)
+
+
+def test_numbers_of_eight_bits_can_be_merged_into_their_own_kind(make, tmp_path):
+    a, b = (Checkpoint.open(make(name, seed, dtype=torch.float8_e5m2)) for seed, name in enumerate("ab"))
+    out = write((0.5 * a + 0.5 * b).anchored(a), tmp_path / "out")
+    assert load_file(out / "model.safetensors")["model.layers.0.fc1.weight"].dtype == torch.float8_e5m2
+
+
+def test_a_record_with_an_unknown_key_is_named(models, tmp_path):
+    t, r, s = models
+    out = apply(t, r - s, 0.3, tmp_path / "out")
+    record = json.loads((out / "merge.json").read_text())
+    record["recipe"]["epxression"] = "t"
+    (out / "merge.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match="epxression"):
+        check(out)
 
 
 def test_no_space(models, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Models with different tokens: rows follow their token."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -243,6 +244,38 @@ def test_union_grows_model_and_tokenizer(pair: tuple[Path, Path], tmp_path: Path
     written = {t["content"]: t for t in json.loads((out / "tokenizer.json").read_text())["added_tokens"]}
     assert written["<|y|>"]["lstrip"] and written["<|x|>"] == entry(8, "<|x|>")
     assert tokenizer.tokenize("abc cd <|y|> bcd plain") == ["abc", "cd", " <|y|>", "b", "cd", "plain"]
+
+
+def test_a_merge_is_not_gone_on_with_after_a_tokenizer_has_changed(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    b = Path(shutil.copytree(pair[1], tmp_path / "b"))
+    recipe = {"method": "linear", "models": [str(pair[0]), str(b)], "vocabulary": "base"}
+    left = 2
+
+    def stop(name: str) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write(plan(**recipe), tmp_path / "out", threads=1, on_tensor=stop)
+    reordered = bpe([*SECOND[:3], *SECOND[:2:-1]], {"<|y|>": {}, "<|x|>": {}, "plain": {}})
+    (b / "tokenizer.json").write_text(json.dumps(reordered))
+    again, clean = (load_file(merged(tmp_path / name, **recipe) / "model.safetensors") for name in ("out", "clean"))
+    assert all(torch.equal(again[name], clean[name]) for name in clean)
+
+
+def test_tokens_beyond_a_models_rows_are_none_of_its(tmp_path: Path) -> None:
+    a = model(tmp_path / "a", bpe(FIRST), 8, 1)
+    b = model(tmp_path / "b", bpe(SECOND, {"<|new|>": {}}), 10, 2)  # row 10 was never made
+    out = merged(tmp_path / "out", method="linear", models=[str(a), str(b)], vocabulary="union")
+    tokens = read_tokens(out).ids
+    assert "cd" in tokens and "<|new|>" not in tokens
+
+
+def test_lines_of_a_vocabulary_end_with_line_feeds_alone(tmp_path: Path) -> None:
+    (tmp_path / "vocab.txt").write_bytes("[PAD]\n\u2028\nhello\n".encode())
+    assert read_tokens(tmp_path).ids == {"[PAD]": 0, "\u2028": 1, "hello": 2}
 
 
 def test_a_union_with_nothing_new_is_the_anchor(pair: tuple[Path, Path], tmp_path: Path) -> None:
