@@ -48,7 +48,10 @@ def test_tuned_models_merge_and_load(tmp_path: Path, layout: Any, recipe: dict[s
     transformers = pytest.importorskip("transformers")
     base = save(tmp_path / "base", layout(), 0)
     tuned = [save(tmp_path / name, layout(), seed, near=0) for seed, name in enumerate("ab", 1)]
-    plan = plan_recipe(parse_recipe(base=str(base), models=list(map(str, tuned)), **recipe))
+    given = {"base": str(base), "models": list(map(str, tuned))}
+    if recipe["method"] == "linear":  # to which the base is a model like others
+        given = {"models": list(map(str, (base, *tuned)))}
+    plan = plan_recipe(parse_recipe(**given, **recipe))
     kind = transformers.AutoModelForSeq2SeqLM if layout is t5 else transformers.AutoModelForCausalLM
     model = load(write(plan, tmp_path / "out", threads=1), kind=kind)
     inputs = {"input_ids": torch.tensor([[3, 4, 5]])}
