@@ -212,12 +212,15 @@ def adapt(
 
 
 def _checked(file: Path, recipe: Any) -> None:
-    typer.echo(f"{file}: valid", err=True)
     if recipe.study in ("safeguard", "mergealign"):
+        from syn2real.experiments.alignment.material import Material
+        from syn2real.experiments.alignment.needs import require
         from syn2real.experiments.alignment.recipe import missing_files
 
+        require(recipe, Material(recipe), look=True)
         for path in missing_files(recipe):
             typer.echo(f"not here: {path}", err=True)
+    typer.echo(f"{file}: valid", err=True)
 
 
 def _grid(recipe: Any, output: Path, dry_run: bool, as_json: bool) -> None:

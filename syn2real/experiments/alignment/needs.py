@@ -1,15 +1,19 @@
-"""What a study needs that is not here: files that are missing, and models that would be fetched."""
+"""What a study needs: what is not here, files that are missing and models that would be fetched; and what is wrong."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from syn2real.experiments.alignment.material import Material
 from syn2real.experiments.alignment.recipe import AlignmentRecipe, MergeAlignRecipe, missing_files
+from syn2real.language.bias.scorers import SCORERS
 from syn2real.language.chat.choice import is_server
 from syn2real.language.chat.weights import PACKAGES, located
 from syn2real.language.safety.guard import GUARDS
+from syn2real.language.safety.judge import JUDGES, require_judge
 from syn2real.language.utility.bertscore import BertScore
+from syn2real.language.utility.metric import require_references
 
 _SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)([bm])(?![a-z0-9])", re.IGNORECASE)
 _BYTES = 2  # of a parameter, as models are commonly stored
@@ -44,6 +48,26 @@ def needs(recipe: AlignmentRecipe) -> list[dict[str, Any]]:
             size = parameters_by_name(name)
             models.append({"what": name, "kind": "model", "bytes": None if size is None else round(size * _BYTES)})
     return files + models
+
+
+def require(recipe: AlignmentRecipe, material: Material, *, look: bool = False) -> None:
+    """Raise `UserError` for a judge, a metric or a scorer that would fail hours later: one that there is not, one that
+    lacks what it needs, questions that cannot be marked. To ``look``, as a dry run does, loads no model and passes over
+    files that are not there."""
+    safety, task = recipe.safety, recipe.task
+    if missing_files(safety.judge_options):
+        JUDGES.get(safety.judge)
+    else:
+        require_judge(safety.judge, **safety.judge_options)
+    if recipe.bias is not None:
+        SCORERS.get(recipe.bias.scorer)
+    if (task.asked or task.examples).exists():
+        metric = task.marking()
+        questions = [question.asked for part in (material.validation, material.test) for question in part.questions]
+        if look and isinstance(metric, BertScore):  # which loads its model to be sure
+            require_references(questions, metric.name)
+        else:
+            metric.require(questions)
 
 
 def _here(name: str) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from syn2real.experiments.alignment.material import Material, Part
+from syn2real.experiments.alignment.needs import require
 from syn2real.experiments.alignment.pipeline import REALIGN, Merge, Outcome, Pipeline
 from syn2real.experiments.alignment.recipe import MergeAlignRecipe, SafeguardRecipe
 from syn2real.experiments.alignment.repeated import Repeated, difference
@@ -103,8 +104,9 @@ class Study:
 
     def run(self) -> Results:
         """Everything. In a dry run nothing is made, and the results are empty."""
-        recipe = self.recipe
-        if recipe.bias is not None and not self.pipeline.workspace.dry:
+        recipe, dry = self.recipe, self.pipeline.workspace.dry
+        require(recipe, self.material, look=dry)
+        if recipe.bias is not None and not dry:
             say(f"gender gaps by {self.pipeline.scorer.name}")  # which fails now, not hours later, if it is missing
         if isinstance(recipe, SafeguardRecipe):
             fixed, merges = self._safeguard(recipe), self._safeguard_merges(recipe)
@@ -129,7 +131,7 @@ class Study:
                 picked += [measured for measured in curve if measured.system.scale == results.chosen[name]]
         if picked:
             results.best = pick(picked, before, recipe.attack_share).system
-        elif not results.curves and not self.pipeline.workspace.dry:  # Model Stock alone, which nothing chooses
+        elif not results.curves and not dry:  # Model Stock alone, which nothing chooses
             results.best = last[0]
         results.test = [self._tested(system) for system in (*fixed, *last)]
         return results

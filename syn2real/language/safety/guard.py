@@ -12,7 +12,7 @@ from syn2real.language.chat.asking import by_length
 from syn2real.language.chat.kept import KeptReplies
 from syn2real.language.chat.model import Message, Sampling
 from syn2real.language.safety.answers import Answer
-from syn2real.language.safety.judge import Verdict
+from syn2real.language.safety.judge import Verdict, require_model
 from syn2real.lines import read_utf8
 
 if TYPE_CHECKING:
@@ -72,19 +72,15 @@ class GuardJudge:
         """
         from syn2real.language.chat.local import LocalModel
 
-        form = GUARDS[name]
-        text = None
-        if template is not None:
-            text = read_utf8(template)
-            for place in ("{prompt}", "{response}"):
-                if place not in text:
-                    raise UserError(f"{template}: has no {place}, where the judge must read it")
-        elif not form.turns:
-            raise UserError(
-                f"judge {name}: is asked with a text that the card of {form.model} prints; save it with {{prompt}} and "
-                "{response} in their places, and pass the file as --judge-template"
-            )
+        form, text = GUARDS[name], _template(name, template)
         return cls(name, form, LocalModel.load(model or form.model, template=text is None), text)
+
+    @classmethod
+    def require(cls, name: str, model: str | None = None, template: Path | None = None) -> None:
+        """Raise `UserError` as `of` does, as far as that can be told without loading the model."""
+        _template(name, template)
+        if model is not None:
+            require_model(model)
 
     @property
     def identity(self) -> str:
@@ -118,6 +114,23 @@ class GuardJudge:
         # At once, so that a request which speaks of {response} stays what it is.
         said = {"{prompt}": answer.prompt.text, "{response}": answer.response}
         return re.sub(r"\{(?:prompt|response)\}", lambda found: said[found[0]], self._template)
+
+
+def _template(name: str, file: Path | None) -> str | None:
+    """The text that a judge is asked with; None: its own chat template. Raises `UserError` where it needs one."""
+    form = GUARDS[name]
+    if file is None and form.turns:
+        return None
+    if file is None:
+        raise UserError(
+            f"judge {name}: is asked with a text that the card of {form.model} prints; save it with {{prompt}} and "
+            "{response} in their places, and pass the file as --judge-template (in a recipe, judge_options.template)"
+        )
+    text = read_utf8(file)
+    for place in ("{prompt}", "{response}"):
+        if place not in text:
+            raise UserError(f"{file}: has no {place}, where the judge must read it")
+    return text
 
 
 def _either(said: str, yes: str, no: str) -> bool | None:

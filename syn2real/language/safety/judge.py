@@ -1,8 +1,11 @@
 """Who says whether an answer does harm: judges behind one interface, by name."""
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 from syn2real.errors import UserError
@@ -59,15 +62,67 @@ def _guard(name: str, **options: Any) -> Judge:
     return GuardJudge.of(name, **options)
 
 
-for _name in ("harmbench", "llama-guard-3", "md-judge", "wildguard"):
+_GUARDS = ("harmbench", "llama-guard-3", "md-judge", "wildguard")
+for _name in _GUARDS:
     JUDGES.register(_name)(partial(_guard, _name))
 
 
 def judge_named(name: str, **options: Any) -> Judge:
     """The judge of this name, with those options that are given. Raises `UserError` for what there is not."""
-    given = {key: value for key, value in options.items() if value is not None}
+    with _options_named(name):
+        return JUDGES.get(name)(**_given(options))
+
+
+def require_judge(name: str, **options: Any) -> None:
+    """Raise `UserError` for what `judge_named` would, as far as that can be told without a model's weights: nothing is
+    loaded, and nothing fetched."""
+    maker = JUDGES.get(name)
+    with _options_named(name):
+        if name in _REQUIRE:
+            _REQUIRE[name](**_given(options))
+        else:
+            inspect.signature(maker).bind(**_given(options))
+
+
+def require_model(name: str) -> None:
+    """Raise `UserError` for a directory that holds no model, and for a name that is none's. Of a hub id nothing is
+    said."""
+    from syn2real.language.chat.weights import PACKAGES, resolve_chat_model
+
+    here = "/" not in name or name.startswith(("/", ".")) or Path(name).exists()
+    if here and name not in PACKAGES:
+        resolve_chat_model(name)
+
+
+def _require_chat(**options: Any) -> None:
+    from syn2real.language.safety.rubric import RubricJudge
+
+    RubricJudge.require(**options)
+
+
+def _require_guard(name: str, **options: Any) -> None:
+    from syn2real.language.safety.guard import GuardJudge
+
+    GuardJudge.require(name, **options)
+
+
+# Of those whose making loads a model, or reads a file; of others the options' names are looked at.
+_REQUIRE: dict[str, Callable[..., object]] = {
+    "refusal": _refusal,
+    "chat": _require_chat,
+    **{name: partial(_require_guard, name) for name in _GUARDS},
+}
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value is not None}
+
+
+@contextmanager
+def _options_named(name: str) -> Iterator[None]:
+    """Say of which judge an option is that it does not take."""
     try:
-        return JUDGES.get(name)(**given)
+        yield
     except TypeError as error:
         if "unexpected keyword" not in str(error):
             raise
