@@ -1,6 +1,9 @@
 """Programs that mean harm: each is run, and none gets anywhere."""
 
 import os
+import re
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -10,9 +13,14 @@ import pytest
 from syn2real.errors import UserError
 from syn2real.language.utility.sandbox import Limits, Sandbox
 from syn2real.language.utility.sandbox.running import GUEST
+from syn2real.lines import write_jsonl
 
 TESTS = "check(1)\n"
 FINE = "def check(x): pass\n"
+RESERVING = """
+import fcntl, os, struct
+fcntl.ioctl(os.open("a", os.O_CREAT | os.O_RDWR), 0x40305828, struct.pack("hh4xqqiI16x", 0, 0, 0, 1 << 20, 0, 0))
+"""  # FS_IOC_RESVSP
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +35,12 @@ def sandbox() -> Sandbox:
 
 def test_what_is_right_passes_with_the_standard_library(sandbox):
     program = """
-import asyncio, collections, decimal, hashlib, itertools, json, math, re, threading
+import asyncio, collections, decimal, hashlib, itertools, json, math, os, re, tempfile, threading
 async def once(): return 1
 def check(x):
+    with tempfile.TemporaryFile() as file:
+        assert file.write(b"x") == x and not file.isatty() and not os.get_inheritable(file.fileno())
+        os.set_inheritable(file.fileno(), True)
     assert asyncio.run(once()) == x and hashlib.md5(b"").hexdigest()
     thread = threading.Thread(target=lambda: None)
     thread.start(), thread.join()
@@ -77,6 +88,12 @@ def check(x):
         ("print(open('/etc/passwd').read())", "PermissionError"),
         ("import os\nprint(open(f'/proc/{os.getppid()}/environ').read())", "PermissionError"),
         ("import os\nos.listdir('/')", "PermissionError"),
+        # room on the disk without end, and files that are held and not seen
+        (RESERVING, "PermissionError"),
+        ("import os\nos.posix_fallocate(os.open('a', os.O_CREAT | os.O_RDWR), 0, 10)", "PermissionError"),
+        ("import socket\nsocket.send_fds(socket.socketpair()[0], [b'x'], [0])", "PermissionError"),
+        ("import ctypes\nassert not ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)", "AssertionError"),
+        ("import ctypes\nassert not ctypes.CDLL(None).close_range(70, 80, 2)", "AssertionError"),
     ],
 )
 def test_what_is_wrong_or_forbidden_fails(sandbox, program, error):
@@ -128,6 +145,47 @@ def test_the_environment_is_closed(sandbox, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (b'{"refused": "x"}', ""),
+        (b"[" * 50_000, ""),
+        (b'{"failed": %s}' % (b"[" * 900 + b"]" * 900), ""),
+        (b'{"failed": "%s"}' % (b"x" * 1000), "x" * 300),
+        (rb'{"failed": "\ud800 x"}', r"\ud800 x"),
+    ],
+)
+def test_what_a_program_says_in_the_guest_s_place_harms_nobody(sandbox, row, said):
+    program = f"""
+import os
+for n in range(3, 64):
+    try: os.write(n, {row!r} + bytes([10]))
+    except OSError: pass
+os._exit(0)"""
+    ran = sandbox.run(program, TESTS)
+    assert not ran.passed and ran.said == said
+    # Nor where nothing is confined, and nobody else could have said so.
+    assert Sandbox(confined=False).run(program, TESTS) == ran
+
+
+def test_an_error_that_no_file_could_hold_is_written_down(sandbox, tmp_path):
+    ran = sandbox.run(r"raise ValueError('\ud800 x')", TESTS)
+    assert ran.said == r"ValueError: \ud800 x"
+    write_jsonl(tmp_path / "notes.jsonl", [{"note": ran.said}])
+
+
+# Eight files of 4 MB, of which none has a name, or no descriptor either.
+UNNAMED = """
+import ctypes, os, time
+for _ in range(8):
+    held = os.open(' \\r', os.O_CREAT | os.O_RDWR)
+    os.write(held, bytes(4 << 20))
+    os.remove(' \\r')
+    {}
+time.sleep(60)"""
+MAPPED = "ctypes.CDLL(None).mmap(None, ctypes.c_long(4096), 1, 1, held, ctypes.c_long(0)); os.close(held)"
+
+
+@pytest.mark.parametrize(
     ("program", "ending"),
     [
         ("while True: pass", "timed out"),
@@ -135,6 +193,8 @@ def test_the_environment_is_closed(sandbox, monkeypatch):
         ("while True: print('x' * 10**6)", "too much output"),
         ("n = 0\nwhile True:\n  n += 1\n  open(f'{n}', 'wb').write(bytes(10**5))", "too much written"),
         ("n = 0\nwhile True:\n  n += 1\n  open(f'{n}', 'wb').close()", "too much written"),
+        (UNNAMED.format(""), "too much written"),
+        (UNNAMED.format(MAPPED), "too much written"),
     ],
 )
 def test_what_does_not_end_is_ended(program, ending, sandbox):
@@ -165,10 +225,42 @@ def test_hash_order_is_the_same_each_time(sandbox):
     assert sandbox.run(program, "").said == sandbox.run(program, "").said
 
 
+# Of somebody with 70 threads; root's are not counted, so it takes another real user (but its own rights to files).
+CROWDED = """
+import os, sys, threading, time
+from syn2real.language.utility.sandbox import Sandbox
+
+if not os.getuid():
+    os.setresuid(65534, 0, 0)
+for _ in range(70):
+    threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+sandbox = Sandbox()
+print(*sandbox.require(), sandbox.run(sys.argv[1], ""), sep=";", flush=True)
+os._exit(0)
+"""
+THREADS = """
+import threading, time
+threading.stack_size(1 << 16)
+started = 0
+try:
+    while started < 200:
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+        started += 1
+except RuntimeError:
+    pass
+raise ValueError(started)
+"""
+
+
+def test_its_threads_are_its_own_affair_whoever_runs_it(sandbox):
+    told = subprocess.run([sys.executable, "-c", CROWDED, THREADS], capture_output=True, text=True, check=True).stdout
+    started = int(re.search(r"ValueError: (\d+)", told)[1])
+    assert started >= 30
+    assert started < Limits.threads or "namespaces" not in sandbox.require()
+
+
 @pytest.mark.skipif(not Path("/usr/include").is_dir(), reason="needs the kernel's headers")
 def test_the_numbers_are_the_kernels():
-    import re
-
     from syn2real.language.utility.sandbox.guest.confinement import _REFUSED
 
     places = {1: "x86_64-linux-gnu/asm/unistd_64.h", 2: "asm-generic/unistd.h"}

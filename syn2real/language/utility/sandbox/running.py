@@ -17,11 +17,13 @@ from tempfile import TemporaryDirectory
 from typing import IO, Any, Literal
 
 from syn2real.errors import UserError
+from syn2real.language.utility.sandbox.written import bytes_written
 
 Ending = Literal["passed", "failed", "left", "timed out", "too much output", "too much written"]
 Told = tuple[Ending, list[dict[str, Any]]]
 GUEST = Path(__file__).parent / "guest"
 _LOOK = 0.05  # s between two looks at what a program has written
+_SAID = 300  # characters of an error
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,9 @@ class Limits:
     seconds: float = 10.0  # on the clock; of the processor as many, rounded up
     memory: int = 512 << 20  # bytes of addresses, Python's own included
     output: int = 1 << 20  # bytes it prints
-    written: int = 16 << 20  # bytes in its folder
+    written: int = 16 << 20  # bytes in its folder, and in files it removed and still holds
     files: int = 64  # open at once
+    threads: int = 64  # where namespaces keep them apart from others of the user; elsewhere memory bounds them
 
     def __post_init__(self) -> None:
         if not 0 < self.seconds <= 3600:
@@ -46,7 +49,6 @@ class Limits:
             "AS": self.memory,
             "FSIZE": self.written,
             "NOFILE": self.files,
-            "NPROC": 64,  # threads; processes it cannot start at all
             "CORE": 0,
         }
 
@@ -74,7 +76,7 @@ class Sandbox:
     def require(self) -> list[str]:
         """The layers that lock a program down here. Raises `UserError` where the kernel has too few."""
         told = self._told("", "", "word")[1]
-        refused = next((row["refused"] for row in told if "refused" in row), None)
+        refused = self._refused(told)
         layers = [layer for row in told for layer in row.get("layers", ())]
         if self.confined and (refused or not layers):
             raise UserError(
@@ -88,15 +90,21 @@ class Sandbox:
         returns to the system. Raises `UserError` where it cannot be locked down."""
         word = secrets.token_hex(16)
         ending, told = self._told(program, tests, word)
-        for row in told:
-            if row.get("passed") == word:
-                return Ran("passed")
-            if "refused" in row:
-                raise UserError(f"a program cannot be locked down ({row['refused']}); none is run")
-        failed = next((str(row["failed"]) for row in told if "failed" in row), None)
+        refused = self._refused(told)
+        if refused is not None:
+            raise UserError(f"a program cannot be locked down ({refused}); none is run")
+        if any(row.get("passed") == word for row in told):
+            return Ran("passed")
+        failed = next((row["failed"] for row in told if isinstance(row.get("failed"), str)), None)
         if ending == "left" and failed is not None:
-            return Ran("left" if failed.startswith("SystemExit") else "failed", failed)
+            # Half a surrogate pair is no character that a file holds.
+            said = failed[:_SAID].encode(errors="backslashreplace").decode()
+            return Ran("left" if failed.startswith("SystemExit") else "failed", said)
         return Ran(ending)
+
+    def _refused(self, told: list[dict[str, Any]]) -> str | None:
+        """Why a process could not be locked down. It says so first or never: all else may be a program's word."""
+        return str(told[0]["refused"]) if self.confined and told and "refused" in told[0] else None
 
     def _told(self, program: str, tests: str, word: str) -> Told:
         """How the process ended, and what it told."""
@@ -109,6 +117,7 @@ class Sandbox:
                 "folder": folder,
                 "readable": _readable(),
                 "limits": self.limits.resources(),
+                "threads": self.limits.threads,
                 "confined": self.confined,
             }
             process = subprocess.Popen(
@@ -126,7 +135,7 @@ class Sandbox:
             try:
                 with suppress(BrokenPipeError), process.stdin as given:  # type: ignore[union-attr]
                     given.write(json.dumps(job).encode())
-                ending, told = self._watch(process, reading, Path(folder))
+                ending, told = self._watch(process, reading, Path(folder).resolve())
             finally:
                 _kill(process)
         return ending, told
@@ -135,7 +144,7 @@ class Sandbox:
         self, process: subprocess.Popen[bytes], reading: int, folder: Path
     ) -> tuple[Ending, list[dict[str, Any]]]:
         until = time.monotonic() + self.limits.seconds
-        printed, told = 0, b""
+        printed, told, most = 0, b"", self.limits.written
         with selectors.DefaultSelector() as selector:
             output: IO[bytes] = process.stdout  # type: ignore[assignment]
             selector.register(output, selectors.EVENT_READ)
@@ -153,7 +162,7 @@ class Sandbox:
                         told += part
                 if max(printed, len(told)) > self.limits.output:
                     return "too much output", []
-                if _size(folder) > self.limits.written:
+                if bytes_written(process.pid, folder, most) > most:
                     return "too much written", []
         return "left", _rows(told)
 
@@ -188,19 +197,10 @@ def _readable() -> list[str]:
     return sorted({*python, *system, str(GUEST), "/dev/null", "/dev/urandom", "/dev/zero"})
 
 
-def _size(folder: Path) -> int:
-    """Bytes of the files in a folder, each counted as a block at least."""
-    found = 0
-    for file in folder.iterdir():
-        with suppress(OSError):
-            found += max(4096, file.lstat().st_size)
-    return found
-
-
 def _rows(told: bytes) -> list[dict[str, Any]]:
     rows = []
     for line in told.splitlines():
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):  # no JSON, or nested without end
             row = json.loads(line)
             rows += [row] if isinstance(row, dict) else []
     return rows

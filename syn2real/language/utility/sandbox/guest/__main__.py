@@ -19,7 +19,7 @@ def main() -> None:
         from confinement import confine
 
         try:
-            layers = confine(job["folder"], job["readable"])
+            layers = confine(job["folder"], job["readable"], job["threads"])
         except OSError as error:
             _tell(out, {"refused": error.strerror or str(error)})
             os._exit(0)

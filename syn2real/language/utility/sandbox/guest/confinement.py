@@ -1,13 +1,15 @@
 """Giving up rights for good: what the Linux kernel keeps a process from, from here to its end.
 
 Three layers, by system calls. *Landlock* (Linux 5.13) leaves some folders to be read and one to be written. A *seccomp*
-filter refuses sockets, processes, signals, and whatever reaches past files' contents (owners, modes, other processes'
-memory, mounts). Where the kernel lets anybody make *namespaces*, the process is alone in ones without a network.
+filter refuses sockets, processes, signals, whatever reaches past files' contents (owners, modes, other processes'
+memory, mounts), and whatever would hide from outside which files are held or how large they are. Where the kernel lets
+anybody make *namespaces*, the process is alone in ones without a network.
 """
 
 import ctypes
 import os
 import platform
+import resource
 import struct
 from collections.abc import Sequence
 
@@ -24,9 +26,9 @@ _WRITE = _READ | 1 << 1 | 1 << 5 | 1 << 8
 _TRUNCATE = 1 << 14  # from version 3
 _NAMESPACES = 0x10000000 | 0x40000000 | 0x08000000 | 0x04000000  # of users, network, IPC and host name
 
-# By processor: what the kernel calls it (AUDIT_ARCH), and the numbers of clone and clone3. Threads too come by clone,
-# whose flag tells them from processes; the C library falls back to it where clone3 is said to be unknown.
-_PROCESSORS = {"x86_64": (0xC000003E, 56, 435), "aarch64": (0xC00000B7, 220, 435)}
+# By processor: what the kernel calls it (AUDIT_ARCH), and the numbers of clone, clone3 and ioctl. Threads too come by
+# clone, whose flag tells them from processes; the C library falls back to it where clone3 is said to be unknown.
+_PROCESSORS = {"x86_64": (0xC000003E, 56, 435, 16), "aarch64": (0xC00000B7, 220, 435, 29)}
 # What is refused, with its number on each of these; - where there is none.
 _REFUSED = """
 socket 41 198, connect 42 203, bind 49 200, listen 50 201, accept 43 202, accept4 288 242,
@@ -43,26 +45,31 @@ utime 132 -, utimes 235 -, utimensat 280 88, futimesat 261 -,
 setxattr 188 5, lsetxattr 189 6, fsetxattr 190 7, removexattr 197 14, lremovexattr 198 15, fremovexattr 199 16,
 setrlimit 160 164, prlimit64 302 261, setpriority 141 140, sched_setscheduler 144 119, sched_setaffinity 203 122,
 personality 135 92, keyctl 250 219, add_key 248 217, request_key 249 218,
-shmget 29 194, msgget 68 186, semget 64 190, mq_open 240 180, memfd_create 319 279
+shmget 29 194, msgget 68 186, semget 64 190, mq_open 240 180, memfd_create 319 279,
+prctl 157 167, sendmsg 46 211, sendmmsg 307 269, close_range 436 436, fallocate 285 47
 """
-_THREAD = 0x00010000  # of clone's flags
+_SIZED = 0xFFFF0000  # of ioctl's requests: the newer ones, some of which reserve room on the disk
+_THREAD, _SAME_FILES = 0x00010000, 0x00000400  # of clone's flags: both are asked for
 _X32 = 0x40000000  # numbers of x86-64's second table, from here on
 _EPERM, _ENOSYS = 1, 38
 # Instructions of the filter, and what it may return.
 _LOAD, _EQUAL, _ANY, _AT_LEAST, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # places in what it is shown
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24  # places in what it is shown
 _ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 
 
-def confine(folder: str, readable: Sequence[str]) -> list[str]:
-    """Leave this process ``folder`` to write, and ``readable`` and it to read; no network, no other process. Returns
-    the layers. Raises `OSError` where the kernel grants fewer than it takes; the process then has what it had."""
+def confine(folder: str, readable: Sequence[str], threads: int) -> list[str]:
+    """Leave this process ``folder`` to write, and ``readable`` and it to read; no network, no other process, and where
+    it is alone in its namespaces at most so many ``threads``. Returns the layers. Raises `OSError` where the kernel
+    grants fewer than it takes; the process then has what it had."""
     _call("prctl", _DIE_WITH_PARENT, 9, 0, 0, 0)
     _call("prctl", _NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     machine = platform.machine()
     if machine not in _PROCESSORS:
         raise OSError(_ENOSYS, f"no list of system calls for {machine}")
     alone = _LIBC.unshare(_NAMESPACES) == 0
+    if alone:  # elsewhere all that the user runs would count
+        resource.setrlimit(resource.RLIMIT_NPROC, (threads, threads))
     version = _restrict_files(folder, readable)
     _filter_calls(*_PROCESSORS[machine], refused_calls(machine))
     return [*(["namespaces"] if alone else []), f"Landlock {version}", "seccomp"]
@@ -105,8 +112,8 @@ def _allow(rules: int, path: str, rights: int) -> None:
         os.close(place)
 
 
-def _filter_calls(architecture: int, clone: int, clone3: int, refused: Sequence[int]) -> None:
-    refuse = (_RETURN, 0, 0, _REFUSE | _EPERM)
+def _filter_calls(architecture: int, clone: int, clone3: int, ioctl: int, refused: Sequence[int]) -> None:
+    allow, refuse = (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE | _EPERM)
     program = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_EQUAL, 1, 0, architecture),
@@ -120,11 +127,17 @@ def _filter_calls(architecture: int, clone: int, clone3: int, refused: Sequence[
     for number in refused:
         program += [(_EQUAL, 0, 1, number), refuse]
     program += [
-        (_EQUAL, 0, 3, clone),
-        (_LOAD, 0, 0, _FIRST_ARGUMENT),
-        (_ANY, 1, 0, _THREAD),
+        (_EQUAL, 0, 4, ioctl),
+        (_LOAD, 0, 0, _SECOND_ARGUMENT),
+        (_ANY, 0, 1, _SIZED),
         refuse,
-        (_RETURN, 0, 0, _ALLOW),
+        allow,
+        (_EQUAL, 0, 4, clone),
+        (_LOAD, 0, 0, _FIRST_ARGUMENT),
+        (_ANY, 0, 1, _THREAD),
+        (_ANY, 1, 0, _SAME_FILES),
+        refuse,
+        allow,
     ]
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in program))
     told = struct.pack("HxxxxxxP", len(program), ctypes.addressof(code))
