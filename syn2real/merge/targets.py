@@ -74,7 +74,7 @@ def sliced(
     outside = [name for name in anchor if (layer_of(name) or ("", 0))[0] != stack]
     elsewhere = _elsewhere(anchor, stack)
     before = [name for name in outside if depth[name] == 0.0 or name in elsewhere]
-    after = [name for name in outside if name not in set(before)]
+    after = [name for name in outside if depth[name] != 0.0 and name not in elsewhere]
 
     def target(part: Slice, name: str, like: str, source_name: Callable[[SliceSource], str], at: float) -> Target:
         pairs = [(Place(models[source.model], source_name(source)), source) for source in part.sources]
