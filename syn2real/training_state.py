@@ -1,7 +1,6 @@
 """Trainings that go on after a kill: checkpoints marked when all of them is on disk, and what they belong to."""
 
 import json
-import shutil
 from collections.abc import Mapping
 from math import gcd
 from pathlib import Path
@@ -13,14 +12,14 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from syn2real.errors import UserError
 from syn2real.progress import Bar, say
-from syn2real.sealing import flush_tree, write_text
+from syn2real.sealing import clear_discarded, discard, flush_tree, write_text
 
 Computed = Literal["bf16", "fp16", "fp32"]  # what matrix products are computed in
 
 CHECKPOINTS = "trainer"  # where a running training keeps its state, inside its output directory
 IDENTITY = "identity.json"  # what the checkpoints beside it were made with
 COMPLETE = "complete"  # marks a checkpoint whose last byte is on disk
-LAST = "last"  # in that mark: training is over, by its steps or by patience
+LAST = "last"  # that mark's first line, before the files: training is over, by its steps or by patience
 LOGGED = 5  # steps between two losses in the log
 
 
@@ -28,10 +27,12 @@ class Marks(TrainerCallback):
     """Marks each checkpoint complete once all of it is written, and the last as such."""
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Mark the checkpoint."""
+        """Mark the checkpoint, naming its files: a kill while the trainer removes an old one leaves some of them."""
         checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         flush_tree(checkpoint)
-        write_text(checkpoint / COMPLETE, LAST if control.should_training_stop else "")
+        files = sorted(path.relative_to(checkpoint).as_posix() for path in checkpoint.rglob("*") if path.is_file())
+        lines = [LAST if control.should_training_stop else "", *files]
+        write_text(checkpoint / COMPLETE, "\n".join(lines))
 
 
 class Progress(TrainerCallback):
@@ -91,7 +92,7 @@ def train(trainer: Trainer, checkpoint: Path | None, progress: Progress) -> None
     """
     for shown in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(shown)
-    if checkpoint is None or (checkpoint / COMPLETE).read_text(encoding="utf-8") != LAST:
+    if checkpoint is None or _mark(checkpoint)[0] != LAST:
         try:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         finally:
@@ -108,19 +109,24 @@ def keep_only(directory: Path, identity: Mapping[str, Any]) -> None:
     text = json.dumps(identity, sort_keys=True)
     if directory.exists() and not (record.is_file() and record.read_text(encoding="utf-8") == text):
         say("an unfinished training of other settings or data was there; starting anew")
-        shutil.rmtree(directory)
+        discard(directory)
+    clear_discarded(directory)
     write_text(record, text)
 
 
 def last_checkpoint(directory: Path) -> Path | None:
-    """The newest complete checkpoint. Unfinished ones, left by a kill while writing, are removed."""
+    """The newest complete checkpoint. Others, left by a kill while they were written or removed, are removed."""
     found = []
     for path in directory.glob("checkpoint-*"):
-        if (path / COMPLETE).is_file():
+        if (path / COMPLETE).is_file() and all((path / name).is_file() for name in _mark(path)[1:]):
             found.append(path)
         else:
-            shutil.rmtree(path)
+            discard(path)
     return max(found, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
+
+
+def _mark(checkpoint: Path) -> list[str]:
+    return (checkpoint / COMPLETE).read_text(encoding="utf-8").split("\n")
 
 
 def best_precision() -> Computed:

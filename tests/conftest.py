@@ -2,10 +2,10 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from shutil import copyfile
 
 import pytest
 from packaged_weights import packaged
@@ -78,7 +78,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     moved = []
     for utterance in halves[0] + halves[1]:
         target = folder / "audio" / utterance.audio_filepath.name
-        copyfile(utterance.audio_filepath, target)
+        shutil.copyfile(utterance.audio_filepath, target)
         moved.append(replace(utterance, audio_filepath=target))
     Corpus.of(moved).save(folder / "manifest.jsonl")
     return folder / "manifest.jsonl"
@@ -119,6 +119,27 @@ def interrupted(monkeypatch) -> Callable[..., None]:
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(ClipDataset, "__getitem__", counted)
             finetune(*arguments, **options)
+
+    return run
+
+
+@pytest.fixture
+def half_removed(monkeypatch) -> Callable[..., None]:
+    """Call something, and stop as a kill would while it removes a directory: when the weights in it are gone."""
+    remove = shutil.rmtree
+
+    def run(name: str, function: Callable[..., object], *arguments: object, **options: object) -> None:
+        def stopped(path: Path, *more: object, **rest: object) -> None:
+            weights = list(Path(path).rglob("*.safetensors"))
+            if name not in Path(path).name or not weights:
+                return remove(path, *more, **rest)
+            for file in weights:
+                file.unlink()
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(shutil, "rmtree", stopped)
+            function(*arguments, **options)
 
     return run
 

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from syn2real.errors import UserError
-from syn2real.sealing import read_json, require_absent_file, sealed_directory, sealed_file, write_json
+from syn2real.sealing import (
+    clear_discarded,
+    discard,
+    read_json,
+    require_absent_file,
+    sealed_directory,
+    sealed_file,
+    write_json,
+)
 
 KILLED = """
 import os, signal, sys
@@ -101,3 +109,23 @@ def test_what_is_written_as_json_is_read_again(tmp_path):
             read_json(tmp_path, "b.json", "make it")
     with pytest.raises(UserError, match="holds no c"):
         read_json(tmp_path, "c.json", "make it")
+
+
+@pytest.mark.parametrize("again", [discard, clear_discarded])
+def test_a_directory_is_discarded_at_once_and_what_a_kill_left_of_it_later(tmp_path, half_removed, again):
+    for name in ("one.safetensors", "two.json"):
+        (tmp_path / "done").mkdir(exist_ok=True)
+        (tmp_path / "done" / name).write_text(name)
+    half_removed("done", discard, tmp_path / "done")
+    assert [path.name for path in tmp_path.iterdir()] == [".done.discarded"]
+    again(tmp_path / "done")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_there_again_is_discarded_with_what_a_kill_left(tmp_path):
+    for name in ("done", ".done.discarded"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "content").write_text(name)
+    discard(tmp_path / "done")
+    discard(tmp_path / "done")
+    assert not list(tmp_path.iterdir())

@@ -2,7 +2,6 @@
 
 import gc
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from syn2real.errors import UserError
 from syn2real.hashing import remembered_sha256
 from syn2real.lora import ADAPTER, add_adapters, save_adapters
 from syn2real.saving import saving
-from syn2real.sealing import require_space, write_text
+from syn2real.sealing import discard, require_space, write_text
 from syn2real.speech.batch_order import BatchOrder, ByNumber, BySeconds
 from syn2real.speech.batching import Augment, ClipDataset, Collator
 from syn2real.speech.checkpoints import Marks, described, identity_of
@@ -123,7 +122,7 @@ def finetune(
             ],
         }
         write_text(output / "training.json", json.dumps(record, indent=2) + "\n")
-        shutil.rmtree(checkpoints)
+        discard(checkpoints)
     # A trainer refers to itself, and holds the model with its gradients and moments until the collector comes by, which
     # counts objects and not bytes.
     del trainer, network, recogniser

@@ -75,6 +75,19 @@ class TestAugmentation:
             assert sha256_file(cut / name) == sha256_file(whole / name)
         assert json.loads((cut / "training.json").read_text())["augmentation"] == "Noise(level=0.01)"
 
+    def test_a_training_killed_while_its_checkpoints_are_removed_ends_in_the_same_bytes(
+        self, small_whisper, recordings, tmp_path, half_removed
+    ):
+        corpus = Corpus.load(recordings).sample(4)
+        settings = TrainingSettings(epochs=1, batch_size=2, checkpoint_steps=1, full_windows=0)
+        whole, cut = tmp_path / "whole", tmp_path / "cut"
+        finetune(small_whisper, corpus, whole, settings)
+        half_removed("trainer", finetune, small_whisper, corpus, cut, settings)
+        finetune(small_whisper, corpus, cut, settings)
+        assert sorted(path.name for path in cut.iterdir()) == sorted(path.name for path in whole.iterdir())
+        for name in ("model.safetensors", "training.json"):
+            assert sha256_file(cut / name) == sha256_file(whole / name)
+
 
 def test_a_mean_is_over_tokens_or_clips_and_an_idle_clip_is_none(tiny_en, small_ctc, recordings):
     corpus = Corpus.load(recordings).sample(3)

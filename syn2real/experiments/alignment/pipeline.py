@@ -1,7 +1,6 @@
 """The steps of a study of language models, each a stage: answer, tune, merge and ask."""
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ from syn2real.merge import write
 from syn2real.merge.plan import plan_recipe
 from syn2real.merge.recipe import parse_recipe
 from syn2real.progress import say
-from syn2real.sealing import write_json
+from syn2real.sealing import clear_discarded, discard, write_json
 
 ANSWERING_VERSION = 1
 TUNING_VERSION = 1
@@ -211,7 +210,7 @@ class Pipeline:
 
         def make(directory: Path) -> None:
             say(f"asking {title}")
-            with _standing(subject, directory) as model:
+            with standing(subject, directory) as model:
                 settings = AnswerSettings(safety.system, safety.max_tokens)
                 answer_all(model, part.prompts, settings, directory / ANSWERS, title="answering requests")
                 kept = directory / KEPT
@@ -255,7 +254,7 @@ class Pipeline:
 
         def make(directory: Path) -> None:
             say(f"comparing answers of {title}")
-            with _standing(subject, directory) as model:
+            with standing(subject, directory) as model:
                 answer_into(directory, model, cases, settings, self.scorer, title="answering cases")
             (directory / REPLIES).unlink(missing_ok=True)
 
@@ -356,14 +355,16 @@ class Pipeline:
 
 
 @contextmanager
-def _standing(subject: Stage | Merge, directory: Path) -> Iterator[ChatModel]:
+def standing(subject: Stage | Merge, directory: Path) -> Iterator[ChatModel]:
     """A model, ready to be asked. A merge stands beneath ``directory`` for so long, and after a kill is still there."""
     place = subject.directory if isinstance(subject, Stage) else directory / MODEL
-    if isinstance(subject, Merge) and not place.is_dir():
-        subject.write(place)
+    if isinstance(subject, Merge):
+        clear_discarded(place)
+        if not place.is_dir():
+            subject.write(place)  # whole or not at all
     yield chat_model(str(place), batch_size=BATCH)
     if isinstance(subject, Merge):
-        shutil.rmtree(place)
+        discard(place)
 
 
 def _part_key(part: Part) -> str:

@@ -1,7 +1,6 @@
 """Reinforcement learning of a generator through TRL, resumable to the byte: GRPO, RLOO, and PPO with a value head."""
 
 import gc
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ from syn2real.language.tuning.rendering import IGNORED, chat_rows
 from syn2real.language.tuning.settings import TuningSettings
 from syn2real.language.tuning.trainers import Discreet
 from syn2real.lora import LoraSettings
-from syn2real.sealing import require_space, write_json
+from syn2real.sealing import discard, require_space, write_json
 from syn2real.training_state import (
     CHECKPOINTS,
     Marks,
@@ -117,7 +116,7 @@ def reinforce(
         reward.close()
         record = {"settings": asdict(settings), "paid_by": paid_by, "curve": learning_curve(reward.paid)}
         write_json(output / RECORD, record)
-        shutil.rmtree(output / CHECKPOINTS)
+        discard(output / CHECKPOINTS)
         del trainer, network
         gc.collect()
 

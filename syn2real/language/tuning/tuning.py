@@ -1,7 +1,6 @@
 """Tuning a chat model through TRL: by examples or by preferences, all weights or adapters, resumable to the byte."""
 
 import gc
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from syn2real.language.tuning.settings import DEFAULTS, PREFERENCE, TuningSettin
 from syn2real.language.tuning.trainers import make_trainer
 from syn2real.merge.sidecars import sidecars
 from syn2real.progress import say
-from syn2real.sealing import require_space, write_json
+from syn2real.sealing import discard, require_space, write_json
 from syn2real.training_state import CHECKPOINTS, Progress, keep_only, last_checkpoint, train
 
 WEIGHTS = ("*.safetensors", "*.bin")
@@ -96,7 +95,7 @@ def _tune(
         "log": _log(trainer.state.log_history),
     }
     write_json(output / "training.json", record)
-    shutil.rmtree(output / CHECKPOINTS)
+    discard(output / CHECKPOINTS)
     # A trainer refers to itself, and holds the model with its gradients and moments until the collector comes by, which
     # counts objects and not bytes.
     del trainer, network

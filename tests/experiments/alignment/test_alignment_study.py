@@ -1,6 +1,7 @@
 """Both studies from the first answer to the report, on a model that is small and says nothing sensible."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ from typer.testing import CliRunner
 from syn2real.cli.alignment import plan_alignment, run_alignment
 from syn2real.cli.main import app
 from syn2real.experiments.alignment.material import Material
-from syn2real.experiments.alignment.pipeline import REALIGN, Merge, Outcome, Pipeline
+from syn2real.experiments.alignment.pipeline import MODEL, REALIGN, Merge, Outcome, Pipeline, standing
 from syn2real.experiments.alignment.repeated import Repeated, difference
 from syn2real.experiments.alignment.study import Measured, System, choose
 from syn2real.experiments.output import study_workspace
+from syn2real.experiments.stages import Stage
 from syn2real.language.bias.answering import read_answered
 from syn2real.language.chat import Message, Sampling, chat_model
 from syn2real.language.safety import Answer, SafetyPrompt, Verdict
@@ -116,6 +118,24 @@ def test_realigning_adds_what_aligning_changed(load, tmp_path, library):
     for name, weight in merged.items():
         assert torch.allclose(weight, low[name] + 0.5 * (high[name] - low[name]), atol=1e-6)
     assert any(not torch.equal(low[name], high[name]) for name in low)
+
+
+def test_a_merge_is_whole_whenever_a_run_was_killed(chat_llama, tmp_path, half_removed):
+    """Killed while it is removed after the questions, and while it is written."""
+    tuned, folder = shutil.copytree(chat_llama, tmp_path / "tuned"), tmp_path / "asked"
+    merge = Merge("prepost", {"scale": 0.5}, Stage("model", "0", chat_llama), (Stage("tuned", "1", tuned),))
+    folder.mkdir()
+
+    def ask() -> None:
+        with standing(merge, folder) as model:
+            assert model.replies([(Message("user", "hello"),)], Sampling(max_tokens=2), [0])
+
+    half_removed(MODEL, ask)
+    ask()
+    (folder / f".{MODEL}.partial").mkdir()
+    (folder / f".{MODEL}.partial" / "config.json").write_text("{}")
+    ask()
+    assert not list(folder.iterdir())
 
 
 def test_mergealign(load, folder, tmp_path, library):

@@ -121,6 +121,20 @@ def test_a_killed_run_ends_in_the_same_bytes(generator, biased_server, tmp_path,
     assert sums(killed) == sums(whole)
 
 
+def test_a_run_killed_while_its_checkpoints_are_removed_ends_in_the_same_bytes(
+    generator, biased_server, tmp_path, half_removed
+):
+    settings = ReinforcementSettings("rloo", checkpoint_steps=1, **SMALL | {"steps": 1, "batch_size": 4})
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        folder.mkdir()
+    reinforce(generator, paying(biased_server, whole), SEEDS, whole, settings, paid_by="s")
+    paid = paying(biased_server, killed)
+    half_removed("trainer", reinforce, generator, paid, SEEDS, killed, settings, paid_by="s")
+    reinforce(generator, paying(biased_server, killed), SEEDS, killed, settings, paid_by="s")
+    assert sums(killed) == sums(whole)
+
+
 def sums(folder):
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

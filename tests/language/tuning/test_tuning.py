@@ -130,6 +130,15 @@ def test_a_run_killed_at_its_end_is_only_saved(chat_llama, replies, tmp_path, mo
     assert digests(made(chat_llama, replies, tmp_path / "cut", settings)) == whole
 
 
+def test_a_run_killed_while_its_checkpoints_are_removed_ends_in_the_same_bytes(
+    chat_llama, replies, tmp_path, half_removed
+):
+    settings = replace(QUICK, epochs=1)
+    whole = digests(made(chat_llama, replies, tmp_path / "whole", settings))
+    half_removed("trainer", made, chat_llama, replies, tmp_path / "cut", settings)
+    assert digests(made(chat_llama, replies, tmp_path / "cut", settings)) == whole
+
+
 def test_checkpoints_of_other_examples_are_not_gone_on_from(chat_llama, replies, tmp_path, monkeypatch, capsys):
     def stop(self, args, state, control, **_):
         raise KeyboardInterrupt
