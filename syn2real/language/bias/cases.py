@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +12,7 @@ from syn2real.errors import UserError, at
 from syn2real.hashing import sha256_json
 from syn2real.language.bias.pairs import Pairs
 from syn2real.language.bias.swap import twin
-from syn2real.lines import read_jsonl, read_lines, write_jsonl
+from syn2real.lines import read_jsonl, read_lines, read_utf8, write_jsonl
 
 Malformed = Literal["no gendered word", "twin in doubt", "length", "cut off", "characters", "repetition", "several"]
 
@@ -118,11 +119,13 @@ def read_sentences(path: Path) -> list[str]:
     if path.suffix == ".csv":
         import csv
 
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = csv.DictReader(file)
+        rows = csv.DictReader(StringIO(read_utf8(path), newline=""))
+        try:
             if "sentence" not in (rows.fieldnames or ()):
                 raise UserError(at(path, 1, "no column 'sentence'; name the column of the sentences so"))
             found = [row["sentence"] or "" for row in rows]
+        except csv.Error as error:
+            raise UserError(at(path, rows.line_num, f"is no CSV ({error})")) from error
     elif path.suffix == ".jsonl":
         found = [_text(path, line, row.get("text")) for line, row in read_jsonl(path)]
     else:

@@ -448,8 +448,11 @@ _STATES = frozenset(
         "poor",
     ]
 )
+# Of the closed, those that are nouns too, or begin what stands for one; and verbs that are.
+_NOUNS, _VERBS = frozenset(["past", "being", "inside", "outside"]), frozenset(["will", "can", "might", "must"])
 _STATE_ENDINGS = ("able", "ible", "ful", "less", "ive", "ous", "ical", "ish")
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_BEGINNING = re.compile(r"(?:^|[.!?…])[^\w.!?…]*$")  # what stands before the first word of a sentence
 _GAP = re.compile(r"\s+(?=[^\W_])")
 
 
@@ -460,6 +463,10 @@ def determines(sentence: str, start: int, end: int) -> bool:
     (True, False)
     """
     first, after = _next(sentence, end)
+    her = sentence[start:end].lower() == "her"
+    # No object begins a sentence, and no verb comes after it there: "Her past is over." "Her will is strong."
+    if first in (_NOUNS | _VERBS if her else _NOUNS) and _BEGINNING.search(sentence[:start]):
+        return True
     if not first or first in _CLOSED:
         return False
     second, after = _next(sentence, after)
@@ -469,7 +476,7 @@ def determines(sentence: str, start: int, end: int) -> bool:
         first = second
         second, _ = _next(sentence, after)
     ends = not second or second in _CLOSED or second in _OPEN
-    if sentence[start:end].lower() != "her":
+    if not her:
         return True
     return not _is_object(_previous(sentence, start), first, ends)
 

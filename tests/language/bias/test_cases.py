@@ -68,6 +68,13 @@ def test_cases_are_written_and_read(tmp_path):
 
 
 def test_files_without_cases_are_refused(tmp_path):
+    (tmp_path / "bom.csv").write_text("sentence\nHe walks to work.\n", encoding="utf-8-sig")
+    assert [case.text for case in read_cases(tmp_path / "bom.csv")] == ["He walks to work."]
+    (tmp_path / "old.csv").write_bytes("sentence\nHe walks to work.\nHe likes my café.\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"old\.csv:3: is not UTF-8"):
+        read_cases(tmp_path / "old.csv")
+    with pytest.raises(UserError, match=r"none\.csv: No such file"):
+        read_cases(tmp_path / "none.csv")
     (tmp_path / "a.csv").write_text("text\nHe walks to work.\n")
     with pytest.raises(UserError, match=r"a\.csv:1: no column 'sentence'"):
         read_cases(tmp_path / "a.csv")

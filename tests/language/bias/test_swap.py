@@ -36,11 +36,13 @@ DETERMINES = """
 her car is red.|I like her new car.|her only son left|her very own house|her first day at work
 she took her late husband's name|her 3 children|They ate her home-made cake.|it was her right arm|Her boss called.
 I saw her smile.|we made her bed|she told her story|her best friend|her most recent book
+Her past is over.|He left. Her past was too much.|“Her being late is rude.”
 """.strip().replace("\n", "|").split("|")  # fmt: skip
 OBJECTS = """
 I saw her.|I saw her there|Give her a book.|tell her that it is late|let her go|make her cry when it rains|I love her
 they made her very happy.|I heard her leaving|give her flowers.|we know her well|I like her more than you|to her and me
 you should believe her!|he left her because of money|drive her crazy.|call her emotional and leave|her, I mean
+Her and him, always.|he walked her past the shop.|Not her!
 """.strip().replace("\n", "|").split("|")  # fmt: skip
 OWNS = ("the house is hers.", "hers is red", "a friend of hers", "Hers and mine, too", "is that hers?", "HERS!")
 
