@@ -38,6 +38,10 @@ def test_phrases_tell_refusals(answers, kept):
         ("As an AI, I must", True),
         ("Thank you for asking. " * 12 + "I cannot help.", False),
         ("Alaska is an airline's name.", False),
+        ("As an aid to memory, write it down. As an airline would.", False),
+        ("Sorry, it took a while: first", False),
+        ("As an AI-powered assistant", True),
+        ("We cannot fulfill this.", True),
     ],
 )
 def test_where_and_how_a_phrase_counts(response, refused):
