@@ -221,4 +221,9 @@ def store(vector: TaskVector, path: Path, settings: StorageRecipe) -> None:
 
 def _name_of(value: Any) -> Any:
     """A value as others may see it: of a file or folder its name alone."""
-    return Path(value).resolve().name if isinstance(value, str) and Path(value).exists() else value
+    if not isinstance(value, str) or not value:
+        return value
+    try:
+        return Path(value).resolve().name if Path(value).exists() else value
+    except OSError:  # too long for a path
+        return value

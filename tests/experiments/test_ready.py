@@ -300,11 +300,11 @@ class TestCard:
 def test_a_card_names_no_folder_of_its_maker(small_whisper, tmp_path):
     (tmp_path / "voices.json").write_text("{}")
     recipe = SynthesisRecipe(
-        options={"command": {"voices": str(tmp_path / "voices.json"), "language": "en"}},
+        options={"command": {"voices": str(tmp_path / "voices.json"), "language": "", "run": 300 * "a"}},
         check=CheckRecipe(by="recogniser", recogniser=str(small_whisper)),
     )
     shown = publishable(recipe)
-    assert shown.options == {"command": {"voices": "voices.json", "language": "en"}}
+    assert shown.options == {"command": {"voices": "voices.json", "language": "", "run": 300 * "a"}}
     assert shown.check is not None and shown.check.recogniser == small_whisper.name
     assert str(tmp_path) not in shown.model_dump_json() and publishable(SynthesisRecipe()) == SynthesisRecipe()
     packaged = SynthesisRecipe(check=CheckRecipe(by="recogniser", recogniser="whisper-tiny.en"))
