@@ -84,7 +84,8 @@ def merge(
     if ctranslate2 is not None:
         require_exportable(ctranslate2, quantization, overwrite=overwrite)
         inputs = [(source.name, source.path) for source in plan.inputs]
-        references.require_apart(ctranslate2, [*inputs, ("the merged model", output)])
+        references.require_apart(ctranslate2, inputs)
+        references.require_apart(ctranslate2, [("the merged model", output)], of="conversion")
     if dry_run:
         used = preflight(plan, output, WriteSettings(**chosen))
         _show_plan(plan, output, used, chosen["shard_size"], as_json)

@@ -1,6 +1,5 @@
 """A model's weights as a lazy, read-only map from tensor name to shape and dtype, whatever the file format."""
 
-import json
 from collections.abc import Hashable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +15,7 @@ from syn2real.merge.formats.pytorch_file import PytorchFile
 from syn2real.merge.formats.safetensors_file import SafetensorsFile
 from syn2real.merge.formats.shards import Shards
 from syn2real.merge.references import name_of, split
+from syn2real.merge.sidecars import configuration
 from syn2real.merge.tensors import TensorInfo, TensorSource
 from syn2real.merge.vector import TASK_VECTOR, TaskVector, Term
 
@@ -124,16 +124,9 @@ class Checkpoint(Mapping[str, TensorInfo]):
     @cached_property
     def config(self) -> dict[str, Any]:
         """The Hugging Face directory's ``config.json``; empty without one. Raises `UserError` when it is not JSON."""
-        file = self.directory / "config.json" if self.directory else None
-        if file is None or not file.is_file():
+        if self.directory is None or not (self.directory / "config.json").is_file():
             return {}
-        try:
-            config = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UserError(f"{file}: not valid JSON ({error})") from error
-        if not isinstance(config, dict):
-            raise UserError(f"{file}: not a JSON object")
-        return config
+        return configuration(self.directory)
 
     @property
     def layout(self) -> dict[str, tuple[str, ...]]:

@@ -49,10 +49,10 @@ def configuration(directory: Path) -> dict[str, Any]:
     file = directory / "config.json"
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{file}: not valid JSON ({error})") from error
     if not isinstance(config, dict):
-        raise UserError(f"{file}: no JSON object; take it from the model's own directory")
+        raise UserError(f"{file}: not a JSON object; take it from the model's own directory")
     return config
 
 

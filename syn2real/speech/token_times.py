@@ -93,7 +93,7 @@ def words(decoding: Decoding, zero: int, length: float, decode: Decode, language
             found.append(Span(begin, end, text))
             spoken.append(end)
     kept = [
-        (_span(span.begin, span.end, length, span.text), _span(span.begin, last, length, "").end)
+        (_span(span.begin, span.end, length, span.text), last)
         for span, last in zip(found, spoken, strict=True)
         if span.text.strip()
     ]
@@ -116,7 +116,7 @@ def _trimmed(found: list[tuple[Span, float]]) -> list[Span]:
         first, ends = before is None or _ends(before), _ends(span)
         before = span
         if first and ends and span.end - span.begin > longest:
-            span = replace(span, end=spoken)
+            span = replace(span, end=min(span.end, max(span.begin, round(spoken, 3))))
             span = replace(span, begin=_later(span, longest))
         elif place == 0:
             span = replace(span, begin=_later(span, longest))

@@ -43,7 +43,7 @@ MARKING_VERSION = 1
 COMPARING_VERSION = 1
 DRESSING_VERSION = 1
 
-TASK, KEPT = "task.jsonl", "task.replies.jsonl"
+TASK = "task.jsonl"
 MARKS = "marks.json"
 MODEL = "model"
 BATCH = 32  # conversations answered at once
@@ -213,7 +213,7 @@ class Pipeline:
             with standing(subject, directory) as model:
                 settings = AnswerSettings(safety.system, safety.max_tokens)
                 answer_all(model, part.prompts, settings, directory / ANSWERS, title="answering requests")
-                kept = directory / KEPT
+                kept = kept_beside(directory / TASK).path
                 rows = zip(part.questions, self._replies(model, part, kept), strict=True)
                 write_jsonl(
                     directory / TASK, ({"prompt": q.prompt, "answer": q.answer, "said": said} for q, said in rows)
