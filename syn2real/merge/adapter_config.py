@@ -16,7 +16,7 @@ CONFIG = "adapter_config.json"
 # What changes the arithmetic in a way that is not this module's, by its entry in the configuration.
 _REFUSED = (
     "alora_invocation_tokens", "arrow_config", "kasa_config", "layer_replication", "megatron_config",
-    "monteclora_config", "target_parameters", "trainable_token_indices", "use_bdlora", "use_qalora",
+    "monteclora_config", "trainable_token_indices", "use_bdlora", "use_qalora",
 )  # fmt: skip
 # Initialisations that take a part out of the base model: the adapter belongs to what was left of it.
 _RESIDUAL = re.compile(r"pissa|corda|olora|loftq|lora_ga", re.IGNORECASE)
@@ -34,6 +34,7 @@ class AdapterConfig:
     transposed: bool  # weights are stored (in, out), as in GPT-2's Conv1D
     dora: bool
     targets: tuple[str, ...] | str
+    parameters: tuple[str, ...]  # adapted as tensors of their own, such as those that hold all experts
     excluded: tuple[str, ...] | str
     saved: tuple[str, ...]
     layers: tuple[int, ...] | None
@@ -65,6 +66,7 @@ class AdapterConfig:
                 transposed=bool(content.get("fan_in_fan_out")),
                 dora=bool(content.get("use_dora")),
                 targets=_names(content.get("target_modules")),
+                parameters=_parameters(content.get("target_parameters")),
                 excluded=_names(content.get("exclude_modules")),
                 saved=tuple(content.get("modules_to_save") or ()),
                 layers=None if layers in (None, []) else tuple([layers] if isinstance(layers, int) else layers),
@@ -73,9 +75,13 @@ class AdapterConfig:
             reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
             raise UserError(f"{file}: damaged adapter configuration: {reason}") from error
 
+    def rank_of(self, module: str) -> int:
+        """The rank that a module's update has, or a parameter's."""
+        return int(_matching(self.ranks, module, self.rank))
+
     def scale(self, module: str, rank: int) -> float:
         """s for a module whose A has ``rank`` rows. Raises `UserError` when the configuration says another rank."""
-        wanted = _matching(self.ranks, module, self.rank)
+        wanted = self.rank_of(module)
         if wanted != rank:
             raise UserError(f"{module}: has rank {rank}, its configuration says {wanted}")
         alpha = _matching(self.alphas, module, self.alpha)
@@ -90,6 +96,15 @@ class AdapterConfig:
             return False
         layer = layer_of(f"{module}.")
         return self.layers is None or isinstance(self.targets, str) or (layer is not None and layer[1] in self.layers)
+
+    def covers_parameter(self, name: str) -> bool:
+        """Whether the configuration says that a tensor of this name is adapted as a parameter."""
+        return _listed(self.parameters, name)
+
+    def parameters_of(self, module: str) -> list[str]:
+        """The parameters of a module, by full name, that the configuration may mean; not all need be there."""
+        heads = [(head, leaf) for head, _, leaf in (name.rpartition(".") for name in self.parameters)]
+        return sorted({f"{module}.{leaf}" for head, leaf in heads if not head or _listed((head,), module)})
 
 
 def _matching(patterns: Mapping[str, Any], module: str, default: Any) -> Any:
@@ -106,6 +121,12 @@ def _listed(names: tuple[str, ...] | str, module: str) -> bool:
 def _names(value: Any) -> tuple[str, ...] | str:
     if isinstance(value, str):
         return value if value == "all-linear" else _pattern(value)
+    return tuple(str(item) for item in value or ())
+
+
+def _parameters(value: Any) -> tuple[str, ...]:
+    if value is not None and not isinstance(value, list):
+        raise ValueError("target_parameters is not a list")
     return tuple(str(item) for item in value or ())
 
 

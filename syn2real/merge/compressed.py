@@ -49,7 +49,7 @@ class CompressedTensors:
         if strange:
             raise self._damaged(f"{strange[0]} is part of no tensor")
         self.infos: Mapping[str, TensorInfo] = infos
-        self._products = Products(lambda name: Product(self._part("left", name), self._part("right", name)))
+        self._products = Products[str](lambda name: Product(self._part("left", name), self._part("right", name)))
 
     @property
     def held_bytes(self) -> int:

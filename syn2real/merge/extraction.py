@@ -13,8 +13,9 @@ from torch import Tensor
 
 from syn2real.errors import UserError, did_you_mean
 from syn2real.merge import references
-from syn2real.merge.adapter import PREFIX, WEIGHTS
+from syn2real.merge.adapter import WEIGHTS
 from syn2real.merge.adapter_config import CONFIG
+from syn2real.merge.adapter_placement import PREFIX
 from syn2real.merge.checkpoint import Checkpoint
 from syn2real.merge.compression import matrix_of, squares
 from syn2real.merge.formats.safetensors_writer import SafetensorsWriter, file_size

@@ -8,8 +8,9 @@ exactly. The start depends on the tensor's name alone, so that results repeat.
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +24,8 @@ HELD = 1 << 25  # elements up to which a matrix is kept in memory between passes
 OVERSAMPLED = 10  # directions iterated beside those wanted
 _PASSES = 40  # at most
 _STILL = 1e-5  # gain of a pass, as a share of what is left out, at which the iteration ends
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 class Product:
@@ -60,23 +63,23 @@ class Product:
         return held[1]
 
 
-class Products:
+class Products(Generic[Key]):
     """The products used last, made when first asked for; safe among threads."""
 
-    def __init__(self, make: Callable[[str], Product], held: int = 64) -> None:
+    def __init__(self, make: Callable[[Key], Product], held: int = 64) -> None:
         self._make = make
         self._held = held
-        self._products: OrderedDict[str, Product] = OrderedDict()
+        self._products: OrderedDict[Key, Product] = OrderedDict()
         self._lock = threading.Lock()
 
-    def __getitem__(self, name: str) -> Product:
+    def __getitem__(self, key: Key) -> Product:
         with self._lock:
-            if name not in self._products:
-                self._products[name] = self._make(name)
+            if key not in self._products:
+                self._products[key] = self._make(key)
                 if len(self._products) > self._held:
                     self._products.popitem(last=False)
-            self._products.move_to_end(name)
-            return self._products[name]
+            self._products.move_to_end(key)
+            return self._products[key]
 
     def held_bytes(self, elements: Iterable[int]) -> int:
         """Memory taken at most where the factors of each product have so many ``elements``."""

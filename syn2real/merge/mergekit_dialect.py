@@ -23,6 +23,7 @@ from syn2real.merge.parameters import EVERYTHING, LAYERS
 from syn2real.merge.recipe import MergeRecipe
 from syn2real.merge.token_rules import TokenRule
 
+MODULE = "default"  # what mergekit calls all of a model that has one stack of layers
 _DTYPES = ("float32", "float16", "bfloat16")
 # Every parameter that mergekit's methods know: one that the method at hand does not use is ignored, as mergekit does.
 _KNOWN = {
@@ -48,6 +49,13 @@ class _Slice(BaseModel):
     parameters: dict[str, Any] | None = None
 
 
+class _Module(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    models: list[_Entry] | None = None
+    slices: list[_Slice] | None = None
+    parameters: dict[str, Any] | None = None
+
+
 class _Tokenizer(BaseModel):
     model_config = ConfigDict(extra="forbid")
     source: Any = "union"
@@ -58,6 +66,7 @@ class _Tokenizer(BaseModel):
 class _Configuration(BaseModel):
     model_config = ConfigDict(extra="forbid")
     merge_method: str
+    modules: dict[str, _Module] | None = None
     models: list[_Entry] | None = None
     slices: list[_Slice] | None = None
     parameters: dict[str, Any] | None = None
@@ -119,11 +128,6 @@ _METHODS = {
 
 def translate(document: Document) -> MergeRecipe:
     """A recipe in mergekit's dialect as ours. Raises `UserError` with file and line for what it cannot express."""
-    for key, remedy in {
-        "modules": "write the one module's 'slices' or 'models' at the top",
-    }.items():
-        if document.content.get(key) is not None:
-            raise document.error([key], f"{key}: not supported; {remedy}")
     return _Translation(document, document.parse(_Configuration)).recipe()
 
 
@@ -156,18 +160,43 @@ class _Translation:
             "allow_dtypes": True,  # mergekit converts to dtype
         }
         everywhere = dict(self.method.defaults) | self.scope(given.parameters, ["parameters"], own=False)
-        if given.models is not None:
+        body, place = self.body()
+        if isinstance(body, _Module):
+            own = self.scope(body.parameters, [*place, "parameters"], own=False)
+            everywhere |= {name: _before(value, everywhere.get(name)) for name, value in own.items()}
+        if body.models is not None:
             content["models"] = [
-                self.entry(entry, ["models", str(i)], everywhere) for i, entry in enumerate(given.models)
+                self.entry(entry, [*place, "models", str(i)], everywhere) for i, entry in enumerate(body.models)
             ]
-        if given.slices is not None:
-            content["slices"] = [self.slice(part, ["slices", str(i)]) for i, part in enumerate(given.slices)]
+        if body.slices is not None:
+            content["slices"] = [self.slice(part, [*place, "slices", str(i)]) for i, part in enumerate(body.slices)]
         if base is not None and self.method.base == "model":
             self.list_base(base, content, everywhere)
         self.finish(everywhere)
         content |= {"parameters": everywhere, "notes": list(self.notes)}
         known = {key: value for key, value in content.items() if value is not None}
         return Document(self.document.path, known, self.document.node).parse(MergeRecipe)
+
+    def body(self) -> tuple[_Configuration | _Module, list[str]]:
+        """What holds ``models`` or ``slices``, and its place: the recipe itself, or its only module."""
+        given = self.configuration
+        if given.modules is None:
+            return given, []
+        others = [name for name in given.modules if name != MODULE]
+        if others:
+            raise self.error(
+                ["modules", others[0]],
+                f"modules: {others[0]!r}: not supported, as only mergekit's tables say which tensors that is; write "
+                "'models' at the top, with 'parameters' by part of a tensor's name ([{filter: visual, value: 0}, …]), "
+                "or 'slices' in a recipe of ours, with 'stack'",
+            )
+        for key in ("models", "slices"):
+            if getattr(given, key) is not None:
+                raise self.error([key], f"{key}: goes without 'modules'")
+        module, place = given.modules.get(MODULE), ["modules", *given.modules]
+        if module is None or (module.models is None) == (module.slices is None):
+            raise self.error(place, f"{place[-1]}: write either 'models' or 'slices'")
+        return module, place
 
     def entry(self, entry: _Entry, keys: list[str], shared: dict[str, Any]) -> dict[str, Any]:
         """A model; what ours has for whole tensors only goes to ``shared``."""
@@ -279,3 +308,12 @@ class _Translation:
         if not isinstance(value, str) or not value:
             raise self.error(keys, f"{keys[-1]}: {reference!r} is not a path")
         return value
+
+
+def _before(value: Any, other: Any) -> Any:
+    """A value with another for the tensors that its filters leave out."""
+    filters = isinstance(value, list) and any(isinstance(item, Mapping) for item in value)
+    if not filters or other is None:
+        return value
+    rest = other if isinstance(other, list) and any(isinstance(item, Mapping) for item in other) else [{"value": other}]
+    return [*value, *rest]

@@ -14,6 +14,7 @@ model's difference to it is 0), else the mean of those of the models that have i
 base. Padding counts as tokens that only the anchor has. For single tokens, `syn2real.merge.token_rules` say otherwise.
 """
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -24,13 +25,14 @@ from torch import Tensor
 
 from syn2real.errors import CheckpointMismatch, UserError, did_you_mean
 from syn2real.merge.checkpoint import Checkpoint
-from syn2real.merge.tensors import TensorInfo
+from syn2real.merge.tensors import TensorInfo, ranges
 from syn2real.merge.token_rules import TokenRule, TokenSource
 from syn2real.merge.tokenizer_files import FAST, OTHERS, Tokens, read_tokens, united
 from syn2real.merge.tying import EMBEDDING, HEAD
 from syn2real.merge.views import Seen, View
 
 _MULTIPLE = 512  # largest multiple that a vocabulary is taken to be padded to
+_BLOCK = 1 << 20  # elements averaged at a time
 _BIASES = ("final_logits_bias", "lm_head.bias", "proj_out.bias", "embed_out.bias")
 
 
@@ -84,7 +86,7 @@ def aligned(
     """``models`` as they are to be merged in ``mode``; ``anchor`` and ``base`` are keys of them.
 
     ``rules`` are for single tokens. With ``multiple`` rows are added up to a multiple of it: the anchor's padding once
-    more, or else the row of its token 0, as a row of zeros may be the likeliest of all.
+    more, or else, as mergekit, the mean of each model's rows, as a row of zeros may be the likeliest of all.
 
     Raises `UserError` for a model without tokenizer files or embeddings, and for a rule that names what is not there.
     """
@@ -110,6 +112,7 @@ def aligned(
         if new:
             size, own = _grown(rows[anchor], tokens[anchor].end, len(new))
             result.files.update({FAST: text} | dict.fromkeys(OTHERS))
+    filled = size  # rows before those that are added
     if multiple is not None:
         own = _padded(own, multiple, tokens[anchor].end, rows[anchor])
         size = len(own)
@@ -152,7 +155,8 @@ def aligned(
                 row: None if source is None else _Row(models[source[0]], name, source[1])
                 for row, source in given.items()
             }
-            gather = _Gather(_Place(model, name, places[key]), tuple(donors), first is not None, chosen)
+            place = _Place(model, name, places[key])
+            gather = _Gather(place, tuple(donors), first is not None, chosen, filled)
             seen[name] = Seen(gather.info, gather.read_range)
         result.models[key] = View(model, seen)
     return result
@@ -178,11 +182,17 @@ class _Row:
 
 class _Gather:
     """A tensor with its rows in another order. What is missing is the row ``given`` for it (None: zeros), or comes from
-    ``donors``: the first alone if it is ``preferred`` and has it, else all that have it, averaged.
+    ``donors``: the first alone if it is ``preferred`` and has it, else all that have it, averaged. A row from
+    ``filled`` on that none has is the mean of those before.
     """
 
     def __init__(
-        self, own: _Place, donors: Sequence[_Place], preferred: bool, given: Mapping[int, _Row | None]
+        self,
+        own: _Place,
+        donors: Sequence[_Place],
+        preferred: bool,
+        given: Mapping[int, _Row | None],
+        filled: int,
     ) -> None:
         info = own.checkpoint[own.name]
         axis = _axis(info)
@@ -190,6 +200,9 @@ class _Gather:
         shape = tuple(len(own.rows) if i == axis else extent for i, extent in enumerate(info.shape))
         self.info = TensorInfo(shape, info.dtype)
         self._own, self._donors, self._preferred, self._given = own, donors, preferred, given
+        self._filled = filled
+        self._lock = threading.Lock()
+        self._kept: Tensor | None = None
         # Rows that follow one another in the file too are read at once.
         breaks = np.flatnonzero((np.diff(own.rows) != 1) | (own.rows[1:] < 0)) + 1
         self._ends = np.append(breaks, len(own.rows))
@@ -224,10 +237,23 @@ class _Gather:
             start = source.number * self.width + offset
             return source.checkpoint.read_range(source.name, start, start + count)
         donors = [donor for donor in self._donors if donor.rows[row] >= 0]
+        if row >= self._filled and not donors:
+            return self._mean()[offset : offset + count]
         if self._preferred and donors and donors[0] is self._donors[0]:
             donors = donors[:1]
         rows = [_read(donor, int(donor.rows[row]) * self.width + offset, count) for donor in donors]
         return rows[0] if len(rows) == 1 else torch.stack([values.double() for values in rows]).mean(0)
+
+    def _mean(self) -> Tensor:
+        """The mean of the rows before the added ones: float64, shape (width,); a pass over them, once."""
+        with self._lock:
+            if self._kept is None:
+                total = torch.zeros(self.width, dtype=torch.float64)
+                for start, stop in ranges(self._filled, max(1, _BLOCK // max(1, self.width))):
+                    rows = self.read_range(start * self.width, stop * self.width)
+                    total += rows.view(-1, self.width).sum(0, dtype=torch.float64)
+                self._kept = total / self._filled
+            return self._kept
 
 
 def _read(place: _Place, start: int, count: int) -> Tensor:
@@ -272,9 +298,9 @@ def _grown(rows: int, end: int, new: int) -> tuple[int, np.ndarray]:
 
 
 def _padded(own: np.ndarray, multiple: int, end: int, rows: int) -> np.ndarray:
-    """Where the anchor's rows go, with more of them up to a ``multiple``."""
+    """Where the anchor's rows go, with its padding once more up to a ``multiple``, or −1 where it has none."""
     beyond = np.arange(-len(own) % multiple)
-    return np.concatenate([own, end + beyond % (rows - end) if rows > end else np.zeros_like(beyond)])
+    return np.concatenate([own, end + beyond % (rows - end) if rows > end else np.full_like(beyond, -1)])
 
 
 def _named(

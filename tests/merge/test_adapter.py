@@ -16,6 +16,7 @@ from syn2real.merge.plan import plan_merged, plan_recipe
 from syn2real.merge.recipe import load_recipe
 from syn2real.merge.verification import check
 
+from .adapters import parity, save_adapted
 from .test_checkpoint import Malice
 
 peft = pytest.importorskip("peft", reason="compares with PEFT's merge_and_unload")
@@ -72,38 +73,10 @@ def adapt(tmp_path):
 
     def make(build=llama, dtype=torch.float64, **settings):
         torch.manual_seed(5)
-        model = build().to(dtype)
-        base, adapter = tmp_path / "base", tmp_path / "lora"
-        model.save_pretrained(base)
-        adapted = peft.get_peft_model(model, peft.LoraConfig(**settings), autocast_adapter_dtype=False)
-        for name, parameter in adapted.named_parameters():
-            if parameter.requires_grad or "lora_" in name:
-                with torch.no_grad():
-                    scale = 1.0 if "magnitude" in name else 0.3
-                    parameter.copy_((parameter + scale * torch.randn_like(parameter)).to(parameter.dtype))
-        adapted.save_pretrained(adapter)
-        merged = {name: value.clone() for name, value in adapted.merge_and_unload().state_dict().items()}
-        return base, adapter, merged
+        base, adapter, merged = save_adapted(tmp_path, build(), dtype, **settings)
+        return base, adapter, {name: value.clone() for name, value in merged.state_dict().items()}
 
     return make
-
-
-def parity(base, adapter, merged, tolerance=1e-12):
-    checkpoint = Checkpoint.open(f"{base}+{adapter}")
-    plain = Checkpoint.open(base)
-    assert set(checkpoint) == set(plain) and checkpoint.infos == plain.infos
-    changed = 0
-    for name in checkpoint:
-        value, wanted = checkpoint.read(name), merged[name].double()
-        assert torch.allclose(value.double(), wanted, rtol=tolerance, atol=tolerance), name
-        same = torch.equal(plain.read(name).double(), wanted)
-        assert same == (name not in checkpoint._source.changed), name
-        changed += not same
-        flat = value.reshape(-1)
-        for start, stop in ((0, 1), (flat.numel() // 3, flat.numel() // 2 + 1), (flat.numel(), flat.numel())):
-            assert torch.equal(checkpoint.read_range(name, start, stop), flat[start:stop])
-    assert changed == len(checkpoint._source.changed) > 0
-    return checkpoint
 
 
 LINEAR = ["q_proj", "v_proj", "down_proj"]
@@ -238,7 +211,9 @@ def change(adapter, **changes):
         ({"peft_type": "IA3"}, "type 'IA3'"),
         ({"init_lora_weights": "pissa_niter_4"}, "path_initial_model_for_weight_conversion"),
         ({"use_qalora": True}, "use_qalora"),
-        ({"target_parameters": ["experts.gate_up_proj"]}, "target_parameters"),
+        ({"trainable_token_indices": [1]}, "trainable_token_indices"),
+        ({"target_parameters": "gate.weight"}, "target_parameters is not a list"),
+        ({"target_parameters": ["mlp.up_proj.weight"]}, "which its target_parameters name"),
         ({"r": 9}, "has rank 8, its configuration says 9"),
         ({"r": "gone"}, "lacks 'r'"),
         ({"rank_pattern": {"(": 3}}, "damaged adapter configuration"),

@@ -93,7 +93,16 @@ RULE = "merge_method: linear\nmodels: [{{model: a}}]\ntokenizer:\n  tokens:\n   
         ("merge_method: lineer\nmodels: [{model: a}]\n", 1, "did you mean 'linear'"),
         ("merge_method: linear\nmodels:\n  - model: a\n    parameters: {wieght: 1}\n", 4, "did you mean 'weight'"),
         ("merge_method: linear\nmodels:\n  - model: a\n    wieght: 1\n", 4, "wieght"),
-        ("merge_method: linear\nmodules: {default: {}}\n", 2, "modules: not supported"),
+        ("merge_method: linear\nmodules: {}\n", 2, "modules: write either 'models' or 'slices'"),
+        ("merge_method: linear\nmodules:\n  default: {}\n", 3, "default: write either 'models' or 'slices'"),
+        ("merge_method: linear\nmodules:\n  default: {model: a}\n", 3, "unknown key 'modules.default.model'"),
+        (
+            "merge_method: linear\nmodules:\n  default: {models: [{model: a}]}\n  tower: {models: [{model: a}]}\n",
+            4,
+            "modules: 'tower': not supported, as only mergekit's tables say which tensors that is; write 'models'",
+        ),
+        ("merge_method: linear\nmodules: {default: {models: [{model: a}]}}\nmodels: [{model: a}]\n", 3, "without 'mod"),
+        ("merge_method: linear\nmodules:\n  default:\n    models:\n    - {model: {lora: x}}\n", 5, "lora: only a path"),
         ("merge_method: linear\nmodels: [{model: a}]\ndtype: int4\n", 3, "choose from float32"),
         ("merge_method: linear\nbase_model: c\nmodels:\n  - model: a\n    parameters: {weight: 1}\n", 2, "averages"),
         ("merge_method: ties\nbase_model: c\nmodels: [{model: a}]\nparameters:\n  rescale: true\n", 5, "rescale"),
@@ -116,6 +125,29 @@ def test_errors_name_the_line(tmp_path: Path, text: str, line: int, words: str) 
     assert str(caught.value).startswith(f"{tmp_path / 'recipe.yml'}:{line}: ")
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_module_default_is_the_whole_model(folder: Path) -> None:
+    models = "models: [{model: a}, {model: b, parameters: {density: 0.5}}]"
+    part = "{model: a, layer_range: [0, 2]}, {model: b, layer_range: [0, 2], parameters: {weight: 0.3}}"
+    slices = f"slices: [{{sources: [{part}], parameters: {{weight: 0.7}}}}]"
+    for body in (models, slices):
+        head = "merge_method: ties\nbase_model: c\nparameters: {weight: 0.5}\n"
+        assert loaded(folder, f"{head}modules: {{default: {{{body}}}}}\n") == loaded(folder, f"{head}{body}\n")
+
+
+def test_a_modules_parameters_go_before_the_recipes(folder: Path) -> None:
+    head = "merge_method: ties\nbase_model: c\nparameters: {weight: 0.5, density: [0.2, 0.4], lambda: 2}\n"
+    own = "{weight: 0.7, density: [{filter: mlp, value: 1}]}"
+    found = loaded(folder, f"{head}modules: {{default: {{models: [{{model: a}}, {{model: b}}], parameters: {own}}}}}\n")
+    plain = loaded(folder, f"{head}models: [{{model: a}}, {{model: b}}]\n")
+    assert found.parameters == plain.parameters | {
+        "weight": 0.7,
+        "density": [{"filter": "/mlp/", "value": 1}, *plain.parameters["density"]],
+    }
+    own = "{weight: [{filter: mlp, value: 1}]}"
+    found = loaded(folder, f"{head}modules: {{default: {{models: [{{model: a}}], parameters: {own}}}}}\n")
+    assert found.parameters["weight"] == [{"filter": "/mlp/", "value": 1}, {"value": 0.5}]
 
 
 def test_a_chat_template_is_passed_on(folder: Path) -> None:

@@ -18,6 +18,7 @@ from syn2real.merge.plan import Plan, plan_merged, plan_recipe
 from syn2real.merge.recipe import parse_recipe
 from syn2real.merge.tokenizer_files import read_tokens
 from syn2real.merge.verification import check
+from syn2real.merge.vocabulary import aligned
 from tests.merge.llamas import llama, load, save
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
@@ -176,11 +177,32 @@ def test_rows_are_added_up_to_a_multiple(pair: tuple[Path, Path], tmp_path: Path
     assert load(out)(torch.tensor([[1, 2, 3]])).logits.shape[-1] == 64
 
 
-def test_rows_beyond_a_vocabulary_without_padding_are_those_of_token_0(tmp_path: Path) -> None:
+@pytest.mark.parametrize("vocabulary", ["base", "union"])
+def test_rows_beyond_a_vocabulary_without_padding_are_the_mean(tmp_path: Path, vocabulary: str) -> None:
+    """As mergekit 0.1.5 makes them, for each model before the merge."""
     one = model(tmp_path / "one", bpe(FIRST), len(FIRST), 1)
-    given = {"method": "linear", "models": [str(one)], "vocabulary": "base"}
-    found = load_file(merged(tmp_path / "out", **given, pad_to_multiple_of=5) / "model.safetensors")[HEAD]
-    assert len(found) == 10 and torch.equal(found[8], found[0]) and torch.equal(found[9], found[0])
+    two = model(tmp_path / "two", bpe(SECOND), len(SECOND), 2)
+    models = [str(one), str(two)]
+    given: dict[str, Any] = {"method": "linear", "models": models, "vocabulary": vocabulary}
+    plain = load_file(merged(tmp_path / "plain", **given) / "model.safetensors")
+    out = merged(tmp_path / "out", **given, pad_to_multiple_of=7)
+    for name in (EMBEDDING, HEAD):
+        found, count = load_file(out / "model.safetensors")[name], len(plain[name])
+        assert len(found) == 14 and torch.equal(found[:count], plain[name])
+        assert torch.allclose(found[count:], plain[name].double().mean(0).float(), rtol=0, atol=1e-7)
+    assert check(out).confirmed
+
+
+def test_an_added_row_costs_one_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = model(tmp_path / "one", bpe(FIRST), len(FIRST), 1)
+    opened = Checkpoint.open(one)
+    view = aligned("base", {"one": opened}, "one", None, multiple=64).models["one"]
+    asked: list[str] = []
+    read = opened._source.read_range
+    monkeypatch.setattr(opened._source, "read_range", lambda name, *at: (asked.append(name), read(name, *at))[1])
+    rows = [view.read_range(HEAD, at * 8, at * 8 + 8) for at in (8, 63, 20)]
+    assert all(torch.equal(row, rows[0]) for row in rows) and len(asked) == 1
+    assert torch.allclose(rows[0], opened.read(HEAD).double().mean(0), rtol=1e-14, atol=1e-16)
 
 
 def test_rules_go_with_a_vocabulary_that_is_brought_together(pair: tuple[Path, Path]) -> None:
