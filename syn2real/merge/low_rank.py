@@ -23,6 +23,7 @@ EXACT = 1 << 19  # matrices of at most so many elements are decomposed whole
 HELD = 1 << 25  # elements up to which a matrix is kept in memory between passes: 256 MB
 OVERSAMPLED = 10  # directions iterated beside those wanted
 _PASSES = 40  # at most
+_LAST = threading.local()  # the tile that a thread computed last, which the next range may begin in
 _STILL = 1e-5  # gain of a pass, as a share of what is left out, at which the iteration ends
 
 Key = TypeVar("Key", bound=Hashable)
@@ -40,7 +41,6 @@ class Product:
         self.right = right.to(torch.float64).contiguous()
         self.rows, self.columns = self.left.shape[0], self.right.shape[1]
         self._height = max(1, TILE // max(1, self.columns))
-        self._last = threading.local()
 
     def range(self, start: int, stop: int) -> Tensor:
         """Elements ``start`` to ``stop`` of the flattened product: float64, shape (stop − start,)."""
@@ -55,12 +55,12 @@ class Product:
         return result
 
     def _tile(self, index: int) -> Tensor:
-        held: tuple[int, Tensor] | None = getattr(self._last, "tile", None)
-        if held is None or held[0] != index:
+        held: tuple[Product, int, Tensor] | None = getattr(_LAST, "tile", None)
+        if held is None or held[0] is not self or held[1] != index:
             rows = self.left[index * self._height : (index + 1) * self._height]
-            held = (index, (rows @ self.right).view(-1))
-            self._last.tile = held
-        return held[1]
+            held = (self, index, (rows @ self.right).view(-1))
+            _LAST.tile = held
+        return held[2]
 
 
 class Products(Generic[Key]):
