@@ -5,18 +5,18 @@ the others go on. Whatever is finished is found again by its hash, so the same c
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from syn2real.errors import UserError
 from syn2real.experiments.comparison import Heard
-from syn2real.experiments.grid_recipe import ORACLE, GridRecipe, System
+from syn2real.experiments.grid_recipe import ORACLE, SEARCHED, GridRecipe, System
 from syn2real.experiments.pipeline import Blend, Pipeline, Scale, require_voices
 from syn2real.experiments.protocol import Fold, Roles
-from syn2real.experiments.recipe import SynthesisRecipe
+from syn2real.experiments.recipe import Sum, SynthesisRecipe
 from syn2real.experiments.results import CurvePoint, at_end, best_scale
-from syn2real.experiments.scales import Choice, Errors, choose, choose_groups, curve_of
+from syn2real.experiments.scales import Choice, Errors, choose, choose_groups, choose_sum, curve_of
 from syn2real.experiments.stages import Workspace
 from syn2real.experiments.systems import Workshop
 from syn2real.progress import say
@@ -168,46 +168,62 @@ class Grid:
 
     def _system(self, condition: Condition, fold: Fold, system: System) -> tuple[list[Heard], list[Chosen]]:
         workshop, target = self.workshop(condition), fold.target
-        blend_of: BlendOf = partial(workshop.blend, system)
+        best = self._best_sum(workshop, fold) if system == "best-sum" else None
+        way: System = best.way if best is not None and best.way is not None else system
+        blend_of: BlendOf = partial(workshop.blend, way)
         blend = blend_of(target, fold.sources)
         scales: dict[str, Scale] = {system: 0.0}
         chosen = []
         if blend.difference is not None:
-            found = self._chosen(workshop, condition, fold, system, blend_of)
+            choice = best or self._choice(workshop, fold, system, blend_of)
+            self._say(target, system, choice)
+            errors = self._errors(workshop.pipeline, [(blend, self.roles.test(target))], f"{system} on {target}")
+            found = Chosen(target, condition, system, choice, curve_of(errors, self._grid_of(way)))
             chosen.append(found)
-            scales[system] = found.choice.scale
-            if system != "syn2real-groups":  # an oracle of groups would need a search on the test
+            scales[system] = choice.scale
+            if system not in SEARCHED:  # an oracle of these would need a search on the test
                 scales[f"{system}{ORACLE}"] = found.oracle
         rows = [self._heard(workshop, condition, target, name, blend, scale) for name, scale in scales.items()]
         return [one for row in rows for one in row], chosen
 
-    def _chosen(
-        self, workshop: Workshop, condition: Condition, fold: Fold, system: System, blend_of: BlendOf
-    ) -> Chosen:
+    def _choice(self, workshop: Workshop, fold: Fold, system: System, blend_of: BlendOf) -> Choice:
         choice = self.choose(workshop.pipeline, fold, blend_of, self._grid_of(system), system)
-        if choice.number is not None and choice.curve and system != "average" and not self.workspace.dry:
-            end = at_end(choice.number, choice.curve, self.recipe.scale.key_of(system))
-            say(f"{fold.target}, {system}: λ = {choice.number:g}{end}")
-        blend = blend_of(fold.target, fold.sources)
-        test = self.roles.test(fold.target)
-        errors = self._errors(workshop.pipeline, [(blend, test)], f"{system} on {fold.target}")
-        if system == "syn2real-groups":
-            tried = self._errors(workshop.pipeline, *self._trials(fold, blend_of, system))
-            choice = choose_groups(tried, choice, self.recipe.scale.groups, self.recipe.scale.group_factors)
-        return Chosen(fold.target, condition, system, choice, curve_of(errors, self._grid_of(system)))
+        if system != "syn2real-groups":
+            return choice
+        tried = self._errors(workshop.pipeline, *self._trials(fold, blend_of, system))
+        return choose_groups(tried, choice, self.recipe.scale.groups, self.recipe.scale.group_factors)
+
+    def _best_sum(self, workshop: Workshop, fold: Fold) -> Choice:
+        """Which sum of the three models, with its λ; chosen as λ is."""
+
+        def errors_of(way: Sum) -> Errors:
+            return self._errors(workshop.pipeline, *self._trials(fold, partial(workshop.blend, way), way))
+
+        return self._settled(choose_sum(errors_of, self._grid_of, *self._by(fold)))
+
+    def _say(self, target: str, system: System, choice: Choice) -> None:
+        way = choice.way or system
+        if choice.number is not None and choice.curve and way != "average" and not self.workspace.dry:
+            end = at_end(choice.number, choice.curve, self.recipe.scale.key_of(way))
+            named = system if choice.way is None else f"{system}: {choice.way}"
+            say(f"{target}, {named}: λ = {choice.number:g}{end}")
 
     def choose(self, pipeline: Pipeline, fold: Fold, blend_of: BlendOf, grid: Sequence[float], title: str) -> Choice:
         """λ as the recipe wants it chosen; no recording of the target is heard."""
         recipe = self.recipe.scale
         if recipe.by == "fixed" and recipe.fixed is not None:
             return Choice(recipe.fixed, "fixed", (), ())
-        names = fold.proxies if recipe.by == "proxies" else fold.sources
         errors = self._errors(pipeline, *self._trials(fold, blend_of, title))
-        return self._settled(choose(errors, grid, recipe.by, names))
+        return self._settled(choose(errors, grid, *self._by(fold)))
+
+    def _by(self, fold: Fold) -> tuple[str, Sequence[str]]:
+        """How λ is chosen, and the domains that it is chosen on."""
+        by = self.recipe.scale.by
+        return by, fold.proxies if by == "proxies" else fold.sources
 
     def _settled(self, choice: Choice) -> Choice:
         """In a dry run, where nothing was counted, a λ that moves: then all that may be heard is planned."""
-        return Choice(1.0, choice.by, choice.names, choice.curve) if self.workspace.dry else choice
+        return replace(choice, scale=1.0) if self.workspace.dry else choice
 
     def _trials(self, fold: Fold, blend_of: BlendOf, title: str) -> tuple[list[tuple[Blend, Corpus]], str]:
         """What chooses λ, and its title: each proxy as the target, with its model and vector, on its real recordings;

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from syn2real.documents import Document, Strict
 from syn2real.experiments.lora_recipe import LoraRecipe
 from syn2real.experiments.recipe import (
+    SUMS,
     CorpusRecipe,
     Lambda,
     ScoringRecipe,
@@ -35,6 +36,7 @@ System = Literal[
     "syn2real-groups",
     "syn2real-lora",
     "text-on-real",
+    "best-sum",
 ]
 ORACLE = " (oracle)"  # ends the name of a system whose λ was chosen on the test itself
 # The paper's baselines and its method from the pre-trained model; what a recipe measures unless it says otherwise.
@@ -45,6 +47,7 @@ STANDARD: tuple[System, ...] = (
     "target-synthetic",
     "syn2real",
 )
+SEARCHED: tuple[System, ...] = ("syn2real-groups", "best-sum")  # their λ is found by more than one curve
 ChosenBy = Literal["proxies", "source-dev", "fixed"]
 Selection = Literal["none", "source-dev", "target-dev"]
 
@@ -177,8 +180,9 @@ class GridRecipe(Strict):
                 raise ValueError("lambda: source-dev needs recordings that train nothing; say which: corpus.dev")
         if self.evaluation.elsewhere == 1:
             raise ValueError("evaluation.elsewhere: an interval needs at least 2 clips")
-        if self.scale.by == "fixed" and "syn2real-groups" in self.systems:
-            raise ValueError("systems: syn2real-groups searches its λ, which `lambda.by: fixed` rules out; drop one")
+        searching = [name for name in self.systems if name in SEARCHED]
+        if self.scale.by == "fixed" and searching:
+            raise ValueError(f"systems: {searching[0]} searches its λ, which `lambda.by: fixed` rules out; drop one")
         if self.synthesis.voices and (
             self.engines or {"syn2real-engines"} & {*self.systems} or "engine" in self.vectors
         ):
@@ -207,7 +211,7 @@ class GridRecipe(Strict):
     @property
     def chooses(self) -> bool:
         """Whether a system has a λ that is to be chosen."""
-        moved = [name for name in self.systems if name.startswith("syn2real") or name in ("average", "text-on-real")]
+        moved = [name for name in self.systems if name.startswith("syn2real") or name in (*SUMS, "best-sum")]
         return bool(moved) and self.scale.by != "fixed"
 
     @property

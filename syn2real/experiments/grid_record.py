@@ -129,6 +129,7 @@ def _choice(chosen: Chosen) -> dict[str, Any]:
         "system": chosen.system,
         "chosen": choice.number,
         "groups": dict(choice.scale) if not isinstance(choice.scale, int | float) else None,
+        "sum": choice.way,
         "by": choice.by,
         "names": list(choice.names),
         "curve": curve_record(choice.curve),

@@ -1,7 +1,7 @@
 """Recipes: a study in YAML, validated whole before anything runs. Every complaint names file and line."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -17,6 +17,8 @@ from syn2real.speech.verbalisation import Label, Style
 WORDING = ("verbalise", "label", "style")
 Tuned = Literal["source-synthetic", "source-real", "target-synthetic", "syn2real"]
 Lambda = Annotated[float, Field(ge=-2, le=4)]
+Sum = Literal["syn2real", "text-on-real", "average"]  # of the same three models; see `syn2real.experiments.sums`
+SUMS: tuple[Sum, ...] = get_args(Sum)
 
 
 def _known_normaliser(name: str) -> str:

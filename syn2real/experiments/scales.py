@@ -1,10 +1,12 @@
-"""Choosing λ: on domains that play the target, on source recordings, or as given; and for groups of tensors apart."""
+"""Choosing λ: on domains that play the target, on source recordings, or as given; with the sum it is of; by groups."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from syn2real.experiments.pipeline import Scale
+from syn2real.experiments.recipe import SUMS, Sum
 from syn2real.experiments.results import CurvePoint, likely_scale
+from syn2real.experiments.sums import likely_sum
 
 Errors = Callable[[Scale], tuple[int, int]]  # errors and reference words at a λ
 
@@ -17,6 +19,7 @@ class Choice:
     by: str  # proxies, source-dev, fixed or oracle
     names: tuple[str, ...]  # the domains it was chosen on
     curve: tuple[CurvePoint, ...]
+    way: Sum | None = None  # which sum it is the λ of, where that was chosen with it
 
     @property
     def number(self) -> float | None:
@@ -33,6 +36,15 @@ def choose(errors: Errors, grid: Sequence[float], by: str, names: Sequence[str])
     """The λ of the grid with the fewest errors to be expected; see `likely_scale`."""
     curve = curve_of(errors, grid)
     return Choice(likely_scale(curve), by, tuple(names), curve)
+
+
+def choose_sum(
+    errors_of: Callable[[Sum], Errors], grid_of: Callable[[Sum], Sequence[float]], by: str, names: Sequence[str]
+) -> Choice:
+    """The sum and its λ with the fewest errors to be expected; see `likely_sum`."""
+    curves = {way: curve_of(errors_of(way), grid_of(way)) for way in SUMS}
+    way, scale = likely_sum(curves)
+    return Choice(scale, by, tuple(names), curves[way], way)
 
 
 def choose_groups(errors: Errors, start: Choice, groups: Sequence[str], factors: Sequence[float]) -> Choice:

@@ -17,6 +17,7 @@ from syn2real.experiments.pipeline import Blend, Clips, Difference, Pipeline
 from syn2real.experiments.protocol import Roles
 from syn2real.experiments.recipe import SynthesisRecipe, TrainingRecipe
 from syn2real.experiments.stages import Stage
+from syn2real.experiments.sums import Trio
 from syn2real.speech.corpus import Corpus, one_each
 
 if TYPE_CHECKING:
@@ -52,12 +53,10 @@ class Workshop:
                 return Blend(self.source_mixed(sources))
             case "mixed-target-synthetic":
                 return Blend(self._continued(target, sources))
-            case "average":
-                # (1 − λ)θ_syn^T + λθ_real^S, as WiSE-FT interpolates: what a plain average of the two can do.
-                anchor = self.target(target, sources)
-                return Blend(anchor, Difference.between(self.source_real(sources), anchor))
-            case "syn2real" | "syn2real-groups":
-                return Blend(self.target(target, sources), self.vector(sources))
+            case "syn2real" | "text-on-real" | "average":
+                return self.trio(target, sources).blend(system)
+            case "syn2real-groups":
+                return self.trio(target, sources).blend("syn2real")
             case "syn2real-mixed":
                 return Blend(self._continued(target, sources), self.vector(sources))
             case "syn2real-augmented":
@@ -65,17 +64,22 @@ class Workshop:
             case "syn2real-domains":
                 parts = [self.vector([domain]) for domain in sources]
                 return Blend(self.target(target, sources), Difference.mean(parts))
-            case "text-on-real":
-                # The same three models from the other side: what the text teaches, added to real speech. At λ = 1 it
-                # is SYN2REAL at λ = 1; below, it trusts real speech of other domains more than the target's text.
-                taught = Difference.between(self.target(target, sources), self.source_synthetic(sources))
-                return Blend(self.source_real(sources), taught)
             case "syn2real-lora":
                 return Blend(self.target(target, sources), self.by_adapters().vector(sources))
             case "syn2real-engines":
                 voices = [only(self.synthesis, name) for name in self.synthesis.engines]
                 parts = [self.spoken_by(voice).vector(sources) for voice in voices]
                 return Blend(self.target(target, sources), Difference.mean(parts))
+            case "best-sum":
+                raise ValueError("which sum is best is chosen for each target")
+
+    def trio(self, target: str, sources: Sequence[str]) -> Trio:
+        """The three models of every sum."""
+        return Trio(
+            lambda: self.source_real(sources),
+            lambda: self.source_synthetic(sources),
+            lambda: self.target(target, sources),
+        )
 
     def vector(self, sources: Sequence[str]) -> Difference:
         """τ = θ_real^S − θ_syn^S."""

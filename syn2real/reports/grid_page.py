@@ -105,6 +105,7 @@ def _section(record: dict[str, Any], windows: list[dict[str, Any]]) -> dict[str,
     found.append(("Target by target", tables.domains_table(first, comparison)))
     found.append(("What choosing λ without the target cost", tables.scales_table(record, first)))
     found.append(("A λ for each group of tensors", tables.groups_table(record, first)))
+    found.append(("Which sum of the three models was chosen", tables.sums_table(record, first)))
     found.append(("What was forgotten", tables.forgetting_table(first, comparison)))
     return {
         "title": words.condition_name(first),

@@ -198,6 +198,13 @@ def groups_table(record: dict[str, Any], group: dict[str, Any]) -> Table | None:
     return Table("", ("target", *titles), tuple(rows), "Of several seeds: the least and the largest.")
 
 
+def sums_table(record: dict[str, Any], group: dict[str, Any]) -> Table | None:
+    """Which sum of the three models was chosen for each target, where that was left to choose."""
+    found = [row for row in lambdas_of(record, group) if row.get("sum")]
+    rows = tuple(Row((row["target"], str(row["seed"]), name_of(row["sum"]), f"{row['chosen']:g}")) for row in found)
+    return Table("", ("target", "seed", "sum", "λ"), rows, left=3) if rows else None
+
+
 def forgetting_table(group: dict[str, Any], comparison: dict[str, Any]) -> Table | None:
     """What was forgotten: rates on domains that were not the target."""
     rows = []

@@ -20,6 +20,7 @@ NAMES = {
     "syn2real-groups": "SYN2REAL, λ by group of tensors",
     "syn2real-lora": "SYN2REAL, low-rank vector",
     "text-on-real": "source, real, with what the text teaches",
+    "best-sum": "best sum of the three models",
     "target-real": "target, real (topline)",
 }
 

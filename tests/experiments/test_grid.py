@@ -16,8 +16,10 @@ from syn2real.experiments.grid_recipe import GridRecipe
 from syn2real.experiments.grid_record import grid_record
 from syn2real.experiments.lora_recipe import LoraRecipe
 from syn2real.experiments.pipeline import effort_of
-from syn2real.experiments.recipe import SynthesisRecipe
+from syn2real.experiments.recipe import SUMS, SynthesisRecipe
+from syn2real.experiments.results import CurvePoint
 from syn2real.experiments.stages import Workspace
+from syn2real.experiments.sums import likely_sum
 from syn2real.experiments.vectors import transfer_record, vectors_record
 from syn2real.hashing import sha256_file
 from syn2real.speech.corpus import Corpus
@@ -41,6 +43,7 @@ SYSTEMS = (
     "syn2real-groups",
     "syn2real-lora",
     "text-on-real",
+    "best-sum",
 )
 LEAST = ("zero-shot", "target-synthetic-augmented", "syn2real")
 
@@ -144,10 +147,24 @@ class TestEverySystem:
 
     def test_choices_are_those_of_the_curves(self, ran):
         for row in ran[4]["lambdas"]:
-            if row["groups"] is None:
+            if row["groups"] is None and row["sum"] is None:
                 assert row["chosen"] == min(row["curve"], key=lambda p: (p["errors"], abs(p["scale"])))["scale"]
             least = min(point["errors"] for point in row["target_curve"])
             assert next(p["errors"] for p in row["target_curve"] if p["scale"] == row["oracle"]) == least
+
+    def test_the_best_sum_is_that_of_the_curves_and_heard_as_such(self, ran):
+        grid, record = ran[3], ran[4]
+        (short,) = [group for group in record["comparison"]["groups"] if group["window"] == "short"]
+        heard = {row["name"]: {part["target"]: part for part in row["domains"]} for row in short["systems"]}
+        for best in (row for row in record["lambdas"] if row["system"] == "best-sum"):
+            rows = {row["system"]: row for row in record["lambdas"] if row["target"] == best["target"]}
+            curves = {way: [CurvePoint(**point) for point in rows[way]["curve"]] for way in SUMS}
+            assert (best["sum"], best["chosen"]) == likely_sum(curves)
+            assert best["curve"] == rows[best["sum"]]["curve"]
+            assert best["target_curve"] == rows[best["sum"]]["target_curve"]
+            at = next(point for point in best["target_curve"] if point["scale"] == best["chosen"])
+            assert heard["best-sum"][best["target"]]["wer"] == pytest.approx(at["errors"] / at["words"])
+        assert "best-sum (oracle)" not in heard and grid.roles.targets
 
     def test_vectors_and_transfer(self, ran):
         vectors, transfer = ran[4]["vectors"], ran[4]["transfer"]
@@ -223,6 +240,7 @@ class TestProtocol:
             ({"seeds": [0, 0]}, "seeds: 0 is named twice"),
             ({"sources": {"count": [2, 2]}}, "sources.count: 2 is named twice"),
             ({"lambda": {"by": "fixed", "fixed": 1}, "systems": ["syn2real-groups"]}, "rules out"),
+            ({"lambda": {"by": "fixed", "fixed": 1}, "systems": ["best-sum"]}, "best-sum searches"),
             ({"sources": {"count": [1]}}, "no proxy is left"),
             ({"vectors": ["dialect"]}, "no line of .* has a field 'dialect'"),
             ({"evaluation": {"elsewhere": 1}}, "at least 2 clips"),

@@ -24,6 +24,7 @@ RATES = {  # about how much of a sentence each system gets wrong
     "syn2real": 0.18,
     "syn2real (oracle)": 0.175,
     "syn2real-groups": 0.178,
+    "best-sum": 0.174,
     "target-real": 0.15,
 }
 SCALES = (0.0, 0.3, 0.5, 0.7, 1.0, 1.3)
@@ -83,7 +84,7 @@ def make_record(
                         if not (failed and "syn2real" in system)
                         and (window == "short" or system in ("zero-shot", "target-synthetic", "syn2real"))
                     ]
-                    for system in ("syn2real", "average", "syn2real-groups") if not failed else ():
+                    for system in ("syn2real", "average", "syn2real-groups", "best-sum") if not failed else ():
                         lambdas.append(_choice(target, model, engine, seed, system, easier))
     first = [one for one in heard if (one.model, one.engines, one.seed, one.window) == (*_of(heard[0]), "short")]
     evaluation = SimpleNamespace(normaliser="basic", draws=draws, level=0.95)
@@ -202,6 +203,7 @@ def _choice(target: str, model: str, engines: str, seed: int, system: str, easie
         "model": model, "engines": engines, "seed": seed, "target": target, "system": system,
         "chosen": 1.0 if whole else None, "by": "proxies", "names": ["topic2"], "curve": curve(1.05, 900),
         "target_curve": curve(0.9 + spread, 300), "oracle": 1.3 if seed else 1.0,
+        "sum": "text-on-real" if system == "best-sum" else None,
         "groups": None if whole else {"encoder": 1.5, "decoder": 0.5, "cross_attention": 1.0, "other": 1.0},
     }  # fmt: skip
 

@@ -92,6 +92,7 @@ def test_every_table_is_as_wide_as_its_head(grid_record, group):
         tables.domains_table(group, comparison),
         tables.scales_table(grid_record, group),
         tables.groups_table(grid_record, group),
+        tables.sums_table(grid_record, group),
         tables.forgetting_table(group, comparison),
         tables.targets_table(grid_record),
     ]
