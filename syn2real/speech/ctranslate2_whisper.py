@@ -30,6 +30,7 @@ class CTranslate2Whisper(WhisperListener):
     features: "WhisperFeatureExtractor"
     language: str | None  # ISO 639-1; None for the English-only models
     short: bool
+    at_once: int | None  # clips that the encoder is given at a time; None for a whole batch
 
     @classmethod
     def load(
@@ -49,12 +50,13 @@ class CTranslate2Whisper(WhisperListener):
 
         language = checked_language(GenerationConfig.from_pretrained(directory), directory, language)
         short = json.loads((directory / "config.json").read_text(encoding="utf-8")).get(SHORT_WINDOWS, False)
+        threads = torch.get_num_threads()
         model = ctranslate2.models.Whisper(
-            str(converted_to), device=device, compute_type=compute_type, intra_threads=torch.get_num_threads()
+            str(converted_to), device=device, compute_type=compute_type, intra_threads=threads
         )
         tokenizer = WhisperTokenizer.from_pretrained(directory)
         features = WhisperFeatureExtractor.from_pretrained(directory)
-        return cls(model, tokenizer, features, language, bool(short))
+        return cls(model, tokenizer, features, language, bool(short), threads if device == "cpu" else None)
 
     @property
     def short_windows(self) -> bool:
@@ -63,12 +65,9 @@ class CTranslate2Whisper(WhisperListener):
 
     def decode(self, features: torch.Tensor, how: Decode) -> list[Decoding]:
         """See `WhisperListener.decode`."""
-        import ctranslate2
-
         begin = self._begin()
         prompt = [*how.prompt, *begin, *([] if how.listening.times else [self.zero - 1])]
-        mel = ctranslate2.StorageView.from_array(np.ascontiguousarray(features.numpy(), dtype=np.float32))
-        encoded = self.model.encode(mel)
+        encoded = self._encoded(features)
         answers = self.model.generate(
             encoded,
             [prompt] * len(features),
@@ -81,6 +80,24 @@ class CTranslate2Whisper(WhisperListener):
         if how.listening.times != "word":
             return [Decoding(tokens) for tokens in written]
         return self._timed(encoded, begin, written, how.frames)
+
+    def _encoded(self, features: torch.Tensor) -> Any:
+        """What the encoder makes of features (clips, mels, frames): a `StorageView` of (clips, frames / 2, width).
+
+        On a CPU it is given a clip for each thread at a time: what a batch of 16 holds between two layers is tens of
+        megabytes, which it asks the system for, and gives back, again and again. That took a third of its time.
+        """
+        import ctranslate2
+
+        mel = np.ascontiguousarray(features.numpy(), dtype=np.float32)
+        size = self.at_once or len(mel)
+        parts = [
+            self.model.encode(ctranslate2.StorageView.from_array(mel[start : start + size]))
+            for start in range(0, len(mel), size)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return ctranslate2.StorageView.from_array(np.concatenate([np.asarray(part) for part in parts]))
 
     def _timed(
         self, encoded: Any, begin: list[int], written: Sequence[list[int]], frames: tuple[int, ...]

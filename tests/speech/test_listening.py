@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("transformers")
 
@@ -70,6 +71,33 @@ def test_ctranslate2_hears_what_transformers_hears(tiny_en, clips):
         one.hear(clips, short=False, beams=1) for one in (load_recogniser(tiny_en), CTranslate2Whisper.load(tiny_en))
     ]
     assert sum(a == b for a, b in zip(*texts, strict=True)) >= 1  # a sum in another order may turn a close choice
+
+
+class Counted:
+    """A model of CTranslate2 that notes how many clips its encoder is given."""
+
+    def __init__(self, model) -> None:
+        self.model, self.sizes = model, []
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
+
+    def encode(self, mel):
+        self.sizes.append(mel.shape[0])
+        return self.model.encode(mel)
+
+
+def test_ctranslate2_encodes_a_few_clips_at_a_time_and_hears_the_same(tiny_en, recordings):
+    pytest.importorskip("ctranslate2")
+    clips = [audio.read(utterance.audio_filepath) for utterance in Corpus.load(recordings).sample(5)]
+    listener = CTranslate2Whisper.load(tiny_en)
+    assert listener.at_once == (torch.get_num_threads() if listener.model.device == "cpu" else None)
+    whole, parts = (replace(listener, model=Counted(listener.model), at_once=size) for size in (None, 2))
+    for times in (None, "word"):  # words are timed from what the encoder made
+        how = Listening(short=True, times=times)
+        assert parts.listen(clips, how) == whole.listen(clips, how)
+    assert whole.model.sizes[0] == 5
+    assert parts.model.sizes[:3] == [2, 2, 1]
 
 
 def test_a_model_is_converted_once_and_types_are_checked(tiny_en, small_ctc):
