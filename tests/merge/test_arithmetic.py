@@ -54,9 +54,25 @@ def test_no_double_rounding(dtype):
         [1 + half + 2.0**-40, -(1 + half + 2.0**-40), 1 + half, 1 + half - 2.0**-40], dtype=torch.float64
     )
     result = torch.empty(4, dtype=dtype)
-    round_into(result, values, torch.empty_like(values))
+    round_into(result, values)
     assert result.tolist() == [1 + 2 * half, -(1 + 2 * half), 1.0, 1.0]
     assert values.to(torch.float32).to(dtype).tolist() != result.tolist()  # so the cast alone would fail this test
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float8_e5m2, torch.float8_e4m3fn])
+def test_halfway_between_any_two_neighbours(dtype):
+    """Ties go to the even one, and whatever lies beside a tie to the nearer, the smallest numbers included."""
+    kind = {1: torch.int8, 2: torch.int16}[dtype.itemsize]
+    numbers = torch.arange(torch.iinfo(kind).max, dtype=kind).view(dtype).double()
+    numbers = numbers[numbers.isfinite()]
+    low, high = numbers[:-1], numbers[1:]
+    tie = (low + high) / 2
+    even = torch.where(torch.arange(len(tie)) % 2 == 0, low, high)
+    for sign in (1, -1):
+        for values, wanted in ((tie, even), (tie * (1 + 2.0**-40), high), (tie * (1 - 2.0**-40), low)):
+            result = torch.empty(len(tie), dtype=dtype)
+            round_into(result, sign * values)
+            assert torch.equal(result.double(), sign * wanted)
 
 
 def test_float16_agrees_with_numpy_everywhere():
@@ -64,7 +80,7 @@ def test_float16_agrees_with_numpy_everywhere():
     with np.errstate(over="ignore"):
         wanted = values.astype(np.float16)  # numpy rounds float64 to float16 once
     result = torch.empty(len(values), dtype=torch.float16)
-    round_into(result, torch.from_numpy(values), torch.empty(len(values), dtype=torch.float64))
+    round_into(result, torch.from_numpy(values))
     assert np.array_equal(result.numpy().view(np.uint16), wanted.view(np.uint16))
 
 
