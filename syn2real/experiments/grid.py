@@ -176,7 +176,6 @@ class Grid:
         chosen = []
         if blend.difference is not None:
             choice = best or self._choice(workshop, fold, system, blend_of)
-            self._say(target, system, choice)
             errors = self._errors(workshop.pipeline, [(blend, self.roles.test(target))], f"{system} on {target}")
             found = Chosen(target, condition, system, choice, curve_of(errors, self._grid_of(way)))
             chosen.append(found)
@@ -188,6 +187,7 @@ class Grid:
 
     def _choice(self, workshop: Workshop, fold: Fold, system: System, blend_of: BlendOf) -> Choice:
         choice = self.choose(workshop.pipeline, fold, blend_of, self._grid_of(system), system)
+        self._say(fold.target, system, choice)
         if system != "syn2real-groups":
             return choice
         tried = self._errors(workshop.pipeline, *self._trials(fold, blend_of, system))
@@ -199,7 +199,9 @@ class Grid:
         def errors_of(way: Sum) -> Errors:
             return self._errors(workshop.pipeline, *self._trials(fold, partial(workshop.blend, way), way))
 
-        return self._settled(choose_sum(errors_of, self._grid_of, *self._by(fold)))
+        choice = self._settled(choose_sum(errors_of, self._grid_of, *self._by(fold)))
+        self._say(fold.target, "best-sum", choice)
+        return choice
 
     def _say(self, target: str, system: System, choice: Choice) -> None:
         way = choice.way or system

@@ -58,9 +58,9 @@ class AdapterConfig:
         layers = content.get("layers_to_transform")
         try:
             return cls(
-                rank=int(content["r"]),
+                rank=_rank(content["r"]),
                 alpha=float(content["lora_alpha"]),
-                ranks={_pattern(key): int(value) for key, value in (content.get("rank_pattern") or {}).items()},
+                ranks={_pattern(key): _rank(value) for key, value in (content.get("rank_pattern") or {}).items()},
                 alphas={_pattern(key): float(value) for key, value in (content.get("alpha_pattern") or {}).items()},
                 rank_stabilised=bool(content.get("use_rslora")),
                 transposed=bool(content.get("fan_in_fan_out")),
@@ -128,6 +128,12 @@ def _parameters(value: Any) -> tuple[str, ...]:
     if value is not None and not isinstance(value, list):
         raise ValueError("target_parameters is not a list")
     return tuple(str(item) for item in value or ())
+
+
+def _rank(value: Any) -> int:
+    if int(value) < 1:
+        raise ValueError(f"a rank of {value}")
+    return int(value)
 
 
 def _pattern(text: str) -> str:

@@ -15,7 +15,7 @@ from syn2real.merge.checkpoint import Checkpoint
 from syn2real.merge.experts import Parameter
 from syn2real.merge.factors import Factors, orientation
 from syn2real.merge.groups import GROUPS
-from syn2real.merge.tensors import TensorSource
+from syn2real.merge.tensors import TensorInfo, TensorSource
 from syn2real.merge.tying import HEAD
 
 PREFIX = "base_model.model."  # of every name in PEFT's files
@@ -43,7 +43,7 @@ class Placement:
         self.replaced: dict[str, str] = {}
         self._file, self._adapter, self._config, self._base = file, adapter, config, base
         modules, whole = self._sorted()
-        self._rename = renaming([*map(self._likely, modules), *((name,) for name in whole)], base.infos)
+        self._rename = renaming([*map(self._likely, modules), *((name,) for name in whole)], base.infos, file)
         parameters = self._parameters(modules)
         plain = {module: parts for module, parts in modules.items() if _outer(module) not in parameters}
         problems: list[str] = []
@@ -107,9 +107,11 @@ class Placement:
         info = self._base.infos.get(target)
         if info is None:
             return [f"{_outer(module)} has no place in {self._base.name}{self._why(module)}"]
-        if not info.is_float:
+        if not _computable(info):
             return [f"{module} is quantised in {self._base.name}"]
         a, b = (self._adapter.infos[parts[f"{kind}{side}"]] for side in "AB")
+        if target in self.factors:
+            return [f"{module}: {target} has another update too"]
         fits = orientation(info.shape, a.shape, b.shape)
         if not fits:
             shapes = f"A is {list(a.shape)}, B is {list(b.shape)}, the tensor is {list(info.shape)}"
@@ -173,29 +175,34 @@ class Placement:
             return problems
         stacked = any(one.experts > 1 for _, _, own in groups for one in own)
         ways = {
-            flipped: [experts.orders(updates, own, partial(self._fits, flipped)) for _, updates, own in groups]
+            flipped: [experts.candidates(updates, own, partial(self._fits, flipped)) for _, updates, own in groups]
             for flipped in ((False, True) if stacked else (False,))
         }
-        possible = [flipped for flipped, orders in ways.items() if all(orders)]
+        possible = [flipped for flipped, choices in ways.items() if all(choices)]
         if not possible:
             return ["the matrices of experts lie both ways, some (out, in) and some (in, out)"]
-        orders = ways[possible[0]]
-        for (module, _, own), order in zip(groups, orders, strict=True):
-            if len(order) > 1 or (len(possible) > 1 and any(one.experts > 1 for one in own)):
+        whose = ways[possible[0]]
+        for (module, _, own), choices in zip(groups, whose, strict=True):
+            if any(len(several) > 1 for several in choices) or (
+                len(possible) > 1 and any(one.experts > 1 for one in own)
+            ):
                 unknown = "which update is whose" if len(own) > 1 else "whether they are (out, in) or (in, out)"
                 raise UserError(
                     f"{self._file}: {module}: the shapes of {_leaves(own)} do not tell {unknown}; "
                     "merge it with PEFT's merge_and_unload"
                 )
-        for (_, updates, _), order in zip(groups, orders, strict=True):
-            for one, parts in zip(order[0], updates, strict=True):
-                self._place_parameter(one, parts, possible[0] and one.experts > 1)
-        return []
+        for (_, updates, _), choices in zip(groups, whose, strict=True):
+            for (one,), parts in zip(choices, updates, strict=True):
+                problems += self._place_parameter(one, parts, possible[0] and one.experts > 1)
+        return problems
 
-    def _place_parameter(self, one: Parameter, parts: Parts, flipped: bool) -> None:
+    def _place_parameter(self, one: Parameter, parts: Parts, flipped: bool) -> list[str]:
+        """Record a parameter's update; return what is wrong with it."""
         a, b = parts["lora_A"], parts["lora_B"]
         scale = self._config.scale(one.name, self._adapter.infos[a].shape[0] // one.experts)
         for part in one.parts:
+            if part.name in self.factors:
+                return [f"{one.name}: {part.name} has another update too"]
             self.factors[part.name] = Factors(
                 a,
                 b,
@@ -206,13 +213,14 @@ class Placement:
                 matrices=part.matrices,
                 rows=part.rows,
             )
+        return []
 
     def _misfits(self, module: str, updates: Sequence[Parts], own: Sequence[Parameter]) -> str | None:
         """What is wrong with a module's updates however they are ordered, if anything is."""
         for one in own:
-            if not all(self._base.infos[part.name].is_float for part in one.parts):
+            if not all(_computable(self._base.infos[part.name]) for part in one.parts):
                 return f"{one.name} is quantised in {self._base.name}"
-        if any(experts.orders(updates, own, partial(self._fits, flipped)) for flipped in (False, True)):
+        if any(experts.candidates(updates, own, partial(self._fits, flipped)) for flipped in (False, True)):
             return None
         kinds = "; ".join("A is {}, B is {}".format(*map(list, self._shapes(parts))) for parts in updates)
         shapes = [[one.experts, *one.shape] if one.experts > 1 else [*one.shape] for one in own]
@@ -272,21 +280,29 @@ class Placement:
         added = next((t.removesuffix(f"{m}.weight") for t, m in back.items() if t.endswith(f"{m}.weight")), "")
         # Where transformers holds all experts in one parameter, no module of an expert's can be adapted.
         apart = any(map(experts.is_expert, modules))
+        in_memory = experts.names_in_memory(self._base.infos)
         problems = []
         for name, info in self._base.infos.items():
             if name in adapted or name in brought:
                 continue
-            module = name.removesuffix(".weight").removeprefix(added)
-            matrix = name.endswith(".weight") and len(info.shape) > 1 and info.is_float
-            if matrix and (apart or not experts.is_expert(name)) and self._config.covers(module):
-                problems.append(f"it lacks {module}, which its target_modules name")
-            for one in experts.parameters_holding(name.removeprefix(added)) if info.is_float else ():
-                if self._config.covers_parameter(one):
-                    problems.append(f"it lacks {one}, which its target_parameters name")
+            if info.is_float:
+                # The configuration has names as they were in memory: the file's own, or those of a later release.
+                names = (one.removeprefix(added) for one in (name, in_memory(name)))
+                matrix = len(info.shape) > 1 and (apart or not experts.is_expert(name))
+                problems += next(filter(None, (self._meant(one, matrix) for one in names)), [])
             saved = any(re.fullmatch(rf"(.*\.)?{re.escape(one)}(\..*)?", name) for one in self._config.saved)
             if saved:
                 problems.append(f"it lacks {name}, which its modules_to_save name")
         return problems
+
+    def _meant(self, name: str, matrix: bool) -> list[str]:
+        """What says that a tensor without an update should have one; ``matrix``: it may be a module's."""
+        module = name.removesuffix(".weight")
+        holding = filter(self._config.covers_parameter, experts.parameters_holding(name))
+        found = [f"it lacks {one}, which its target_parameters name" for one in holding]
+        if matrix and module != name and self._config.covers(module):
+            found.insert(0, f"it lacks {module}, which its target_modules name")
+        return found
 
     def _why(self, module: str, found: Collection[str] = ()) -> str:
         """Why a module, or a parameter that is not ``found``, may have no place in the base: the end of a sentence."""
@@ -298,6 +314,11 @@ class Placement:
         if experts.is_expert(f"{module}."):
             return ", which does not hold each expert apart; merge it with PEFT's merge_and_unload"
         return ""
+
+
+def _computable(info: TensorInfo) -> bool:
+    """Whether a tensor holds its values: those of 8 bits are quantised, and have scales elsewhere."""
+    return info.is_float and info.dtype.itemsize > 1
 
 
 def _leaves(parameters: Sequence[Parameter]) -> str:

@@ -6,10 +6,11 @@ is this that PEFT's ``target_parameters`` name. Files mostly hold a matrix of sh
 of the projection upwards. transformers calls the block that holds the experts ``mlp``, whatever the file calls it.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, count, pairwise, permutations, takewhile
+from itertools import accumulate, count, pairwise, takewhile
 from typing import TypeVar
 
 from syn2real.merge.tensors import TensorInfo
@@ -18,7 +19,8 @@ from syn2real.merge.tensors import TensorInfo
 _APART = {"gate_up_proj": (("gate_proj", "up_proj"), ("w1", "w3")), "down_proj": (("down_proj",), ("w2",))}
 _EXPERT = re.compile(r"(?P<experts>.*\bexperts?)\.\d+\.(?P<leaf>[^.]+)\.weight")
 _BLOCK = re.compile(r"(?P<layer>.*?\.\d+\.)(?P<block>[^.]+)\.experts?\.\d+\.")
-_IN_MEMORY = re.compile(r"(?P<layer>.*?\.\d+\.)mlp\.")
+_MLP = re.compile(r"(?P<layer>.*?\.\d+\.)mlp\.")
+_NUMBER = re.compile(r"\.\d+(?=\.)")
 
 Update = TypeVar("Update")
 
@@ -53,7 +55,7 @@ def parameter(name: str, stored: str, infos: Mapping[str, TensorInfo]) -> Parame
     """The parameter that the checkpoint would call ``stored``, be it there or expert by expert; None if it is not."""
     if stored in infos:
         shape = infos[stored].shape
-        if len(shape) not in (2, 3):
+        if len(shape) not in (2, 3) or not math.prod(shape):
             return None
         experts = shape[0] if len(shape) == 3 else 1
         return Parameter(name, experts, (shape[-2], shape[-1]), (Part(stored, matrices=experts),))
@@ -84,32 +86,46 @@ def is_expert(name: str) -> bool:
 
 def block_names(infos: Iterable[str]) -> Callable[[str], str]:
     """From names as in memory to the file's, where the block that holds the experts has another name than ``mlp``."""
-    blocks: dict[str, str] = {}
-    there = set()
-    for name in infos:
-        if found := _BLOCK.match(name):
-            blocks[found["layer"]] = found["block"]
-        if found := _IN_MEMORY.match(name):
-            there.add(found["layer"])
+    return _renaming({layer: ("mlp", block) for layer, block in _blocks(infos).items()})
+
+
+def names_in_memory(infos: Iterable[str]) -> Callable[[str], str]:
+    """The other way: from the file's names to those in memory."""
+    return _renaming({layer: (block, "mlp") for layer, block in _blocks(infos).items()})
+
+
+def _renaming(changes: Mapping[str, tuple[str, str]]) -> Callable[[str], str]:
+    """Names whose part after a layer's is changed from one to another."""
 
     def renamed(name: str) -> str:
-        found = _IN_MEMORY.match(name)
-        if not found or found["layer"] in there or found["layer"] not in blocks:
-            return name
-        return f"{found['layer']}{blocks[found['layer']]}.{name[found.end() :]}"
+        for number in _NUMBER.finditer(name):
+            layer, rest = name[: number.end() + 1], name[number.end() + 1 :]
+            old, new = changes.get(layer, ("", ""))
+            if old and rest.startswith(f"{old}."):
+                return f"{layer}{new}{rest.removeprefix(old)}"
+        return name
 
     return renamed
 
 
-def orders(
+def _blocks(infos: Iterable[str]) -> dict[str, str]:
+    """What the file calls the block that holds the experts, by layer, where it has none that is called ``mlp``."""
+    names = list(infos)
+    there = {found["layer"] for found in map(_MLP.match, names) if found}
+    held = [found for found in map(_BLOCK.match, names) if found and found["layer"] not in there]
+    return {found["layer"]: found["block"] for found in held}
+
+
+def candidates(
     updates: Sequence[Update], parameters: Sequence[Parameter], fits: Callable[[Update, Parameter], bool]
-) -> list[tuple[Parameter, ...]]:
-    """Every order of ``parameters`` in which each of the ``updates`` fits its own.
+) -> list[list[Parameter]]:
+    """For each of the ``updates`` the parameters that it may be of; nothing where there is not one for each.
 
     PEFT files the updates of one module's parameters one within another, in the order in which the module declares
-    them, and writes no name beside them.
+    them, and writes no name beside them. Those that fit one update fit all that look like it, and no others.
     """
-    return [order for order in permutations(parameters) if all(map(fits, updates, order))]
+    found = [[one for one in parameters if fits(update, one)] for update in updates]
+    return found if all(found.count(own) == len(own) for own in found) else []
 
 
 def _pieces(stored: str, expert: int) -> list[tuple[str, ...]]:

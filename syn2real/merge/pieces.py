@@ -100,7 +100,7 @@ class Computed:
             values = values.cpu()
             rounded = torch.empty(values.numel(), dtype=self.info.dtype)
             if values.dtype == torch.float64:
-                round_into(rounded, values)
+                round_into(rounded, values, torch.empty_like(values))
             else:
                 rounded.copy_(values)
             require_finite(self.name, rounded)

@@ -86,7 +86,9 @@ def _panels(record: dict[str, Any]) -> list[tuple[dict[str, Any], str, list[dict
     headline = record["comparison"]["headline"]
     found = []
     for windows in words.conditions(record):
-        with_curves = [row for row in lambdas_of(record, windows[0]) if row["curve"] or row["target_curve"]]
+        # Where a sum was chosen, a λ of one target's is not of the kind of another's.
+        alike = [row for row in lambdas_of(record, windows[0]) if not row.get("sum")]
+        with_curves = [row for row in alike if row["curve"] or row["target_curve"]]
         for system in words.ordered({row["system"] for row in with_curves}):
             found.append((windows[0], system, [row for row in with_curves if row["system"] == system]))
     place = words.ordered({panel[1] for panel in found}).index

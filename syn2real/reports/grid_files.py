@@ -75,8 +75,13 @@ def _domains(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _lambdas(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for row in record["lambdas"]:
-        place = {key: row[key] for key in ("model", "engines", "seed", "target", "system", "sum", "by")}
-        place |= {"chosen": row["chosen"], "oracle": row["oracle"], "names": " ".join(row["names"])}
+        place = {key: row[key] for key in ("model", "engines", "seed", "target", "system", "by")}
+        place |= {
+            "sum": row.get("sum"),
+            "chosen": row["chosen"],
+            "oracle": row["oracle"],
+            "names": " ".join(row["names"]),
+        }
         for heard, curve in (("what chose it", row["curve"]), ("target test", row["target_curve"])):
             for point in curve:
                 counts = {key: point[key] for key in ("scale", "errors", "words")}

@@ -153,7 +153,7 @@ class TestEverySystem:
             assert next(p["errors"] for p in row["target_curve"] if p["scale"] == row["oracle"]) == least
 
     def test_the_best_sum_is_that_of_the_curves_and_heard_as_such(self, ran):
-        grid, record = ran[3], ran[4]
+        record = ran[4]
         (short,) = [group for group in record["comparison"]["groups"] if group["window"] == "short"]
         heard = {row["name"]: {part["target"]: part for part in row["domains"]} for row in short["systems"]}
         for best in (row for row in record["lambdas"] if row["system"] == "best-sum"):
@@ -164,7 +164,7 @@ class TestEverySystem:
             assert best["target_curve"] == rows[best["sum"]]["target_curve"]
             at = next(point for point in best["target_curve"] if point["scale"] == best["chosen"])
             assert heard["best-sum"][best["target"]]["wer"] == pytest.approx(at["errors"] / at["words"])
-        assert "best-sum (oracle)" not in heard and grid.roles.targets
+        assert "best-sum (oracle)" not in heard
 
     def test_vectors_and_transfer(self, ran):
         vectors, transfer = ran[4]["vectors"], ran[4]["transfer"]
@@ -191,6 +191,19 @@ class TestEverySystem:
         written = load_file(workshop.pipeline.write(blend, 0.7).directory / "model.safetensors")
         read = workshop.pipeline._shifted(blend.anchor, blend.difference, 0.7)
         assert all(torch.equal(read(name), tensor) for name, tensor in written.items())
+
+
+def test_the_lambda_that_groups_begin_with_is_said(manifest, small_whisper, tmp_path, monkeypatch):
+    grid = Grid(recipe(manifest, small_whisper, systems=["syn2real-groups"]), Workspace(tmp_path))
+    falling = {0: (10, 20), 1: (5, 20)}
+    monkeypatch.setattr(grid, "_trials", lambda *_: ((), ""))
+    monkeypatch.setattr(grid, "_errors", lambda *_: lambda scale: falling.get(scale if scale in (0, 1) else 2, (4, 20)))
+    said = []
+    monkeypatch.setattr("syn2real.experiments.grid.say", said.append)
+    workshop = grid.workshop(next(grid.conditions()))
+    choice = grid._choice(workshop, grid.roles.fold("a", None, 0), "syn2real-groups", workshop.blend)
+    assert choice.number is None
+    assert said == ["a, syn2real-groups: λ = 1; it is the largest tried: widen `lambda.grid`"]
 
 
 class TestProtocol:

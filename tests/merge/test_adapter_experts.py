@@ -13,7 +13,7 @@ from torch import nn
 from syn2real.errors import UserError
 from syn2real.merge import Checkpoint
 from syn2real.merge.adapter import AdaptedSource
-from syn2real.merge.experts import block_names, parameter
+from syn2real.merge.experts import block_names, names_in_memory, parameter
 from syn2real.merge.factors import Factors
 from syn2real.merge.formats.safetensors_file import SafetensorsFile
 from syn2real.merge.merged import Merged
@@ -416,6 +416,103 @@ def test_the_block_of_the_experts():
     assert renamed("m.layers.0.self_attn.gate.weight") == "m.layers.0.self_attn.gate.weight"
     both = block_names([*names, "m.layers.0.mlp.up_proj.weight"])
     assert both("m.layers.0.mlp.gate.weight") == "m.layers.0.mlp.gate.weight"
+
+
+def test_the_names_in_memory_of_the_block_of_the_experts():
+    names = ["m.layers.0.moe.experts.0.w1.weight", "m.layers.1.moe.experts.0.w1.weight", "m.layers.1.mlp.up.weight"]
+    renamed = names_in_memory(names)
+    assert renamed("m.layers.0.moe.gate.weight") == "m.layers.0.mlp.gate.weight"
+    assert names_in_memory(["m.0.b.1.moe.experts.0.w1.weight"])("m.0.b.1.moe.gate.weight") == "m.0.b.1.mlp.gate.weight"
+    for name in ("m.layers.1.moe.gate.weight", "m.layers.0.attn.moe.weight", "m.norm.weight"):
+        assert renamed(name) == name
+
+
+def written(folder, base, adapter, **settings):
+    """A base and an adapter of ones, from the shapes of their tensors."""
+    for name, weights in (("base/model", base), ("lora/adapter_model", adapter)):
+        (folder / name).parent.mkdir()
+        save_file({key: torch.ones(shape) for key, shape in weights.items()}, folder / f"{name}.safetensors")
+    settings = {"peft_type": "LORA", "r": 2, "lora_alpha": 2, **settings}
+    (folder / "lora" / "adapter_config.json").write_text(json.dumps(settings))
+    return folder / "base", folder / "lora"
+
+
+def factors(module, a, b):
+    return {f"base_model.model.{module}.lora_A.weight": a, f"base_model.model.{module}.lora_B.weight": b}
+
+
+@pytest.mark.parametrize(
+    ("module", "shapes", "settings"),
+    [
+        ("experts", ((4, 6), (4, 4)), {"target_parameters": ["mlp.experts.down_proj"]}),
+        ("gate", ((2, 4), (2, 2)), {"target_parameters": ["mlp.gate.weight"]}),
+        ("gate", ((2, 4), (2, 2)), {"target_modules": ["mlp.gate"]}),
+    ],
+)
+def test_a_layer_that_the_adapter_lacks_where_the_file_has_another_name(tmp_path, module, shapes, settings):
+    blocks = [f"layers.{layer}.moe" for layer in (0, 1)]
+    base = {f"{block}.experts.{i}.w2.weight": (4, 6) for block in blocks for i in (0, 1)}
+    base |= {f"{block}.gate.weight": (2, 4) for block in blocks}
+    said = refused(*written(tmp_path, base, factors(f"layers.0.mlp.{module}", *shapes), **settings))
+    assert f"it lacks layers.1.mlp.{module}" in said
+
+
+def test_two_updates_of_one_tensor_are_refused(tmp_path):
+    base = {f"e.experts.{i}.down_proj.weight": (4, 5) for i in (0, 1)}
+    adapter = factors("e.experts", (4, 5), (4, 4)) | factors("e.experts.1.down_proj", (2, 5), (4, 2))
+    settings = {"target_parameters": ["experts.down_proj"], "target_modules": ["1.down_proj"]}
+    said = refused(*written(tmp_path, base, adapter, **settings))
+    assert "e.experts.down_proj: e.experts.1.down_proj.weight has another update too" in said
+
+
+def test_two_names_of_one_module_are_refused(tmp_path):
+    base = {"layers.0.moe.experts.0.w2.weight": (4, 5), "layers.0.moe.gate.weight": (4, 5)}
+    adapter = factors("layers.0.mlp.gate", (2, 5), (4, 2)) | factors("layers.0.moe.gate", (2, 5), (4, 2))
+    said = refused(*written(tmp_path, base, adapter, target_modules=["gate"]))
+    assert "layers.0.moe.gate.weight has another update too" in said
+
+
+@pytest.mark.parametrize(
+    ("base", "adapter", "settings"),
+    [
+        ("q_proj.weight", factors("layers.0.q_proj", (2, 4), (3, 2)), {"target_modules": "all-linear"}),
+        ("experts.0.w2.weight", factors("layers.0.experts.0.w2", (2, 4), (3, 2)), {"target_modules": "all-linear"}),
+        ("experts.up", factors("layers.0.experts", (6, 4), (3, 6)), {"target_parameters": ["experts.up"]}),
+    ],
+)
+def test_which_of_two_towers_is_not_guessed(tmp_path, base, adapter, settings):
+    shape = (3, 3, 4) if base == "experts.up" else (3, 4)
+    towers = {f"{tower}.layers.0.{base}": shape for tower in ("text", "vision")}
+    said = refused(*written(tmp_path, towers, adapter, **settings))
+    assert f"text.layers.0.{base} and vision.layers.0.{base} may both be meant" in said
+
+
+def test_many_parameters_that_look_alike_are_refused_at_once(tmp_path):
+    names = [f"p{i}" for i in range(12)]  # in 479 million orders
+    adapter = {}
+    for depth in range(12):
+        adapter |= factors("e" + ".base_layer" * depth, (4, 4), (3, 4))
+    settings = {"target_parameters": [f"e.{name}" for name in names]}
+    said = refused(*written(tmp_path, {f"e.{name}": (2, 3, 4) for name in names}, adapter, **settings))
+    assert "do not tell which update is whose" in said
+
+
+def test_no_experts_and_no_rank_are_refused(tmp_path):
+    empty = {"target_parameters": ["experts.up"]}
+    none = written(tmp_path, {"experts.up": (0, 3, 4)}, factors("experts", (0, 4), (3, 0)), **empty)
+    assert "experts has no place in base" in refused(*none)
+    for changes in ({"r": 0}, {"rank_pattern": {"up": 0}}):
+        change(none[1], **changes)
+        assert "damaged adapter configuration: a rank of 0" in refused(*none)
+
+
+@pytest.mark.parametrize("name", ["q.weight", "experts.up"])
+def test_a_base_of_8_bits_is_refused(tmp_path, name):
+    module = name.rpartition(".")[0]
+    settings = {"target_modules": ["q"], "target_parameters": ["experts.up"]}
+    base, adapter = written(tmp_path, {name: (3, 4)}, factors(module, (2, 4), (3, 2)), **settings)
+    save_file({name: torch.ones(3, 4).to(torch.float8_e4m3fn)}, base / "model.safetensors")
+    assert "is quantised in base" in refused(base, adapter)
 
 
 def test_target_parameters_need_a_sound_file(adapt):

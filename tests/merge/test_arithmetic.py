@@ -54,24 +54,49 @@ def test_no_double_rounding(dtype):
         [1 + half + 2.0**-40, -(1 + half + 2.0**-40), 1 + half, 1 + half - 2.0**-40], dtype=torch.float64
     )
     result = torch.empty(4, dtype=dtype)
-    round_into(result, values)
+    round_into(result, values, torch.empty_like(values))
     assert result.tolist() == [1 + 2 * half, -(1 + 2 * half), 1.0, 1.0]
     assert values.to(torch.float32).to(dtype).tolist() != result.tolist()  # so the cast alone would fail this test
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float8_e5m2, torch.float8_e4m3fn])
-def test_halfway_between_any_two_neighbours(dtype):
-    """Ties go to the even one, and whatever lies beside a tie to the nearer, the smallest numbers included."""
-    kind = {1: torch.int8, 2: torch.int16}[dtype.itemsize]
+KINDS = {1: torch.int8, 2: torch.int16}
+NARROW = [torch.float16, torch.bfloat16, torch.float8_e5m2, torch.float8_e4m3fn]
+
+
+def neighbours(dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    """Every number of a dtype that is not negative, but for bfloat16's subnormals, and the next; as float64."""
+    kind = KINDS[dtype.itemsize]
     numbers = torch.arange(torch.iinfo(kind).max, dtype=kind).view(dtype).double()
     numbers = numbers[numbers.isfinite()]
-    low, high = numbers[:-1], numbers[1:]
+    if dtype == torch.bfloat16:
+        numbers = numbers[numbers >= 2 * torch.finfo(dtype).smallest_normal]
+    return numbers[:-1], numbers[1:]
+
+
+@pytest.mark.parametrize("dtype", NARROW)
+def test_halfway_between_any_two_neighbours(dtype):
+    """Ties go to the even one, and whatever lies beside a tie to the nearer, the smallest numbers included."""
+    low, high = neighbours(dtype)
     tie = (low + high) / 2
-    even = torch.where(torch.arange(len(tie)) % 2 == 0, low, high)
+    even = torch.where(low.to(dtype).view(KINDS[dtype.itemsize]) % 2 == 0, low, high)
     for sign in (1, -1):
         for values, wanted in ((tie, even), (tie * (1 + 2.0**-40), high), (tie * (1 - 2.0**-40), low)):
             result = torch.empty(len(tie), dtype=dtype)
-            round_into(result, sign * values)
+            round_into(result, sign * values, torch.empty_like(values))
+            assert torch.equal(result.double(), sign * wanted)
+
+
+@pytest.mark.parametrize("dtype", NARROW)
+@pytest.mark.parametrize("share", [0.3, 0.7, 1.3])
+def test_between_a_tie_and_the_float32_beside_it(dtype, share):
+    """What float32 rounds to the neighbour of a tie is not taken on to the tie, the smallest numbers included."""
+    low, high = neighbours(dtype)
+    tie = ((low + high) / 2).float()
+    for end, wanted in ((0.0, low), (torch.inf, high)):
+        beside = torch.nextafter(tie, torch.full_like(tie, end)).double()
+        values, result = tie.double() + share * (beside - tie.double()), torch.empty(len(tie), dtype=dtype)
+        for sign in (1, -1):
+            round_into(result, sign * values, torch.empty_like(values))
             assert torch.equal(result.double(), sign * wanted)
 
 
@@ -80,7 +105,7 @@ def test_float16_agrees_with_numpy_everywhere():
     with np.errstate(over="ignore"):
         wanted = values.astype(np.float16)  # numpy rounds float64 to float16 once
     result = torch.empty(len(values), dtype=torch.float16)
-    round_into(result, torch.from_numpy(values))
+    round_into(result, torch.from_numpy(values), torch.empty(len(values), dtype=torch.float64))
     assert np.array_equal(result.numpy().view(np.uint16), wanted.view(np.uint16))
 
 

@@ -133,6 +133,21 @@ def test_spreadsheets_hold_the_record_unrounded(grid_record):
     assert [int(row["errors"]) for row in sheets["lambdas.csv"]] == [point["errors"] for point in points]
 
 
+def test_curves_of_different_sums_are_not_pooled(grid_record):
+    only, without = (
+        changed(grid_record, lambda r, w=w: r.update(lambdas=[x for x in r["lambdas"] if bool(x["sum"]) == w]))
+        for w in (True, False)
+    )
+    assert only["lambdas"] and draw_lambda(only) is None
+    assert draw_lambda(grid_record) == draw_lambda(without)
+
+
+def test_a_record_from_before_sums_were_chosen(grid_record):
+    old = changed(grid_record, lambda record: [row.pop("sum") for row in record["lambdas"]])
+    found = rows(spreadsheets(old)["lambdas.csv"])
+    assert found and all(row["sum"] == "" for row in found)
+
+
 def test_what_there_is_nothing_of_is_left_out(grid_record, tmp_path):
     (tmp_path / "vectors.png").write_bytes(b"of an earlier run")
     bare = changed(grid_record, lambda r: r.update(vectors=None, transfer=None, lambdas=[], utterances=[], note=""))
