@@ -110,7 +110,6 @@ def test_parameters_of_all_experts(adapt, build, settings):
         (qwen3, {"target_modules": "all-linear", "target_parameters": ["model.layers.1.mlp.experts.gate_up_proj"]}),
         (gpt_oss, {"target_modules": [], "target_parameters": [*EXPERTS, "gate_up_proj_bias", "router.weight"]}),
     ],
-    ids=str,
 )
 def test_parameters_beside_modules(adapt, build, settings):
     parity(*adapt(build(), r=3, lora_alpha=4, **settings))
