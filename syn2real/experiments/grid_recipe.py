@@ -12,6 +12,7 @@ from syn2real.experiments.recipe import (
     SUMS,
     CorpusRecipe,
     Lambda,
+    Lines,
     ScoringRecipe,
     SynthesisRecipe,
     TrainingRecipe,
@@ -55,7 +56,7 @@ Selection = Literal["none", "source-dev", "target-dev"]
 class GridCorpusRecipe(CorpusRecipe):
     """The real recordings. ``train``, ``dev`` and ``test`` say by their fields which lines are which."""
 
-    dev: dict[str, str] | None = None  # speakers who are in neither of the others; proxies are heard on it
+    dev: Lines | None = None  # speakers who are in neither of the others; proxies are heard on it
 
 
 class SourcesRecipe(Strict):

@@ -17,6 +17,7 @@ from syn2real.speech.verbalisation import Label, Style
 WORDING = ("verbalise", "label", "style")
 Tuned = Literal["source-synthetic", "source-real", "target-synthetic", "syn2real"]
 Lambda = Annotated[float, Field(ge=-2, le=4)]
+Lines = dict[str, str | list[str]]  # those whose fields have this value, or any of these
 Sum = Literal["syn2real", "text-on-real", "average"]  # of the same three models; see `syn2real.experiments.sums`
 SUMS: tuple[Sum, ...] = get_args(Sum)
 
@@ -35,8 +36,8 @@ class CorpusRecipe(Strict):
     """The real recordings, with domains. ``train`` and ``test`` say which lines are which, by their fields."""
 
     manifest: Path
-    train: dict[str, str] = {}
-    test: dict[str, str] = {}
+    train: Lines = {}
+    test: Lines = {}
 
 
 class CheckRecipe(Strict):

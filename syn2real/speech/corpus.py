@@ -4,7 +4,7 @@ import json
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -259,13 +259,18 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Fields:
-    """Whether a line has these fields, as ``{"split": "train"}``; with none, every line has them."""
+    """Whether a line has these fields, as ``{"split": "train"}`` or, where any of several values will do,
+    ``{"domain": ["animals", "food"]}``; with none, every line has them."""
 
-    wanted: dict[str, str]
+    wanted: Mapping[str, str | Sequence[str]]
 
     def __call__(self, row: Row) -> bool:
         """True when every field has the value wanted; a line that names no ``source`` is real."""
-        return all(str(({"source": "real"} | row).get(name)) == value for name, value in self.wanted.items())
+        stated = {"source": "real"} | row
+        return all(
+            str(stated.get(name)) in ([values] if isinstance(values, str) else values)
+            for name, values in self.wanted.items()
+        )
 
 
 def read_sentences(path: Path, domain: str | None = None) -> list[Sentence]:
