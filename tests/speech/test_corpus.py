@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syn2real.errors import AudioError, UserError
-from syn2real.speech.corpus import Corpus, Utterance, read_sentences
+from syn2real.speech.corpus import Corpus, Fields, Utterance, read_sentences
 
 SPEECH = Path(__file__).parents[3] / "shared" / "data" / "speechocean762" / "manifest.jsonl"
 
@@ -215,3 +215,19 @@ def test_real_speech() -> None:
     train, test = corpus.split(0.7, by="speaker")
     assert not {u.speaker for u in train} & {u.speaker for u in test}
     assert corpus.sample(25).problems() == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({}, ["a", "b", "c"]),
+        ({"domain": "a"}, ["a"]),
+        ({"domain": ["a", "c"]}, ["a", "c"]),
+        ({"domain": ["a", "c"], "split": "test"}, ["c"]),
+        ({"domain": []}, []),
+        ({"source": "real"}, ["a", "b", "c"]),
+    ],
+)
+def test_fields_choose_lines(wanted: dict[str, Any], found: list[str]) -> None:
+    rows = [{"domain": "a", "split": "train"}, {"domain": "b", "split": "test"}, {"domain": "c", "split": "test"}]
+    assert [line["domain"] for line in rows if Fields(wanted)(line)] == found
