@@ -169,7 +169,7 @@ class Grid:
     def _system(self, condition: Condition, fold: Fold, system: System) -> tuple[list[Heard], list[Chosen]]:
         workshop, target = self.workshop(condition), fold.target
         best = self._best_sum(workshop, fold) if system == "best-sum" else None
-        way: System = best.way if best is not None and best.way is not None else system
+        way: System = (best and best.way) or system
         blend_of: BlendOf = partial(workshop.blend, way)
         blend = blend_of(target, fold.sources)
         scales: dict[str, Scale] = {system: 0.0}
