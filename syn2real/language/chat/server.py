@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, CancelledError, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from functools import partial
 from threading import Event, Lock
 from typing import Any
@@ -61,7 +61,10 @@ class ServerModel:
         pool = ThreadPoolExecutor(self._at_once)
         try:
             waiting = [pool.submit(self._answer, request, stopped) for request in new]
-            wait(waiting, return_when=FIRST_EXCEPTION)
+            # One by one: a Ctrl-C that falls between two waits is heeded after the next answer, not after the last.
+            for future in as_completed(waiting):
+                if future.exception() is not None:
+                    break
         finally:  # a refusal or Ctrl-C: what is on its way is waited for and kept, and nothing more is asked
             stopped.set()
             pool.shutdown(cancel_futures=True)

@@ -284,3 +284,17 @@ def test_no_process_is_left(sandbox):
     before = children()
     Sandbox(Limits(seconds=0.5)).run("while True: pass", "")
     assert children() <= before
+
+
+def test_no_descriptor_is_closed_twice(sandbox, monkeypatch):
+    """A number that is free again may be another thread's."""
+    watch, opened = Sandbox._watch, []
+
+    def watched(self, *arguments):
+        opened.extend(os.open(os.devnull, os.O_RDONLY) for _ in range(8))
+        return watch(self, *arguments)
+
+    monkeypatch.setattr(Sandbox, "_watch", watched)
+    assert sandbox.run("", "").passed
+    for descriptor in opened:
+        os.close(descriptor)

@@ -113,7 +113,7 @@ class Sandbox:
                 "program": program,
                 "tests": tests,
                 "word": word,
-                "out": writing,
+                "out": writing.fileno(),
                 "folder": folder,
                 "readable": _readable(),
                 "limits": self.limits.resources(),
@@ -128,10 +128,10 @@ class Sandbox:
                 stderr=subprocess.STDOUT,
                 env={"PYTHONHASHSEED": "0", "PYTHONIOENCODING": "utf-8"},
                 cwd=folder,
-                pass_fds=(writing,),
+                pass_fds=(writing.fileno(),),
                 start_new_session=True,
             )
-            os.close(writing)
+            writing.close()
             try:
                 with suppress(BrokenPipeError), process.stdin as given:  # type: ignore[union-attr]
                     given.write(json.dumps(job).encode())
@@ -141,7 +141,7 @@ class Sandbox:
         return ending, told
 
     def _watch(
-        self, process: subprocess.Popen[bytes], reading: int, folder: Path
+        self, process: subprocess.Popen[bytes], reading: IO[bytes], folder: Path
     ) -> tuple[Ending, list[dict[str, Any]]]:
         until = time.monotonic() + self.limits.seconds
         printed, told, most = 0, b"", self.limits.written
@@ -168,15 +168,12 @@ class Sandbox:
 
 
 @contextmanager
-def _pipe() -> Iterator[tuple[int, int]]:
-    """A pipe's two ends; the caller closes the second."""
+def _pipe() -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """A pipe's two ends, which may be closed before. As files: a bare number that is closed twice may be another
+    thread's by then."""
     reading, writing = os.pipe()
-    try:
-        yield reading, writing
-    finally:
-        os.close(reading)
-        with suppress(OSError):
-            os.close(writing)
+    with os.fdopen(reading, "rb", 0) as end, os.fdopen(writing, "wb", 0) as start:
+        yield end, start
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
