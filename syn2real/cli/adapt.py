@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
@@ -133,6 +133,14 @@ def adapt(
         list[str] | None, typer.Option("--held-out", help="Source domain kept out of the vector to choose λ.")
     ] = None,
     scale: Annotated[float | None, typer.Option("--lambda", help="Use this λ instead of choosing one.")] = None,
+    way: Annotated[
+        Literal["choose", "syn2real", "text-on-real", "average"] | None,
+        typer.Option(
+            "--sum",
+            help="Which sum of the three models; default choose, which source speech decides, "
+            "or syn2real where --lambda is given.",
+        ),
+    ] = None,
     renditions: Annotated[
         int | None, typer.Option(help="How often each domain sentence is spoken; default 2, or the vector's.")
     ] = None,
@@ -153,8 +161,10 @@ def adapt(
 
     The text is spoken by synthesisers and the model tuned on it; the SYN2REAL vector, made from the source speech and
     the same sentences synthesised, is added. λ is chosen on source speech: the held-out domains, else the largest
-    domains in turn (at most 3), else, with a single domain, a half of its sentences. A published vector brings its λ,
-    and its voices and training settings are taken unless others are given.
+    domains in turn (at most 3), else, with a single domain, a half of its sentences. Two other sums of the same models,
+    the text's vector on the model tuned on real speech and the average of the two, are tried there too, and the best is
+    taken; --sum names one instead. A published vector brings its λ, and its voices and training settings are taken
+    unless others are given.
 
     [bold]Examples[/bold]
 
@@ -177,6 +187,8 @@ def adapt(
     if vector is not None:
         if held_out:
             raise UserError("--held-out: chooses λ on --source; a published vector has its λ, or give --lambda")
+        if way is not None:
+            raise UserError("--sum: is of models made from --source; a published vector is added as it is")
         _ready(
             vector, text, test, output, as_json,
             model=model, language=language, engines=engines, options=options, renditions=renditions,
@@ -185,6 +197,8 @@ def adapt(
         return
     if force:
         raise UserError("--force: is for --vector; a vector of --source is always the model's own")
+    if way == "choose" and scale is not None:
+        raise UserError("--sum choose: chooses λ too; leave --lambda out, or name the sum that it is of")
     assert source is not None
     from syn2real.experiments.material import adaptation_material
     from syn2real.experiments.recipe import parse_recipe
@@ -201,6 +215,7 @@ def adapt(
         held_out=held_out or [],
         target_text=text,
         scale=scale,
+        sum=way or ("choose" if scale is None else "syn2real"),
         synthesis={
             "engines": engines or {"espeak": 1.0},
             "options": options or None,

@@ -3,7 +3,8 @@
     target text ──▶ synthetic target ──▶ θ_syn^T ─┬─▶ θ* = θ_syn^T + λτ
                                  τ and its λ ─────┘
 
-The vector is made here from real source speech (`making`), or was made elsewhere and published (`ready`).
+The vector is made here from real source speech (`making`), or was made elsewhere and published (`ready`). Where it is
+made here, θ* may also be another sum of the same three models (`sums`).
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from syn2real.experiments.pipeline import Blend
 from syn2real.experiments.recipe import Recipe
 from syn2real.experiments.results import Results, SourceData, StudyData, SystemResult
 from syn2real.experiments.stages import Stage, Workspace
+from syn2real.experiments.sums import tried
 from syn2real.progress import say
 from syn2real.speech.corpus import Corpus, Sentence, sentence_key
 
@@ -29,7 +31,7 @@ class Origin(Protocol):
     """Where a vector comes from."""
 
     def vector(self) -> Chosen:
-        """The vector, and the λ to add it with."""
+        """The vector, and how to add it."""
 
     def data(self) -> SourceData:
         """How much real speech made it."""
@@ -58,15 +60,15 @@ class Adapted:
 
     @property
     def blend(self) -> Blend:
-        """θ_syn^T with τ to be added."""
-        return Blend(self.target_synthetic, self.chosen.vector)
+        """A model, and what is added to it λ times."""
+        return self.chosen.blend(self.target_synthetic)
 
     @property
     def tuned(self) -> dict[str, Heard]:
         """Every tuned model by the name of the system, with the λ it is heard with."""
         made = {name: (Blend(stage), 0.0) for name, stage in self.chosen.models.items()}
         alone = (Blend(self.target_synthetic), 0.0)
-        return {**made, "target-synthetic": alone, "syn2real": (self.blend, self.chosen.scale)}
+        return {**made, "target-synthetic": alone, self.chosen.way: (self.blend, self.chosen.scale)}
 
 
 class Study:
@@ -83,7 +85,7 @@ class Study:
         """A study that makes its own vector. Raises `UserError` for a role without clips, before anything is made."""
         require_material(recipe, material)
         bench = Bench(recipe, workspace)
-        maker = Maker(bench, recipe, material.source, material.held_out)
+        maker = Maker(bench, recipe, material.source, material.held_out, recipe.sums)
         return cls(bench, maker, material.target_text, material.test)
 
     def adapt(self) -> Adapted:
@@ -91,7 +93,7 @@ class Study:
         say(f"{self.bench.recipe.title}: {len(self.text)} target sentences")
         chosen = self.origin.vector()
         target = self.bench.target("target", self.text)
-        merged = self.bench.pipeline.write(Blend(target, chosen.vector), chosen.scale)
+        merged = self.bench.pipeline.write(chosen.blend(target), chosen.scale)
         return Adapted(chosen, target, merged)
 
     def describe(self, adapted: Adapted) -> Results:
@@ -99,19 +101,21 @@ class Study:
         return Results(
             recipe=self.bench.recipe,
             chosen=adapted.chosen.scale,
+            way=adapted.chosen.way,
             proxies=adapted.chosen.proxies,
-            proxy_curve=adapted.chosen.proxy_curve,
+            proxy_curves=adapted.chosen.curves,
             data=self._data(),
             vector=self.origin.record(),
         )
 
     def evaluate(self, adapted: Adapted) -> Results:
         """The same, with every system scored on the target's real recordings."""
-        evaluation = self.bench.recipe.evaluation
-        systems = self.bench.systems(adapted.tuned, self.test, evaluation.full_window)
-        curve = self.bench.curve("target", adapted.blend, self.test)
-        strict = self._strict(adapted) if evaluation.strict else None
-        utterances = self.bench.utterances(adapted.blend, adapted.chosen.scale, self.test)
+        recipe, way = self.bench.recipe, adapted.chosen.way
+        full = [way if name == "syn2real" else name for name in recipe.evaluation.full_window]
+        systems = self.bench.systems(adapted.tuned, self.test, full)
+        curve = self.bench.curve("target", adapted.blend, self.test, tried(way, recipe.lambdas))
+        strict = self._strict(adapted) if recipe.evaluation.strict else None
+        utterances = self.bench.utterances(adapted.tuned, way, self.test)
         # Described last: the strict table has voices of its own.
         return replace(self.describe(adapted), systems=systems, curve=curve, strict=strict, utterances=utterances)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from syn2real.experiments.pipeline import Blend, Clips, Pipeline, require_voices
-from syn2real.experiments.recipe import StudyRecipe
+from syn2real.experiments.recipe import SUMS, StudyRecipe, Sum
 from syn2real.experiments.results import CurvePoint, SystemResult, measure
 from syn2real.experiments.stages import Stage, Workspace
 from syn2real.speech.corpus import Corpus, Sentence, Utterance
@@ -45,10 +45,10 @@ class Bench:
         """How many renditions no voice could speak."""
         return sum(clips.rejected() for clips in self._spoken.values())
 
-    def curve(self, name: str, blend: Blend, corpus: Corpus) -> list[CurvePoint]:
-        """Errors of θ + λτ at every λ, in the window the models were trained for."""
+    def curve(self, name: str, blend: Blend, corpus: Corpus, grid: Sequence[float]) -> list[CurvePoint]:
+        """Errors of θ + λτ at every λ of the grid, in the window the models were trained for."""
         points = []
-        for scale in self.recipe.lambdas:
+        for scale in grid:
             total = self.heard(name, (blend, scale), corpus, "short").total
             points.append(CurvePoint(scale, total.errors, total.words))
         return points
@@ -80,24 +80,23 @@ class Bench:
                 window,
                 scores,
                 baseline=found.get((BASELINE, window)) if name != BASELINE else None,
-                scale=tuned[name][1] if name == "syn2real" else None,
+                scale=tuned[name][1] if name in SUMS else None,
                 evaluation=self.recipe.evaluation,
             )
             for (name, window), scores in found.items()
         ]
 
-    def utterances(self, blend: Blend, scale: float, test: Corpus) -> list[dict[str, Any]]:
-        """Each test utterance with what was heard in it before and after the vector was added."""
-        before = self.heard(BASELINE, (blend, 0.0), test, "short")
-        after = self.heard("syn2real", (blend, scale), test, "short")
+    def utterances(self, tuned: Mapping[str, Heard], way: Sum, test: Corpus) -> list[dict[str, Any]]:
+        """Each test utterance with what the baseline and the adapted model heard in it."""
+        before, after = (self.heard(name, tuned[name], test, "short") for name in (BASELINE, way))
         return [
             {
                 "id": u.id,
                 "audio": str(u.audio_filepath),
                 "reference": u.text,
                 BASELINE: x.hypothesis,
-                "syn2real": y.hypothesis,
-                "errors": {BASELINE: x.counts.errors, "syn2real": y.counts.errors},
+                way: y.hypothesis,
+                "errors": {BASELINE: x.counts.errors, way: y.counts.errors},
                 "words": y.counts.words,
             }
             for u, x, y in zip(test, before, after, strict=True)

@@ -41,6 +41,7 @@ def demo_recipe(manifest: Path, language: str, model: str, quick: bool) -> Recip
         language=re.split("[_@]", language)[0],
         corpus=CorpusRecipe(manifest=manifest),
         target=[TARGET],
+        sum="choose",
         held_out=[PROXY],
         synthesis=SynthesisRecipe(engines=ENGINES.get(language, {"espeak": 1.0}), target_renditions=1 if quick else 2),
         training=TrainingRecipe(

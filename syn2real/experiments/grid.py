@@ -18,6 +18,7 @@ from syn2real.experiments.recipe import Sum, SynthesisRecipe
 from syn2real.experiments.results import CurvePoint, at_end, best_scale
 from syn2real.experiments.scales import Choice, Errors, choose, choose_groups, choose_sum, curve_of
 from syn2real.experiments.stages import Workspace
+from syn2real.experiments.sums import tried
 from syn2real.experiments.systems import Workshop
 from syn2real.progress import say
 from syn2real.speech.corpus import Corpus
@@ -296,9 +297,7 @@ class Grid:
 
     def _grid_of(self, system: System) -> Sequence[float]:
         recipe = self.recipe.scale
-        if system == "average":
-            return tuple(scale for scale in recipe.grid if 0 <= scale <= 1)
-        return recipe.domains_grid if system == "syn2real-domains" else recipe.grid
+        return recipe.domains_grid if system == "syn2real-domains" else tried(system, recipe.grid)
 
 
 def _words(error: Exception) -> str:

@@ -5,55 +5,96 @@
 
 Each proxy domain plays the target, and the λ with the fewest errors summed over proxies is taken. A proxy is either
 held out of every vector (`held_out`), so that one vector serves all, or takes its turn (`rotate`) with a vector made
-from the other sources.
+from the other sources. Where more sums of the three models than SYN2REAL are allowed (`sums`), the proxies choose among
+them too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from syn2real.experiments.bench import Bench
 from syn2real.experiments.material import default_proxies, without_sentences
 from syn2real.experiments.pipeline import Addend, Blend, Clips, Difference
-from syn2real.experiments.recipe import SourceRecipe
-from syn2real.experiments.results import CurvePoint, SourceData, at_end, likely_scale
+from syn2real.experiments.recipe import SourceRecipe, Sum
+from syn2real.experiments.results import CurvePoint, SourceData, at_end
 from syn2real.experiments.stages import Stage
+from syn2real.experiments.sums import Trio, likely_sum, tried
 from syn2real.progress import say
 from syn2real.speech.corpus import Corpus, distinct, one_each
+
+SYNTHETIC, REAL = "source-synthetic", "source-real"
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A vector, and the λ it is added with."""
+    """A vector, and how a model tuned on a target's text gets it."""
 
-    vector: Addend
+    vector: Addend  # τ
     scale: float  # λ
     proxies: list[str]  # what chose λ; empty when it was given
-    proxy_curve: list[CurvePoint]
-    models: Mapping[str, Stage] = field(default_factory=dict)  # what it was made of, by the name of the system
+    curves: Mapping[Sum, list[CurvePoint]]  # on the proxies, of every sum that was tried
+    models: Mapping[str, Stage] = field(default_factory=dict)  # what τ was made of, by the name of the system
+    way: Sum = "syn2real"
+
+    def blend(self, target: Stage) -> Blend:
+        """The sum with this θ_syn^T. Any but SYN2REAL is of the models that τ was made of."""
+        if self.way == "syn2real":
+            return Blend(target, self.vector)
+        return trio_of(self.models, target).blend(self.way)
+
+    @property
+    def proxy_curve(self) -> list[CurvePoint]:
+        """What chose λ."""
+        return self.curves.get(self.way, [])
+
+
+def trio_of(models: Mapping[str, Stage], target: Stage) -> Trio:
+    """The models of a vector with a θ_syn^T."""
+    return Trio(lambda: models[REAL], lambda: models[SYNTHETIC], lambda: target)
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A domain that plays the target: the models with which it does, and the recordings they are heard on."""
+
+    name: str
+    trio: Trio
+    recordings: Corpus
 
 
 class Maker:
-    """Makes the vector of one recipe: from ``source``, with λ chosen on ``held_out`` or on the source in turns."""
+    """Makes the vector of one recipe: from ``source``, with λ, and with several ``sums`` that of them, chosen on
+    ``held_out`` or on the source in turns."""
 
-    def __init__(self, bench: Bench, recipe: SourceRecipe, source: Corpus, held_out: Corpus) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        recipe: SourceRecipe,
+        source: Corpus,
+        held_out: Corpus,
+        sums: Sequence[Sum] = ("syn2real",),
+    ) -> None:
         self.bench = bench
         self.recipe = recipe
         self.source = source
         self.held_out = held_out
+        self.sums = sums
 
     def vector(self) -> Chosen:
         """The vector and its λ. No real speech of the target is read."""
         say(f"{self.recipe.title}: {len(self.source)} real source clips")
-        real, synthetic = self._models("source", self.source)
-        difference = Difference.between(real, synthetic)
-        models = {"source-synthetic": synthetic, "source-real": real}
+        models = self._models("source", self.source)
+        difference = Difference.between(models[REAL], models[SYNTHETIC])
         if self.recipe.scale is not None:
-            return Chosen(difference, self.recipe.scale, [], [], models)
-        proxies, curve = self._choose(difference)
-        scale = likely_scale(curve)
-        end = at_end(scale, curve, "lambdas")
-        say(f"λ = {scale:g}, chosen on {', '.join(proxies)}, without real target speech{end}")
-        return Chosen(difference, scale, proxies, curve, models)
+            return Chosen(difference, self.recipe.scale, [], {}, models, self.sums[0])
+        proxies = self._proxies(models)
+        curves = {way: self._curve(way, proxies) for way in self.sums}
+        way, scale = likely_sum(curves)
+        end = at_end(scale, curves[way], "lambdas") if way != "average" else ""
+        named = f"{way}, " if len(curves) > 1 else ""
+        names = [proxy.name for proxy in proxies]
+        say(f"{named}λ = {scale:g}, chosen on {', '.join(names)}, without real target speech{end}")
+        return Chosen(difference, scale, names, curves, models, way)
 
     def data(self) -> SourceData:
         """How much real speech makes the vector."""
@@ -69,31 +110,35 @@ class Maker:
     def record(self) -> None:
         """Nothing: this vector was not published."""
 
-    def _models(self, name: str, source: Corpus) -> tuple[Stage, Stage]:
+    def _models(self, name: str, source: Corpus) -> dict[str, Stage]:
         """θ_real^S and θ_syn^S, from real and synthetic speech of the same sentences."""
         pipeline = self.bench.pipeline
         # Spoken first, so that a voice whose weights are missing is found before anything is trained.
         synthetic = self.bench.tuned(name, one_each(source), self.recipe.synthesis.source_renditions)
         real = pipeline.tune(pipeline.base, Clips.of(source), self.recipe.training, f"{name}-real")
-        return real, synthetic
+        return {SYNTHETIC: synthetic, REAL: real}
 
-    def _choose(self, difference: Difference) -> tuple[list[str], list[CurvePoint]]:
-        """Errors by λ, summed over the proxy domains, each with its own synthetic target model and real recordings."""
+    def _curve(self, way: Sum, proxies: Sequence[Proxy]) -> list[CurvePoint]:
+        """Errors of a sum by λ, summed over the proxies."""
+        grid = tried(way, self.recipe.lambdas)
+        curves = [self.bench.curve(f"proxy {p.name}", p.trio.blend(way), p.recordings, grid) for p in proxies]
+        return [CurvePoint.total(points) for points in zip(*curves, strict=True)]
+
+    def _proxies(self, models: Mapping[str, Stage]) -> list[Proxy]:
+        """Domains that play the target, each known by its text; ``models`` are those of the whole source."""
         recipe, source = self.recipe, self.source
         turns = recipe.rotate or ([] if recipe.held_out else default_proxies(source))
-        names, curves = [], []
+        found = []
         for number, domain in enumerate(recipe.held_out):
             real = self.held_out.domain(domain)
-            model = self.bench.target(f"held-out{number}", distinct(real.sentences))
-            names.append(domain)
-            curves.append(self.bench.curve(f"proxy {domain}", Blend(model, difference), real))
+            target = self.bench.target(f"held-out{number}", distinct(real.sentences))
+            found.append(Proxy(domain, trio_of(models, target), real))
         folds = [(domain, source.domain(domain), source.without(domain)) for domain in turns]
-        if not curves and not folds:
+        if not found and not folds:
             # One source domain: half of its sentences play the target, the vector comes from the other half.
             folds = [("half of the source sentences", *source.split(0.5, recipe.training.seed, by="text"))]
         for number, (domain, real, others) in enumerate(folds):
-            turn = Difference.between(*self._models(f"fold{number}", without_sentences(others, real.sentences)))
-            model = self.bench.target(f"proxy{number}", distinct(real.sentences))
-            names.append(domain)
-            curves.append(self.bench.curve(f"proxy {domain}", Blend(model, turn), real))
-        return names, [CurvePoint.total(points) for points in zip(*curves, strict=True)]
+            rest = self._models(f"fold{number}", without_sentences(others, real.sentences))
+            target = self.bench.target(f"proxy{number}", distinct(real.sentences))
+            found.append(Proxy(domain, trio_of(rest, target), real))
+        return found

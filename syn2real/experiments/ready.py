@@ -12,8 +12,8 @@ from syn2real.experiments.bench import Bench
 from syn2real.experiments.making import Chosen
 from syn2real.experiments.material import require_intervals
 from syn2real.experiments.ready_vector import ReadyVector, VectorCard
-from syn2real.experiments.recipe import EvaluationRecipe, StudyRecipe, SynthesisRecipe
-from syn2real.experiments.results import SourceData
+from syn2real.experiments.recipe import EvaluationRecipe, StudyRecipe, Sum, SynthesisRecipe
+from syn2real.experiments.results import CurvePoint, SourceData
 from syn2real.experiments.stages import Workspace
 from syn2real.progress import say
 from syn2real.speech.corpus import Corpus, distinct, read_sentences
@@ -40,9 +40,10 @@ class Ready:
         """The stored vector, with the λ given or the card's."""
         recommended = self.ready.card.scale
         if self.scale is not None:
-            return Chosen(self.ready.stored, self.scale, [], [])
+            return Chosen(self.ready.stored, self.scale, [], {})
         say(f"λ = {recommended.recommended:g}, as the vector's card recommends")
-        return Chosen(self.ready.stored, recommended.recommended, recommended.chosen_on, recommended.curve)
+        curves: dict[Sum, list[CurvePoint]] = {"syn2real": recommended.curve}
+        return Chosen(self.ready.stored, recommended.recommended, recommended.chosen_on, curves)
 
     def data(self) -> SourceData:
         """What the card says of the speech that made it."""

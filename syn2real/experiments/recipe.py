@@ -20,6 +20,7 @@ Lambda = Annotated[float, Field(ge=-2, le=4)]
 Lines = dict[str, str | list[str]]  # those whose fields have this value, or any of these
 Sum = Literal["syn2real", "text-on-real", "average"]  # of the same three models; see `syn2real.experiments.sums`
 SUMS: tuple[Sum, ...] = get_args(Sum)
+Wanted = Literal[Sum, "choose"]
 
 
 def _known_normaliser(name: str) -> str:
@@ -133,6 +134,7 @@ class EvaluationRecipe(ScoringRecipe):
     """How systems are scored."""
 
     # Tuned models that are also scored padded to 30 s, as plain transformers would run them.
+    # `syn2real` is the adapted model, whichever sum it is.
     full_window: list[Tuned] = ["source-synthetic", "source-real", "target-synthetic", "syn2real"]
     strict: bool = False  # also: synthesise half of the target's sentences, test on recordings of the other half
 
@@ -194,12 +196,24 @@ class Recipe(SourceRecipe):
     """A SYN2REAL study: arXiv 2406.02925, with λ chosen without any real speech of the target."""
 
     study: Literal["syn2real"] = "syn2real"
+    sum: Wanted = "syn2real"  # of the three models; `choose`: whichever the proxies like best
 
     @model_validator(mode="after")
     def _has_target(self) -> "Recipe":
         if not self.target:
             raise ValueError("target: name at least one domain")
         return self
+
+    @model_validator(mode="after")
+    def _scale_of_one(self) -> "Recipe":
+        if self.scale is not None and self.sum == "choose":
+            raise ValueError("sum: `choose` chooses λ too; without `scale`, or name the sum that it is of")
+        return self
+
+    @property
+    def sums(self) -> tuple[Sum, ...]:
+        """Those that the adapted model may be."""
+        return SUMS if self.sum == "choose" else (self.sum,)
 
 
 def load_recipe(path: Path, overrides: dict[str, Any] | None = None) -> Recipe:

@@ -1,12 +1,12 @@
 """What a study found: measured systems, the λ curves and the data they rest on, as `results.json`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from syn2real.experiments.recipe import ScoringRecipe, StudyRecipe
+from syn2real.experiments.recipe import ScoringRecipe, StudyRecipe, Sum
 from syn2real.experiments.versions import versions
 from syn2real.speech.scoring import Pair, Scores, score
 from syn2real.speech.statistics import bootstrap_interval, paired_test
@@ -119,8 +119,9 @@ class Results:
 
     recipe: StudyRecipe
     chosen: float
+    way: Sum  # which sum of the three models it is the λ of
     proxies: list[str]
-    proxy_curve: list[CurvePoint]
+    proxy_curves: Mapping[Sum, list[CurvePoint]]  # of every sum that was tried
     data: StudyData
     systems: list[SystemResult] = field(default_factory=list)
     curve: list[CurvePoint] = field(default_factory=list)  # on the test
@@ -143,10 +144,12 @@ class Results:
             "strict": [asdict(system) for system in self.strict] if self.strict is not None else None,
             "lambda": {
                 "chosen": self.chosen,
+                "sum": self.way,
                 "chosen_by": self.proxies,
                 "oracle": self.oracle,
-                "proxy_curve": [asdict(point) | {"wer": point.wer} for point in self.proxy_curve],
-                "curve": [asdict(point) | {"wer": point.wer} for point in self.curve],
+                "proxy_curve": _points(self.proxy_curves.get(self.way, [])),
+                "other_sums": {way: _points(curve) for way, curve in self.proxy_curves.items() if way != self.way},
+                "curve": _points(self.curve),
             },
             "data": asdict(self.data),
             "vector": self.vector,
@@ -154,6 +157,10 @@ class Results:
             "recipe": self.recipe.model_dump(mode="json"),
             "versions": versions(),
         }
+
+
+def _points(curve: Iterable[CurvePoint]) -> list[dict[str, Any]]:
+    return [asdict(point) | {"wer": point.wer} for point in curve]
 
 
 def measure(

@@ -17,7 +17,7 @@ import numpy as np
 
 from syn2real.experiments.pipeline import Blend, Difference
 from syn2real.experiments.recipe import Sum
-from syn2real.experiments.results import CurvePoint
+from syn2real.experiments.results import CurvePoint, likely_scale
 from syn2real.experiments.stages import Stage
 
 
@@ -40,18 +40,26 @@ class Trio:
                 return Blend(self.target(), Difference.between(self.real(), self.target()))
 
 
+def tried(system: str, grid: Sequence[float]) -> tuple[float, ...]:
+    """Those λ of a grid that are tried of a system: an average lies between its two models."""
+    return tuple(scale for scale in grid if system != "average" or 0 <= scale <= 1)
+
+
 def likely_sum(curves: Mapping[Sum, Sequence[CurvePoint]]) -> tuple[Sum, float]:
     """The sum and its λ, of all tried, at which the quadratic surface over (u, v) that fits the errors best is lowest.
 
     What `likely_scale` is for one λ: a proxy has few clips, and one surface through all of its curves hears more of
     them than each curve alone. Of several the first in the order of ``curves``, then the smallest λ.
     """
-    tried = [(way, point) for way, curve in curves.items() for point in sorted(curve, key=lambda p: abs(p.scale))]
-    u, v = np.array([place(way, point.scale) for way, point in tried]).T
+    if len(curves) == 1:
+        [(way, curve)] = curves.items()
+        return way, likely_scale(curve)
+    heard = [(way, point) for way, curve in curves.items() for point in sorted(curve, key=lambda p: abs(p.scale))]
+    u, v = np.array([place(way, point.scale) for way, point in heard]).T
     terms = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=1)
-    errors = np.array([point.errors for _, point in tried], dtype=np.float64)
+    errors = np.array([point.errors for _, point in heard], dtype=np.float64)
     fitted = (terms @ np.linalg.lstsq(terms, errors, rcond=None)[0]).round(6)
-    way, point = tried[int(fitted.argmin())]
+    way, point = heard[int(fitted.argmin())]
     return way, point.scale
 
 

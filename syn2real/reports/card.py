@@ -10,6 +10,16 @@ NOT_EVALUATED = (
     "model on some of your own: `syn2real evaluate`."
 )
 
+# The sums of `syn2real.experiments.sums` in words.
+MADE = {
+    "syn2real": "tuned on synthetic speech of {sentences} sentences, plus λ = {scale} of the SYN2REAL task vector "
+    "(arXiv 2406.02925) made on other domains.",
+    "text-on-real": "tuned on real speech of other domains, plus λ = {scale} of what synthetic speech of "
+    "{sentences} sentences teaches beyond that of the other domains.",
+    "average": "tuned on synthetic speech of {sentences} sentences, and moved by λ = {scale} towards the model tuned "
+    "on real speech of other domains.",
+}
+
 
 def model_card(record: dict[str, Any]) -> str:
     """A README.md for the adapted model's directory, evaluated or not."""
@@ -25,9 +35,8 @@ def model_card(record: dict[str, Any]) -> str:
         "",
         f"# {record['title']}",
         "",
-        f"{recipe['model']} adapted to {', '.join(recipe['target'])} from text alone: tuned on synthetic speech of "
-        f"{data['target_sentences']} sentences, plus λ = {scale['chosen']:g} of the SYN2REAL task vector "
-        "(arXiv 2406.02925) made on other domains.",
+        f"{recipe['model']} adapted to {', '.join(recipe['target'])} from text alone: "
+        + MADE[scale["sum"]].format(sentences=data["target_sentences"], scale=f"{scale['chosen']:g}"),
         "",
         *_evaluation(record),
         "",

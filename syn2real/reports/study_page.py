@@ -10,11 +10,11 @@ from syn2real.reports.page import render
 
 def render_study(record: dict[str, Any], curve: bytes) -> str:
     """The report of a study as HTML. Everything it shows is inside it."""
-    worst = worst_utterances(record["utterances"], "syn2real", "target-synthetic")
+    worst = worst_utterances(record["utterances"], record["lambda"]["sum"], "target-synthetic")
     return render("study.html", record=record, curve=b64encode(curve).decode(), worst=_examples(worst, record))
 
 
 def _examples(rows: list[dict[str, Any]], record: dict[str, Any]) -> list[dict[str, Any]]:
     normalise = record["recipe"]["evaluation"]["normaliser"]
-    names = ("target-synthetic", "syn2real")
+    names = ("target-synthetic", record["lambda"]["sum"])
     return [example(row, {wording.NAMES[name]: row[name] for name in names}, normalise) for row in rows]

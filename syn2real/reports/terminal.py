@@ -12,6 +12,7 @@ from syn2real.reports.wording import (
     headlines,
     interval,
     intervals_by,
+    is_adapted,
     label,
     p_value,
     percent,
@@ -52,6 +53,6 @@ def _table(title: str, systems: list[dict[str, Any]]) -> Table:
             f"{counts['substitutions']} / {counts['deletions']} / {counts['insertions']}",
             relative(system),
             p_value(system["p"]),
-            style="bold" if system["name"] == "syn2real" else None,
+            style="bold" if is_adapted(system) else None,
         )
     return table

@@ -96,10 +96,25 @@ def window(system: dict[str, Any]) -> str:
 
 
 def choice(scale: dict[str, Any]) -> str:
-    """How λ was come by."""
+    """How λ, and with several to choose from the sum, was come by."""
+    found = f"λ = {scale['chosen']:g}"
     if not scale["chosen_by"]:
-        return f"λ = {scale['chosen']:g}, as given"
-    return f"λ = {scale['chosen']:g}, chosen on {', '.join(scale['chosen_by'])} without real target speech"
+        return f"{found}, as given"
+    if scale.get("other_sums"):
+        found = f"{NAMES[scale['sum']]}, {found}: both"
+    else:
+        found += ","
+    return f"{found} chosen on {', '.join(scale['chosen_by'])} without real target speech"
+
+
+def is_adapted(system: dict[str, Any]) -> bool:
+    """Whether a system of a study is the adapted model: no other has a λ."""
+    return system["scale"] is not None
+
+
+def adapted(systems: list[dict[str, Any]], heard: str) -> dict[str, Any] | None:
+    """The adapted model in this window, whichever sum it is."""
+    return next((s for s in systems if is_adapted(s) and s["window"] == heard), None)
 
 
 def find(systems: list[dict[str, Any]], name: str, heard: str) -> dict[str, Any] | None:
@@ -108,16 +123,16 @@ def find(systems: list[dict[str, Any]], name: str, heard: str) -> dict[str, Any]
 
 
 def headlines(systems: list[dict[str, Any]]) -> list[str]:
-    """What the vector did to the model tuned on synthetic target speech, whichever way it fell: a sentence a window."""
-    windows = [name for name in WINDOWS if find(systems, "syn2real", name)]
+    """What adapting did beside tuning on synthetic target speech alone, whichever way it fell: a sentence a window."""
+    windows = [name for name in WINDOWS if adapted(systems, name)]
     return [f"{WINDOWS[heard].capitalize()}: {_headline(systems, heard)}" for heard in windows]
 
 
 def _headline(systems: list[dict[str, Any]], heard: str) -> str:
-    before, after = find(systems, "target-synthetic", heard), find(systems, "syn2real", heard)
+    before, after = find(systems, "target-synthetic", heard), adapted(systems, heard)
     if before is None or after is None:
         return "No comparison was made."
-    unchanged = f"the vector changed nothing (λ = {after['scale']:g})" if after["scale"] is not None else None
+    unchanged = f"{NAMES[after['name']]} changed nothing (λ = {after['scale']:g})"
     test = {**after, "rate_a": after["wer"], "rate_b": before["wer"], "level": after["ci_level"]}
     return effect(test, unchanged=unchanged)
 

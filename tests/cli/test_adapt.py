@@ -73,6 +73,9 @@ def test_source_and_vector_exclude_each_other(folder, text, recordings, tmp_path
     for message in (refused(*command), refused(*command, "--source", recordings, "--vector", folder)):
         assert "--source (real speech" in message and "--vector (one that was published" in message
     assert "--held-out" in refused(*command, "--vector", folder, "--held-out", "food")
+    assert "--sum: is of models made from" in refused(*command, "--vector", folder, "--sum", "average")
+    both = refused(*command, "--source", recordings, "--sum", "choose", "--lambda", 0.5)
+    assert "--sum choose: chooses λ too" in both
     assert "--force" in refused(*command, "--source", recordings, "--force")
     assert not (tmp_path / "out").exists()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from syn2real import __version__
+from syn2real.reports.wording import NAMES
 
 pytest.importorskip("transformers")
 
@@ -252,7 +253,11 @@ class TestAdapt:
         output, record = adapted
         names = {(system["name"], system["window"]) for system in record["systems"]}
         assert ("zero-shot", "full") in names
-        assert {("syn2real", "short"), ("syn2real", "full"), ("target-synthetic", "short")} <= names
+        way = record["lambda"]["sum"]
+        assert {(way, "short"), (way, "full"), ("target-synthetic", "short")} <= names
+        assert {way, *record["lambda"]["other_sums"]} == {"syn2real", "text-on-real", "average"}
+        for curve in (record["lambda"]["proxy_curve"], *record["lambda"]["other_sums"].values()):
+            assert curve[0]["scale"] == 0 and len(curve) >= 7
         for system in record["systems"]:
             assert system["ci_low"] <= system["wer"] <= system["ci_high"]
             counts = system["counts"]
@@ -282,7 +287,8 @@ class TestAdapt:
         card = (output / "model" / "README.md").read_text()
         assert f"base model: {record['recipe']['model']}" in card
         assert "espeak: GPL-3.0" in card
-        assert "| SYN2REAL, λ" in card
+        (adapted,) = (s for s in record["systems"] if s["name"] == record["lambda"]["sum"] and s["window"] == "short")
+        assert f"| {NAMES[adapted['name']]}, λ = {adapted['scale']:g} |" in card
         assert "WER on the proxies" in card
         assert "Not evaluated" not in card
 
@@ -310,6 +316,26 @@ class TestAdapt:
             assert "without real target speech" in card
             assert weights == (tested / "model" / "model.safetensors").read_bytes()
 
+    @pytest.mark.parametrize(
+        "way, said",
+        [
+            ("syn2real", "plus λ = 0.4 of the SYN2REAL task vector"),
+            ("text-on-real", "tuned on real speech of other domains, plus λ = 0.4"),
+            ("average", "moved by λ = 0.4 towards the model tuned on real speech"),
+        ],
+    )
+    def test_a_sum_by_its_name(self, adapted, command, tmp_path, way, said):
+        shutil.copytree(adapted[0], tmp_path / "out")
+        done = syn2real(*command, "--sum", way, "--lambda", 0.4, "-o", tmp_path / "out")
+        assert "training" not in done.stderr
+        record = json.loads(done.stdout)
+        assert (record["lambda"]["sum"], record["lambda"]["other_sums"]) == (way, {})
+        shown = [system["name"] for system in record["systems"] if system["scale"] == 0.4]
+        assert shown == [way, way]  # in short windows, and at 30 s
+        assert said in (tmp_path / "out" / "model" / "README.md").read_text()
+        at = next(point for point in record["lambda"]["curve"] if point["scale"] == 0.3)
+        assert at["words"] == record["lambda"]["curve"][0]["words"] > 0
+
     def test_without_recordings_the_terminal_names_the_model(self, adapted, command, tmp_path):
         shutil.copytree(adapted[0], tmp_path / "out")
         place = command.index("--test")
@@ -333,8 +359,8 @@ class TestDemo:
         output = tmp_path / "demo"
         command = ["demo", "--quick", "-l", "en", "-m", tiny_en, "-o", output]
         shown = syn2real(*command, environment={"SYN2REAL_CACHE": str(tmp_path / "cache")}).stdout
-        assert "SYN2REAL, λ" in shown
         record = json.loads((output / "results.json").read_text())
+        assert f"{NAMES[record['lambda']['sum']]}, λ" in shown
         assert record["lambda"]["chosen_by"] == ["food"]
         assert record["data"]["source_domains"] == ["household", "town"]
         assert record["data"]["test_clips"] == 6

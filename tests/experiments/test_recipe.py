@@ -45,6 +45,8 @@ def test_overrides_reach_into_sections(tmp_path):
         (("[music]", "[]"), None, "name at least one domain"),
         (("[music]", "[music]\nheld_out: [music]"), None, "real speech may not be used"),
         (("[music]", "[music]\nlambdas: [0.5]"), None, "must contain 0"),
+        (("[music]", "[music]\nsum: choose\nscale: 0.5"), None, "`choose` chooses λ too"),
+        (("[music]", "[music]\nsum: mean"), 5, "sum: Input should be"),
         (("[music]", "[music"), 5, ""),
     ],
 )

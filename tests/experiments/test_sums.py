@@ -5,11 +5,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from syn2real.experiments.pipeline import Blend
+from syn2real.experiments.making import REAL, SYNTHETIC, Chosen
+from syn2real.experiments.pipeline import Blend, Difference
 from syn2real.experiments.recipe import SUMS
-from syn2real.experiments.results import CurvePoint, best_scale
+from syn2real.experiments.results import CurvePoint, best_scale, likely_scale
 from syn2real.experiments.stages import Stage
-from syn2real.experiments.sums import Trio, likely_sum, place
+from syn2real.experiments.sums import Trio, likely_sum, place, tried
 from syn2real.merge import Checkpoint
 
 GRID = (0, 0.3, 0.5, 0.7, 1.0, 1.3)
@@ -77,6 +78,25 @@ def test_noise_costs_less_than_by_the_fewest_errors(way, scale):
         for rule, (found, at) in {"surface": likely_sum(drawn), "fewest": (fewest, best_scale(drawn[fewest]))}.items():
             lost[rule] += truth[found][GRID.index(at)] - 60
     assert lost["surface"] < 0.75 * lost["fewest"]
+
+
+def test_one_sum_alone_has_its_own_likely_scale():
+    errors = curves({"average": np.array([60, 52, 47, 46, 50, 61])})
+    assert likely_sum(errors) == ("average", likely_scale(errors["average"]))
+
+
+@pytest.mark.parametrize("way", SUMS)
+def test_an_adapted_model_is_the_sum_that_was_chosen(way):
+    real, synthetic, target = (Stage(name, name, None) for name in ("real", "synthetic", "target"))
+    vector = Difference.between(real, synthetic)
+    chosen = Chosen(vector, 0.7, ["food"], {}, {REAL: real, SYNTHETIC: synthetic}, way)
+    expected = Trio(lambda: real, lambda: synthetic, lambda: target).blend(way)
+    assert chosen.blend(target).key(0.7) == expected.key(0.7)
+
+
+def test_an_average_lies_between_its_models():
+    assert tried("average", (-0.5, 0, 0.5, 1, 1.3)) == (0, 0.5, 1)
+    assert tried("text-on-real", (-0.5, 0, 0.5, 1, 1.3)) == (-0.5, 0, 0.5, 1, 1.3)
 
 
 def test_of_equal_sums_the_first_and_the_smallest_scale():
