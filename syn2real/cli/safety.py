@@ -131,10 +131,11 @@ def compare(
       syn2real safety compare safety/aligned safety/tuned safety/merged
     """
     from syn2real.language.safety.evaluation import comparison
-    from syn2real.language.safety.folder import judged_by
+    from syn2real.language.safety.folder import judged_by, ways_asked
     from syn2real.reports.safety import print_comparison
 
-    record = {"judge": judge, **comparison(judged_by(judge, {str(folder): folder for folder in folders}))}
+    named = {str(folder): folder for folder in folders}
+    record = {"judge": judge, "asked": ways_asked(named), **comparison(judged_by(judge, named))}
     print_record(record, print_comparison, as_json=as_json)
 
 

@@ -14,12 +14,12 @@ def draw_curve(record: dict[str, Any]) -> bytes:
     scale = record["lambda"]
     figure = Figure(figsize=(7.2, 4.2), dpi=150, layout="constrained")
     axes = figure.subplots()
-    axes.plot(*_line(scale["curve"]), "o-", color="#1f5fa8", label="target")
+    axes.plot(*_line(scale["curve"]), "o-", color="#1f5fa8", label=f"on the target: {NAMES[scale['sum']]}")
     if scale["proxy_curve"]:
-        named = f"proxy: {', '.join(scale['chosen_by'])}"
+        named = f"on proxies: {NAMES[scale['sum']]}"
         axes.plot(*_line(scale["proxy_curve"]), "s--", color="#8a8a8a", label=named)
     for (way, curve), shape in zip(scale["other_sums"].items(), "^v", strict=False):
-        axes.plot(*_line(curve), f"{shape}:", color="#b5b5b5", markersize=4, lw=1, label=f"proxy, {NAMES[way]}")
+        axes.plot(*_line(curve), f"{shape}:", color="#a0a0a0", markersize=4, lw=1, label=f"on proxies: {NAMES[way]}")
     axes.axvline(scale["chosen"], color="#c0392b", linewidth=1, label=choice(scale))
     real = find(record["systems"], "source-real", "short")
     if real is not None:
@@ -28,7 +28,7 @@ def draw_curve(record: dict[str, Any]) -> bytes:
     if chosen is not None:
         bounds = [[100 * (chosen["wer"] - chosen["ci_low"])], [100 * (chosen["ci_high"] - chosen["wer"])]]
         axes.errorbar([chosen["scale"]], [100 * chosen["wer"]], yerr=bounds, color="#1f5fa8", capsize=4)
-    axes.set_xlabel(f"λ of {NAMES[scale['sum']]}")
+    axes.set_xlabel("λ")
     axes.set_ylabel("word error rate, %")
     axes.set_title(record["title"])
     axes.set_ylim(bottom=0)

@@ -24,6 +24,7 @@ from syn2real.lines import read_jsonl, write_jsonl
 from syn2real.sealing import read_json, write_json
 
 ANSWERS, RECORD = "answers.jsonl", "safety.json"
+WAY = ("system", "max_tokens")  # of a record: how the answers were asked for
 _VERDICTS = "verdicts-{}.jsonl"
 
 
@@ -152,6 +153,12 @@ def _file_of(judge: Judge, folder: Path) -> Path:
             "by this one"
         )
     return file
+
+
+def ways_asked(folders: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
+    """With which system prompt and how many tokens each evaluation was asked, where its record says."""
+    known = {name: record_in(folder) for name, folder in folders.items() if (folder / RECORD).is_file()}
+    return {name: {key: made[key] for key in WAY if key in made} for name, made in known.items()}
 
 
 def record_in(folder: Path) -> dict[str, Any]:

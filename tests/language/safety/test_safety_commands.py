@@ -55,9 +55,21 @@ def test_models_side_by_side(command, chat_server):
     record = json.loads(command("compare", "worse", "out", "--json"))
     assert record["pairs"][0]["attack_success"]["difference"] == pytest.approx(2 / 3)
     shown = command("compare", "worse", "out")
-    assert "Differences" in shown and "+66.7" in shown and "Of course" not in shown
+    assert "Differences" in shown and "+66.7" in shown and "Of course" not in shown and "NOT ASKED ALIKE" not in shown
     with pytest.raises(UserError, match=r"was not judged by 'wildgard'"):
         command("compare", "worse", "out", "-j", "wildgard")
+
+
+def test_a_comparison_of_other_questions_says_so(command):
+    command.evaluate()
+    command.evaluate("--system", "Be kind [now].", out="kind")
+    record = json.loads(command("compare", "kind", "out", "--json"))
+    assert record["asked"] == {
+        "kind": {"system": "Be kind [now].", "max_tokens": 256},
+        "out": {"system": None, "max_tokens": 256},
+    }
+    shown = " ".join(command("compare", "kind", "out").split())
+    assert "NOT ASKED ALIKE, system prompt: kind: Be kind [now].; out: none." in shown
 
 
 def test_a_server_that_fails_midway_loses_nothing(command, chat_server, tmp_path):
