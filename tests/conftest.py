@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from packaged_weights import packaged
 
 from syn2real.cache import cache_directory, only_one
@@ -16,6 +17,8 @@ from syn2real.speech.corpora import import_asterisk
 from syn2real.speech.corpus import MANIFEST, Corpus, Utterance, sentence_key
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+settings.register_profile("untimed", deadline=None)  # how long an example takes is the machine's affair
+settings.load_profile("untimed")
 
 CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ'"
 SPEECHOCEAN = Path(__file__).parents[2] / "shared" / "data" / "speechocean762" / "manifest.jsonl"

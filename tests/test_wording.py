@@ -25,7 +25,7 @@ def after(wer: float, relative: float | None, low: float | None, high: float | N
             after(0.25, -0.25, -0.4, -0.1),
             "25 % more errors than tuning on synthetic speech alone (95 % interval 10 to 40",
         ),
-        (after(0.2, 0.0, 0.0, 0.0), "SYN2REAL changed nothing (λ = 0.5)"),
+        (after(0.2, 0.0, 0.0, 0.0), "as many errors as without (λ = 0.5)"),
         (after(0.15, 0.25, 0.1, 0.4, "text-on-real"), "25 % fewer errors"),
         (after(0.1, 0.5, None, None), "too few errors for an interval"),
         (after(0.2, None, None, None), "no errors to mend"),
@@ -44,3 +44,5 @@ def test_a_given_scale_is_not_said_to_be_chosen():
 def test_of_several_sums_the_one_chosen_is_named():
     found = choice({"chosen": 0.3, "sum": "average", "chosen_by": ["food"], "other_sums": {"syn2real": []}})
     assert found == "weight average with source, real, λ = 0.3: both chosen on food without real target speech"
+    given = choice({"chosen": 0.3, "sum": "average", "chosen_by": [], "other_sums": {}})
+    assert given == "weight average with source, real, λ = 0.3, as given"

@@ -161,10 +161,10 @@ def adapt(
 
     The text is spoken by synthesisers and the model tuned on it; the SYN2REAL vector, made from the source speech and
     the same sentences synthesised, is added. λ is chosen on source speech: the held-out domains, else the largest
-    domains in turn (at most 3), else, with a single domain, a half of its sentences. Two other sums of the same models,
-    the text's vector on the model tuned on real speech and the average of the two, are tried there too, and the best is
-    taken; --sum names one instead. A published vector brings its λ, and its voices and training settings are taken
-    unless others are given.
+    domains in turn (at most 3), else, with a single domain, a half of its sentences. Where there are several domains
+    two other sums of the same models are tried too, and the best is taken: text-on-real adds what the text teaches to
+    the model tuned on real speech, average lies between that model and the one tuned on the text; --sum names one
+    instead. A published vector brings its λ, and its voices and training settings are taken unless others are given.
 
     [bold]Examples[/bold]
 

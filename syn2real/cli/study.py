@@ -112,7 +112,7 @@ def _deliver(adapted: Adapted, card: str, output: Path) -> None:
     with sealed_directory(output / MODEL, overwrite=True) as partial:
         shutil.copytree(adapted.model, partial, dirs_exist_ok=True)
         (partial / README).write_text(card, encoding="utf-8")
-    if not adapted.chosen.models:  # published elsewhere: the card says which it is
-        (output / VECTOR).unlink(missing_ok=True)
-    else:
+    if adapted.chosen.models and adapted.chosen.way == "syn2real":
         adapted.vector.save(output / VECTOR)
+    else:  # published elsewhere, and the card says which it is; or no part of this model
+        (output / VECTOR).unlink(missing_ok=True)

@@ -206,8 +206,8 @@ class Grid:
 
     def _say(self, target: str, system: System, choice: Choice) -> None:
         way = choice.way or system
-        if choice.number is not None and choice.curve and way != "average" and not self.workspace.dry:
-            end = at_end(choice.number, choice.curve, self.recipe.scale.key_of(way))
+        if choice.number is not None and choice.curve and not self.workspace.dry:
+            end = at_end(way, choice.number, choice.curve, self.recipe.scale.key_of(way))
             named = system if choice.way is None else f"{system}: {choice.way}"
             say(f"{target}, {named}: λ = {choice.number:g}{end}")
 

@@ -89,7 +89,7 @@ class ScaleRecipe(Strict):
         if (self.by == "fixed") != (self.fixed is not None):
             raise ValueError("lambda: `fixed` gives the value where `by: fixed`, and only there")
         if 0.0 not in self.grid or 0.0 not in self.domains_grid:
-            raise ValueError("lambda: the grids must contain 0, which is the model without the vector")
+            raise ValueError("lambda: the grids must contain 0, the model to which nothing is added")
         for group in self.groups:
             if group not in GROUPS:
                 raise ValueError(f"lambda: unknown group {group!r}; known are {', '.join(GROUPS)}")

@@ -3,10 +3,10 @@
     source real ─────────────────────▶ θ_real^S ─┐
     source text ──▶ synthetic source ▶ θ_syn^S ──┴─▶ τ = θ_real^S − θ_syn^S
 
-Each proxy domain plays the target, and the λ with the fewest errors summed over proxies is taken. A proxy is either
-held out of every vector (`held_out`), so that one vector serves all, or takes its turn (`rotate`) with a vector made
-from the other sources. Where more sums of the three models than SYN2REAL are allowed (`sums`), the proxies choose among
-them too.
+Each proxy domain plays the target, and the λ with the fewest errors to be expected over all of them is taken. A proxy
+is either held out of every vector (`held_out`), so that one vector serves all, or takes its turn (`rotate`) with a
+vector made from the other sources. Where more sums of the three models than SYN2REAL are allowed (`sums`), the proxies
+choose among them too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ SYNTHETIC, REAL = "source-synthetic", "source-real"
 
 @dataclass(frozen=True)
 class Chosen:
-    """A vector, and how a model tuned on a target's text gets it."""
+    """A vector, and the sum that makes an adapted model of it, or of the models it was made of, with its λ."""
 
     vector: Addend  # τ
     scale: float  # λ
@@ -63,8 +63,8 @@ class Proxy:
 
 
 class Maker:
-    """Makes the vector of one recipe: from ``source``, with λ, and with several ``sums`` that of them, chosen on
-    ``held_out`` or on the source in turns."""
+    """Makes the vector of one recipe from ``source``. λ is chosen on ``held_out``, or on the source in turns; so is the
+    sum, where there are several ``sums``."""
 
     def __init__(
         self,
@@ -81,16 +81,22 @@ class Maker:
         self.sums = sums
 
     def vector(self) -> Chosen:
-        """The vector and its λ. No real speech of the target is read."""
+        """The vector, the sum and its λ. No real speech of the target is read."""
         say(f"{self.recipe.title}: {len(self.source)} real source clips")
-        models = self._models("source", self.source)
+        # Spoken first, so that a voice whose weights are missing is found before anything is trained.
+        synthetic = self._synthetic("source", self.source)
+        models = {SYNTHETIC: synthetic, REAL: self._real("source", self.source)}
         difference = Difference.between(models[REAL], models[SYNTHETIC])
         if self.recipe.scale is not None:
             return Chosen(difference, self.recipe.scale, [], {}, models, self.sums[0])
-        proxies = self._proxies(models)
-        curves = {way: self._curve(way, proxies) for way in self.sums}
+        proxies, sums = self._proxies(models), self.sums
+        if len(sums) > 1 and not self._domains:
+            # A model tuned on the one half's real speech knows the domain, and the speakers, of the other half.
+            sums = ("syn2real",)
+            say("one source domain: whether another sum than SYN2REAL does better cannot be told on it")
+        curves = {way: self._curve(way, proxies) for way in sums}
         way, scale = likely_sum(curves)
-        end = at_end(scale, curves[way], "lambdas") if way != "average" else ""
+        end = at_end(way, scale, curves[way], "lambdas")
         named = f"{way}, " if len(curves) > 1 else ""
         names = [proxy.name for proxy in proxies]
         say(f"{named}λ = {scale:g}, chosen on {', '.join(names)}, without real target speech{end}")
@@ -110,35 +116,48 @@ class Maker:
     def record(self) -> None:
         """Nothing: this vector was not published."""
 
-    def _models(self, name: str, source: Corpus) -> dict[str, Stage]:
-        """θ_real^S and θ_syn^S, from real and synthetic speech of the same sentences."""
+    def _real(self, name: str, source: Corpus) -> Stage:
+        """θ_real^S."""
         pipeline = self.bench.pipeline
-        # Spoken first, so that a voice whose weights are missing is found before anything is trained.
-        synthetic = self.bench.tuned(name, one_each(source), self.recipe.synthesis.source_renditions)
-        real = pipeline.tune(pipeline.base, Clips.of(source), self.recipe.training, f"{name}-real")
-        return {SYNTHETIC: synthetic, REAL: real}
+        return pipeline.tune(pipeline.base, Clips.of(source), self.recipe.training, f"{name}-real")
+
+    def _synthetic(self, name: str, source: Corpus) -> Stage:
+        """θ_syn^S, from synthetic speech of the same sentences."""
+        return self.bench.tuned(name, one_each(source), self.recipe.synthesis.source_renditions)
 
     def _curve(self, way: Sum, proxies: Sequence[Proxy]) -> list[CurvePoint]:
         """Errors of a sum by λ, summed over the proxies."""
         grid = tried(way, self.recipe.lambdas)
-        curves = [self.bench.curve(f"proxy {p.name}", p.trio.blend(way), p.recordings, grid) for p in proxies]
+        curves = [self.bench.curve(f"proxy {p.name}, {way}", p.trio.blend(way), p.recordings, grid) for p in proxies]
         return [CurvePoint.total(points) for points in zip(*curves, strict=True)]
 
+    @property
+    def _turns(self) -> list[str]:
+        """Source domains that take a turn as the target."""
+        return self.recipe.rotate or ([] if self.recipe.held_out else default_proxies(self.source))
+
+    @property
+    def _domains(self) -> bool:
+        """Whether domains play the target, and not a part of the only one."""
+        return bool(self.recipe.held_out or self._turns)
+
     def _proxies(self, models: Mapping[str, Stage]) -> list[Proxy]:
-        """Domains that play the target, each known by its text; ``models`` are those of the whole source."""
+        """What plays the target, each known by its text; ``models`` are those of the whole source."""
         recipe, source = self.recipe, self.source
-        turns = recipe.rotate or ([] if recipe.held_out else default_proxies(source))
         found = []
         for number, domain in enumerate(recipe.held_out):
             real = self.held_out.domain(domain)
             target = self.bench.target(f"held-out{number}", distinct(real.sentences))
             found.append(Proxy(domain, trio_of(models, target), real))
-        folds = [(domain, source.domain(domain), source.without(domain)) for domain in turns]
-        if not found and not folds:
+        folds = [(domain, source.domain(domain), source.without(domain)) for domain in self._turns]
+        if not self._domains:
             # One source domain: half of its sentences play the target, the vector comes from the other half.
             folds = [("half of the source sentences", *source.split(0.5, recipe.training.seed, by="text"))]
-        for number, (domain, real, others) in enumerate(folds):
-            rest = self._models(f"fold{number}", without_sentences(others, real.sentences))
-            target = self.bench.target(f"proxy{number}", distinct(real.sentences))
-            found.append(Proxy(domain, trio_of(rest, target), real))
-        return found
+        return [*found, *(self._turn(number, *fold) for number, fold in enumerate(folds))]
+
+    def _turn(self, number: int, domain: str, real: Corpus, others: Corpus) -> Proxy:
+        """A source domain that plays the target, with a vector made from the others."""
+        name, rest = f"fold{number}", without_sentences(others, real.sentences)
+        target = self.bench.target(f"proxy{number}", distinct(real.sentences))
+        trio = Trio(lambda: self._real(name, rest), lambda: self._synthetic(name, rest), lambda: target)
+        return Proxy(domain, trio, real)

@@ -158,7 +158,7 @@ class StudyRecipe(Strict):
     @model_validator(mode="after")
     def _starts_without(self) -> "StudyRecipe":
         if 0.0 not in self.lambdas:
-            raise ValueError("lambdas: must contain 0, which is the model without the vector")
+            raise ValueError("lambdas: must contain 0, the model to which nothing is added")
         return self
 
 
@@ -196,7 +196,8 @@ class Recipe(SourceRecipe):
     """A SYN2REAL study: arXiv 2406.02925, with λ chosen without any real speech of the target."""
 
     study: Literal["syn2real"] = "syn2real"
-    sum: Wanted = "syn2real"  # of the three models; `choose`: whichever the proxies like best
+    # Of the three models. `choose`: whichever the proxies like best, where domains play the target; else SYN2REAL.
+    sum: Wanted = "syn2real"
 
     @model_validator(mode="after")
     def _has_target(self) -> "Recipe":
@@ -207,7 +208,16 @@ class Recipe(SourceRecipe):
     @model_validator(mode="after")
     def _scale_of_one(self) -> "Recipe":
         if self.scale is not None and self.sum == "choose":
-            raise ValueError("sum: `choose` chooses λ too; without `scale`, or name the sum that it is of")
+            raise ValueError("sum: `choose` chooses λ too; leave `scale` out, or name the sum that it is of")
+        return self
+
+    @model_validator(mode="after")
+    def _average_between(self) -> "Recipe":
+        if self.sum == "average":
+            if self.scale is not None and not 0 <= self.scale <= 1:
+                raise ValueError(f"scale: an average lies between its two models, from 0 to 1; not {self.scale:g}")
+            if self.scale is None and not any(0 < scale <= 1 for scale in self.lambdas):
+                raise ValueError("lambdas: an average lies between its two models; give some above 0 and up to 1")
         return self
 
     @property

@@ -18,7 +18,7 @@ class SystemResult:
 
     name: str
     window: str  # "short": cut to the longest clip of the batch; "full": padded to 30 s
-    scale: float | None  # λ, for SYN2REAL
+    scale: float | None  # λ, of the adapted model
     wer: float
     ci_low: float
     ci_high: float
@@ -76,10 +76,12 @@ def likely_scale(curve: Sequence[CurvePoint]) -> float:
     return min(zip(curve, fitted, strict=True), key=lambda pair: (pair[1], abs(pair[0].scale)))[0].scale
 
 
-def at_end(scale: float, curve: Sequence[CurvePoint], key: str) -> str:
+def at_end(system: str, scale: float, curve: Sequence[CurvePoint], key: str) -> str:
     """What to say of a λ that is the largest tried, which a larger one might pass; else nothing. ``key`` is where the
     recipe has those to try."""
-    return f"; it is the largest tried: widen `{key}`" if scale == max(p.scale for p in curve) else ""
+    if scale < max(p.scale for p in curve) or (system == "average" and scale == 1):
+        return ""
+    return f"; it is the largest tried: widen `{key}`"
 
 
 @dataclass(frozen=True)

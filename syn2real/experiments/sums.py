@@ -49,7 +49,8 @@ def likely_sum(curves: Mapping[Sum, Sequence[CurvePoint]]) -> tuple[Sum, float]:
     """The sum and its λ, of all tried, at which the quadratic surface over (u, v) that fits the errors best is lowest.
 
     What `likely_scale` is for one λ: a proxy has few clips, and one surface through all of its curves hears more of
-    them than each curve alone. Of several the first in the order of ``curves``, then the smallest λ.
+    them than each curve alone; where two sums meet, both their points count. Of several the first in the order of
+    ``curves``, then the smallest λ.
     """
     if len(curves) == 1:
         [(way, curve)] = curves.items()

@@ -45,7 +45,7 @@ def sidecars(directory: Path) -> list[Path]:
 
 
 def configuration(directory: Path) -> dict[str, Any]:
-    """A model directory's ``config.json``. Raises `UserError` for one that is no JSON object."""
+    """A model directory's ``config.json``. Raises `UserError` for one that cannot be read or is no JSON object."""
     file = directory / "config.json"
     try:
         config = json.loads(file.read_text(encoding="utf-8"))

@@ -1,5 +1,6 @@
 """The model card of an adapted model: how it was made, how good it is, of what, and under which licences."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from syn2real.reports import wording
@@ -18,6 +19,13 @@ MADE = {
     "{sentences} sentences teaches beyond that of the other domains.",
     "average": "tuned on synthetic speech of {sentences} sentences, and moved by λ = {scale} towards the model tuned "
     "on real speech of other domains.",
+}
+
+# What real speech is in each, before and after how much of it.
+SPEECH = {
+    "syn2real": ("vector", ", minus the same sentences synthesised"),
+    "text-on-real": ("real speech", "; the same sentences synthesised are taken from the text's"),
+    "average": ("real speech", ""),
 }
 
 
@@ -44,9 +52,9 @@ def model_card(record: dict[str, Any]) -> str:
         "## How it was made",
         "",
         f"- base model: {recipe['model']}",
-        f"- vector: {_published(record['vector'])}{data['source_clips']} real clips "
-        f"({data['source_seconds'] / 60:.1f} min; {', '.join(data['source_domains']) or 'one domain'}), minus the same "
-        "sentences synthesised",
+        f"- {SPEECH[scale['sum']][0]}: {_published(record['vector'])}{data['source_clips']} real clips "
+        f"({data['source_seconds'] / 60:.1f} min; {', '.join(data['source_domains']) or 'one domain'})"
+        f"{SPEECH[scale['sum']][1]}",
         f"- synthetic speech: {len(data['voices'])} voices of {', '.join(recipe['synthesis']['engines'])}",
         f"- {wording.choice(scale)}",
         f"- training of each model: {recipe['training']['epochs']:g} epochs, peak learning rate "
@@ -54,7 +62,7 @@ def model_card(record: dict[str, Any]) -> str:
         f"{recipe['training']['seed']}",
         f"- made with {', '.join(f'{name} {number}' for name, number in record['versions'].items())}",
         "",
-        *curve_table(scale["proxy_curve"]),
+        *curve_table(scale["proxy_curve"], scale["other_sums"]),
         "## Licences of what went in",
         "",
         *(f"- {name}" for name in licences),
@@ -103,10 +111,15 @@ def _evaluation(record: dict[str, Any]) -> list[str]:
     return [headlines, "", *markdown_table(systems), "", f"{wording.intervals_by(systems)}."]
 
 
-def curve_table(points: list[dict[str, Any]]) -> list[str]:
-    """What chose λ: the error rate on the proxies at each, as lines of Markdown; none without a choice."""
+def curve_table(points: list[dict[str, Any]], others: Mapping[str, list[dict[str, Any]]] | None = None) -> list[str]:
+    """What chose λ: the error rate on the proxies at each, as lines of Markdown, and those of ``others`` that were not
+    chosen, by sum; none without a choice."""
     if not points:
         return []
-    row = " | ".join(f"{point['scale']:g}" for point in points)
-    rates = " | ".join(f"{100 * point['wer']:.1f}" for point in points)
-    return [f"| λ | {row} |", "|---" * (len(points) + 1) + "|", f"| WER on the proxies, % | {rates} |", ""]
+    curves = {"WER on the proxies, %": points} | {f"– {wording.NAMES[way]}": row for way, row in (others or {}).items()}
+    scales = sorted({point["scale"] for curve in curves.values() for point in curve})
+    lines = [f"| λ | {' | '.join(f'{scale:g}' for scale in scales)} |", "|---" * (len(scales) + 1) + "|"]
+    for name, curve in curves.items():
+        rates = {point["scale"]: f"{100 * point['wer']:.1f}" for point in curve}
+        lines.append(f"| {name} | {' | '.join(rates.get(scale, '') for scale in scales)} |")
+    return [*lines, ""]

@@ -1,6 +1,5 @@
 """What an evaluation of safety found, as tables for the terminal and the page."""
 
-from textwrap import shorten
 from typing import Any
 
 from syn2real.reports.table import Row, Table
@@ -48,7 +47,7 @@ def _unlike(asked: dict[str, dict[str, Any]]) -> list[str]:
     for key, called in (("system", "system prompt"), ("max_tokens", "tokens at most")):
         values = {name: way[key] for name, way in asked.items() if key in way}
         if len(set(values.values())) > 1:
-            said = "; ".join(f"{name}: {_value(value)}" for name, value in values.items())
+            said = "; ".join(f"{name}: {'none' if value is None else value}" for name, value in values.items())
             found.append(f"NOT ASKED ALIKE, {called}: {said}.")
     return found
 
@@ -62,10 +61,6 @@ def differences_table(record: dict[str, Any]) -> Table:
     columns = ("models", "attack success", "95 % interval", "p", "over-refusal", "95 % interval", "p")
     note = "Points; bootstrap over requests; p: McNemar's exact test, not corrected for there being several."
     return Table("", columns, rows, note)
-
-
-def _value(value: str | int | None) -> str:
-    return "none" if value is None else shorten(str(value), 60, placeholder=" …")
 
 
 def _shares(found: dict[str, Any]) -> tuple[str, ...]:

@@ -97,13 +97,13 @@ def window(system: dict[str, Any]) -> str:
 
 def choice(scale: dict[str, Any]) -> str:
     """How λ, and with several to choose from the sum, was come by."""
+    several, way = scale.get("other_sums"), scale.get("sum", "syn2real")
     found = f"λ = {scale['chosen']:g}"
+    if several or way != "syn2real":
+        found = f"{NAMES[way]}, {found}"
     if not scale["chosen_by"]:
         return f"{found}, as given"
-    if scale.get("other_sums"):
-        found = f"{NAMES[scale['sum']]}, {found}: both"
-    else:
-        found += ","
+    found += ": both" if several else ","
     return f"{found} chosen on {', '.join(scale['chosen_by'])} without real target speech"
 
 
@@ -132,7 +132,7 @@ def _headline(systems: list[dict[str, Any]], heard: str) -> str:
     before, after = find(systems, "target-synthetic", heard), adapted(systems, heard)
     if before is None or after is None:
         return "No comparison was made."
-    unchanged = f"{NAMES[after['name']]} changed nothing (λ = {after['scale']:g})"
+    unchanged = f"as many errors as without (λ = {after['scale']:g})"
     test = {**after, "rate_a": after["wer"], "rate_b": before["wer"], "level": after["ci_level"]}
     return effect(test, unchanged=unchanged)
 

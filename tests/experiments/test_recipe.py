@@ -46,6 +46,8 @@ def test_overrides_reach_into_sections(tmp_path):
         (("[music]", "[music]\nheld_out: [music]"), None, "real speech may not be used"),
         (("[music]", "[music]\nlambdas: [0.5]"), None, "must contain 0"),
         (("[music]", "[music]\nsum: choose\nscale: 0.5"), None, "`choose` chooses λ too"),
+        (("[music]", "[music]\nsum: average\nscale: 1.3"), None, "from 0 to 1; not 1.3"),
+        (("[music]", "[music]\nsum: average\nlambdas: [0, 1.3]"), None, "give some above 0 and up to 1"),
         (("[music]", "[music]\nsum: mean"), 5, "sum: Input should be"),
         (("[music]", "[music"), 5, ""),
     ],

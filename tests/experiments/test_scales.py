@@ -62,14 +62,21 @@ def test_of_few_or_equal_points_the_fewest_errors_or_the_smallest_decide():
 
 def test_a_scale_at_the_end_of_the_grid_is_pointed_out():
     falling = curve([90, 80, 70, 60, 50, 40, 30, 20, 10])
-    assert "widen" in at_end(likely_scale(falling), falling, "lambdas")
-    assert at_end(0.7, falling, "lambdas") == ""
+    assert "widen" in at_end("syn2real", likely_scale(falling), falling, "lambdas")
+    assert at_end("syn2real", 0.7, falling, "lambdas") == ""
+
+
+def test_an_average_ends_at_its_second_model():
+    assert at_end("average", 1, curve([90, 50, 40], (0, 0.5, 1)), "lambdas") == ""
+    assert "widen" in at_end("average", 0.5, curve([90, 60, 50], (0, 0.3, 0.5)), "lambdas")
 
 
 def test_the_key_that_is_to_be_widened_is_the_recipes():
     falling, scale = curve([90, 80, 70, 60, 50, 40, 30, 20, 10]), ScaleRecipe()
-    assert at_end(falling[-1].scale, falling, scale.key_of("syn2real-domains")).endswith("widen `lambda.domains_grid`")
-    assert at_end(falling[-1].scale, falling, scale.key_of("syn2real-mixed")).endswith("widen `lambda.grid`")
+    assert at_end("x", falling[-1].scale, falling, scale.key_of("syn2real-domains")).endswith(
+        "widen `lambda.domains_grid`"
+    )
+    assert at_end("x", falling[-1].scale, falling, scale.key_of("syn2real-mixed")).endswith("widen `lambda.grid`")
     for key in (scale.key_of(system) for system in ("syn2real", "syn2real-domains")):
         assert key.removeprefix("lambda.") in ScaleRecipe.model_fields
 

@@ -31,7 +31,7 @@ def nearest(value: Fraction, dtype: torch.dtype) -> Fraction:
     values=st.lists(st.floats(-4, 4, width=32), min_size=1, max_size=20),
     coefficients=st.lists(st.floats(-2, 2), min_size=1, max_size=4),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_sums_are_correctly_rounded(dtype, values, coefficients):
     x = torch.tensor(values, dtype=torch.float32).to(dtype)
     pieces = [(c, x.roll(i)) for i, c in enumerate(coefficients)]

@@ -114,7 +114,7 @@ def test_low_rank_is_exact_at_the_true_rank(tau, tmp_path):
     values=st.lists(st.floats(-(2.0**99), 2.0**99, width=32, allow_subnormal=False), min_size=1, max_size=40),
     density=st.floats(0.01, 1),
 )
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_values(tmp_path, values, density):
     for name, content in (("p", torch.tensor(values)), ("q", torch.zeros(len(values)))):
         save_file({"x": content}, tmp_path / f"{name}.safetensors")

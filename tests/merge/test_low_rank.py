@@ -32,7 +32,7 @@ def decayed(rows, columns, decay=0.9, seed=0):
 
 
 @given(rows=st.integers(1, 9), columns=st.integers(1, 9), rank=st.integers(1, 4), data=st.data())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_products_by_any_range(rows, columns, rank, data):
     left, right = torch.randn(rows, rank), torch.randn(rank, columns)
     start = data.draw(st.integers(0, rows * columns))

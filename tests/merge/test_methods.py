@@ -490,7 +490,7 @@ def test_scale(name):
 
 
 @pytest.mark.parametrize("name", [name for name in EXACT if METHODS.get(name.split()[0]).models[1] is None])
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(order=st.permutations(range(3)))
 def test_order_of_models_has_no_effect(name, order):
     models, base = tensors((30, 20))
@@ -501,7 +501,7 @@ def test_order_of_models_has_no_effect(name, order):
 
 
 @pytest.mark.parametrize("name", ["slerp", "nuslerp", "nuslerp rows", "nuslerp columns"])
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(t=st.floats(0, 1))
 def test_arcs_are_symmetric(name, t):
     models, base = tensors((30, 20), 2)

@@ -65,7 +65,7 @@ def test_equals_a_full_sort(name, few, monkeypatch):
         np.testing.assert_array_equal(selected(INPUTS[name], keep), by_sorting(INPUTS[name], keep), f"{keep}")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.one_of(st.sampled_from([0.0, 0.5, 1.0]), st.floats(0, allow_nan=False)), min_size=1, max_size=60),
     st.data(),
@@ -159,7 +159,7 @@ def test_over_several_tensors():
         assert largest(Magnitudes(stacks, 0), N, keep) == largest(lambda: [whole], N, keep)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0]), max_size=40), st.data())
 def test_trimming_is_masking(values, data):
     values = torch.tensor(values, dtype=torch.float64)

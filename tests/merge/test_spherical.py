@@ -20,7 +20,6 @@ def on_circle(angle, length=1.0):
     return length * np.array([math.cos(angle), math.sin(angle)])
 
 
-@settings(deadline=None)
 @given(st.floats(1e-4, math.pi - 1e-4), st.floats(-0.5, 1.5), st.floats(0.1, 10))
 def test_arcs_turn_evenly(angle, t, length):
     a, b = on_circle(0.2, length), on_circle(0.2 + angle, length)
@@ -44,7 +43,7 @@ def test_antiparallel_the_nearer_end():
     assert [slerp_weights(gram([1, 2], [-2, -4]), t) for t in (0, 0.5, 0.51, 1)] == [(1, 0), (1, 0), (0, 1), (0, 1)]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 1000), st.integers(2, 5))
 def test_karcher_mean_has_no_gradient(seed, count):
     random = np.random.default_rng(seed)
@@ -62,7 +61,7 @@ def test_karcher_mean_has_no_gradient(seed, count):
     np.testing.assert_allclose(shares @ logarithms, 0, atol=1e-9)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.floats(0.01, 3.0), st.floats(0.01, 0.99))
 def test_the_mean_of_two_lies_on_their_arc(angle, share):
     a, b = on_circle(0.0), on_circle(angle)

@@ -79,7 +79,7 @@ def test_gram(deltas, monkeypatch):
     assert torch.equal(Stack.of([torch.empty(0)] * 2).gram(), torch.zeros(2, 2, dtype=torch.float64))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.data())
 def test_random_numbers_do_not_depend_on_how_they_are_asked_for(data):
     stack = stack_of((3,), seed=7)[1]

@@ -16,7 +16,7 @@ from syn2real.merge.measures import group_of
 from .conftest import SHAPES, tensors
 
 coefficient = st.floats(-3, 3).map(lambda x: round(x, 3))
-EASY = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EASY = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture

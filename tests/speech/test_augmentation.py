@@ -285,7 +285,6 @@ class TestSpectrum:
             length //= 2
         assert length < 16
 
-    @settings(deadline=None)
     @given(st.integers(1, 300), st.integers(1, 300))
     def test_convolution(self, size, taps):
         left, right = generator(1).standard_normal(size), generator(2).standard_normal(taps)
@@ -338,7 +337,7 @@ class TestAugmentation:
             augmentation(speech, str(number))
         assert np.array_equal(speech, before)
 
-    @settings(deadline=None, max_examples=40)
+    @settings(max_examples=40)
     @given(
         size=st.integers(1, 9_000),
         level=st.sampled_from([0.0, 1e-6, 0.1, 1.0, 5.0]),

@@ -113,7 +113,7 @@ OTHERS = ("the", "car", "saw", "gave", "and", ".", ",", "!", "very", "own", "'s"
 PIECES = [*WORDS, "her", "his", "him", "hers", *OTHERS]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from([*CASES.values()])), max_size=8))
 def test_any_sentence_leads_back_or_says_that_it_does_not(pieces):
     sentence = " ".join(case(piece) for piece, case in pieces)

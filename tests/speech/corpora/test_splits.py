@@ -17,7 +17,7 @@ def corpus(number: int = 200, speakers: int = 20, sentences: int = 40) -> Corpus
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 99), st.sampled_from(["speaker", "text"]), st.floats(0.1, 0.3), st.floats(0.1, 0.3))
 def test_splits_share_nothing(seed: int, by: str, dev: float, test: float) -> None:
     whole = corpus()

@@ -18,7 +18,7 @@ def blocks(samples: np.ndarray, size: int):
     return (samples[start : start + size] for start in range(0, len(samples), size))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(0.01, 130), st.integers(1_000, 400_000), st.integers(0, 9))
 def test_pieces_are_the_whole_recording_whatever_the_blocks(seconds, size, seed):
     samples = np.random.default_rng(seed).normal(0, 0.1, max(1, round(seconds * RATE))).astype(np.float32)

@@ -57,7 +57,7 @@ def test_unknown_choices_are_refused(values: dict[str, str]) -> None:
         TextRule("en", **values)  # type: ignore[arg-type]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(TEXTS, LANGUAGES)
 def test_scoring_forgives_what_the_label_rule_changes(text: str, language: str) -> None:
     plain = TextRule(language)(text)

@@ -134,7 +134,7 @@ def test_what_is_written_as_it_is_spoken(language: str, written: str, spoken: st
     assert verbalise(written, language).text == spoken
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(TEXTS, LANGUAGES)
 def test_no_digit_is_left_and_what_is_spoken_stays(text: str, language: str) -> None:
     spoken = verbalise(text, language).text
@@ -144,7 +144,7 @@ def test_no_digit_is_left_and_what_is_spoken_stays(text: str, language: str) -> 
         assert any(character.isalpha() for character in spoken)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from(["zebra", "quokka", "¡Olé", "5:30", "12", "50%", "3.5", "1/2"]), max_size=8), LANGUAGES)
 def test_words_between_keep_their_order(words: list[str], language: str) -> None:
     spoken = verbalise(" ".join(words), language).text.split()

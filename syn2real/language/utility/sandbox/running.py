@@ -169,8 +169,8 @@ class Sandbox:
 
 @contextmanager
 def _pipe() -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """A pipe's two ends, which may be closed before. As files: a bare number that is closed twice may be another
-    thread's by then."""
+    """A pipe's two ends, which the caller may close. As files: a bare number that is closed twice may be another
+    thread's the second time."""
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb", 0) as end, os.fdopen(writing, "wb", 0) as start:
         yield end, start
