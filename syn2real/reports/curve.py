@@ -33,7 +33,7 @@ def draw_curve(record: dict[str, Any]) -> bytes:
     axes.set_title(record["title"])
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.25)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(framealpha=0.85, edgecolor="none", fontsize=8)
     return png(figure)
 
 
