@@ -19,7 +19,6 @@ from syn2real.experiments.pipeline import Blend
 from syn2real.experiments.recipe import Recipe
 from syn2real.experiments.results import Results, SourceData, StudyData, SystemResult
 from syn2real.experiments.stages import Stage, Workspace
-from syn2real.experiments.sums import tried
 from syn2real.progress import say
 from syn2real.speech.corpus import Corpus, Sentence, sentence_key
 
@@ -110,11 +109,11 @@ class Study:
 
     def evaluate(self, adapted: Adapted) -> Results:
         """The same, with every system scored on the target's real recordings."""
-        recipe, way = self.bench.recipe, adapted.chosen.way
-        full = [way if name == "syn2real" else name for name in recipe.evaluation.full_window]
+        evaluation, way = self.bench.recipe.evaluation, adapted.chosen.way
+        full = [way if name == "syn2real" else name for name in evaluation.full_window]
         systems = self.bench.systems(adapted.tuned, self.test, full)
-        curve = self.bench.curve("target", adapted.blend, self.test, tried(way, recipe.lambdas))
-        strict = self._strict(adapted) if recipe.evaluation.strict else None
+        curve = self.bench.curve("target", way, adapted.blend, self.test)
+        strict = self._strict(adapted) if evaluation.strict else None
         utterances = self.bench.utterances(adapted.tuned, way, self.test)
         # Described last: the strict table has voices of its own.
         return replace(self.describe(adapted), systems=systems, curve=curve, strict=strict, utterances=utterances)

@@ -7,6 +7,7 @@ from syn2real.experiments.pipeline import Blend, Clips, Pipeline, require_voices
 from syn2real.experiments.recipe import SUMS, StudyRecipe, Sum
 from syn2real.experiments.results import CurvePoint, SystemResult, measure
 from syn2real.experiments.stages import Stage, Workspace
+from syn2real.experiments.sums import tried
 from syn2real.speech.corpus import Corpus, Sentence, Utterance
 from syn2real.speech.pretrained import resolve_model
 from syn2real.speech.scoring import Scores, pairs_of, score
@@ -45,10 +46,10 @@ class Bench:
         """How many renditions no voice could speak."""
         return sum(clips.rejected() for clips in self._spoken.values())
 
-    def curve(self, name: str, blend: Blend, corpus: Corpus, grid: Sequence[float]) -> list[CurvePoint]:
-        """Errors of θ + λτ at every λ of the grid, in the window the models were trained for."""
+    def curve(self, name: str, way: Sum, blend: Blend, corpus: Corpus) -> list[CurvePoint]:
+        """Errors of a sum's models at every λ that is tried of it, in the window they were trained for."""
         points = []
-        for scale in grid:
+        for scale in tried(way, self.recipe.lambdas):
             total = self.heard(name, (blend, scale), corpus, "short").total
             points.append(CurvePoint(scale, total.errors, total.words))
         return points

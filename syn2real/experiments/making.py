@@ -11,6 +11,7 @@ choose among them too.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from syn2real.experiments.bench import Bench
 from syn2real.experiments.material import default_proxies, without_sentences
@@ -18,7 +19,7 @@ from syn2real.experiments.pipeline import Addend, Blend, Clips, Difference
 from syn2real.experiments.recipe import SourceRecipe, Sum
 from syn2real.experiments.results import CurvePoint, SourceData, at_end
 from syn2real.experiments.stages import Stage
-from syn2real.experiments.sums import Trio, likely_sum, tried
+from syn2real.experiments.sums import Trio, likely_sum
 from syn2real.progress import say
 from syn2real.speech.corpus import Corpus, distinct, one_each
 
@@ -127,11 +128,10 @@ class Maker:
 
     def _curve(self, way: Sum, proxies: Sequence[Proxy]) -> list[CurvePoint]:
         """Errors of a sum by λ, summed over the proxies."""
-        grid = tried(way, self.recipe.lambdas)
-        curves = [self.bench.curve(f"proxy {p.name}, {way}", p.trio.blend(way), p.recordings, grid) for p in proxies]
+        curves = [self.bench.curve(f"proxy {p.name}, {way}", way, p.trio.blend(way), p.recordings) for p in proxies]
         return [CurvePoint.total(points) for points in zip(*curves, strict=True)]
 
-    @property
+    @cached_property
     def _turns(self) -> list[str]:
         """Source domains that take a turn as the target."""
         return self.recipe.rotate or ([] if self.recipe.held_out else default_proxies(self.source))

@@ -36,17 +36,23 @@ def refused(*arguments: object) -> str:
     return str(done.exception)
 
 
+def ran(recipe: Path, text: str) -> dict:
+    """What `syn2real run` says of a recipe that is written to this file, with ``run`` beside it as output."""
+    recipe.write_text(text)
+    done = CliRunner().invoke(app, ["run", str(recipe), "-o", str(recipe.with_name("run")), "--json"])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
 @pytest.fixture(scope="module")
 def run(small_whisper, recordings, tmp_path_factory) -> Path:
     """`syn2real run` of a recipe that makes a vector with a λ that is given: no proxies, so two small trainings."""
     place = tmp_path_factory.mktemp("vector")
-    recipe = place / "mine.yaml"
-    recipe.write_text(
+    ran(
+        place / "mine.yaml",
         f"study: vector\nname: mine\nmodel: {small_whisper}\nmodel_licence: MIT\n"
-        f"corpus: {{manifest: {recordings}, name: ours, licence: CC BY 4.0}}\nscale: 0.5\ntraining: {QUICK}\n"
+        f"corpus: {{manifest: {recordings}, name: ours, licence: CC BY 4.0}}\nscale: 0.5\ntraining: {QUICK}\n",
     )
-    done = CliRunner().invoke(app, ["run", str(recipe), "-o", str(place / "run"), "--json"])
-    assert done.exit_code == 0, done.output
     return place / "run"
 
 
@@ -152,14 +158,11 @@ def test_a_recipe_with_the_stricter_table(small_whisper, recordings, tmp_path, m
     """Half of the phrases spoken, the other half tested; by a sum that is named. An untaught model would talk without
     end, so what is heard is the first word of what was said."""
     monkeypatch.setattr(Pipeline, "hear", lambda *given: {u.id: u.text.split()[0] for u in given[3]})
-    recipe = tmp_path / "mine.yaml"
-    recipe.write_text(
+    record = ran(
+        tmp_path / "mine.yaml",
         f"model: {small_whisper}\ncorpus: {{manifest: {recordings}}}\ntarget: [second]\nsum: text-on-real\nscale: 0.5\n"
-        f"evaluation: {{strict: true, full_window: []}}\ntraining: {QUICK}\n"
+        f"evaluation: {{strict: true, full_window: []}}\ntraining: {QUICK}\n",
     )
-    done = CliRunner().invoke(app, ["run", str(recipe), "-o", str(tmp_path / "run"), "--json"])
-    assert done.exit_code == 0, done.output
-    record = json.loads(done.stdout)
     whole, half = (
         {system["name"]: system["counts"]["utterances"] for system in record[table]} for table in ("systems", "strict")
     )

@@ -73,10 +73,8 @@ def test_an_average_ends_at_its_second_model():
 
 def test_the_key_that_is_to_be_widened_is_the_recipes():
     falling, scale = curve([90, 80, 70, 60, 50, 40, 30, 20, 10]), ScaleRecipe()
-    assert at_end("x", falling[-1].scale, falling, scale.key_of("syn2real-domains")).endswith(
-        "widen `lambda.domains_grid`"
-    )
-    assert at_end("x", falling[-1].scale, falling, scale.key_of("syn2real-mixed")).endswith("widen `lambda.grid`")
+    for system, key in (("syn2real-domains", "lambda.domains_grid"), ("syn2real-mixed", "lambda.grid")):
+        assert at_end(system, falling[-1].scale, falling, scale.key_of(system)).endswith(f"widen `{key}`")
     for key in (scale.key_of(system) for system in ("syn2real", "syn2real-domains")):
         assert key.removeprefix("lambda.") in ScaleRecipe.model_fields
 
