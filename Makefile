@@ -50,7 +50,7 @@ $(VENV)/.torch: constraints.txt
 	$(INSTALL) torch==2.13.0
 	touch $@
 
-$(VENV)/.demo: $(VENV)/.torch pyproject.toml
+$(VENV)/.demo: $(VENV)/.torch pyproject.toml syn2real/merge/kernels.c
 	$(INSTALL) -e '.[demo]'
 	touch $@
 

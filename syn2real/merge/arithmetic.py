@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from syn2real.merge import kernels
+
 # Elements at a time: the float64 working copies stay in the processor's cache, and torch does not split so few among
 # threads, which costs more here than it gains.
 CHUNK = 1 << 15
@@ -24,6 +26,9 @@ def combine(pieces: Sequence[tuple[float, Tensor]], dtype: torch.dtype) -> Tenso
     if len(pieces) == 1 and pieces[0][0] == 1.0 and first.dtype == dtype:
         return first
     result = torch.empty(first.numel(), dtype=dtype)
+    if kernels.taken(result, *(values for _, values in pieces)):
+        kernels.combine(pieces, result)
+        return result
     size = min(CHUNK, result.numel())
     # Allocated once: a fresh megabyte for each step costs more than the arithmetic.
     total, scratch = torch.empty(size, dtype=torch.float64), torch.empty(size, dtype=torch.float64)

@@ -14,7 +14,7 @@ Import it before merging, or name it in an entry point of the group ``syn2real.m
 
 import inspect
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -29,7 +29,7 @@ from syn2real.registry import Registry
 # for all of them.
 PerModel = Sequence[float]
 
-Merge = Callable[..., Iterator[Tensor]]
+Merge = Callable[..., Iterable[Tensor]]
 
 # What a method makes of a recipe's base: differences to it, which it must or may have; a model like others, but the
 # first; or nothing, so that a recipe may not name one.
@@ -86,7 +86,7 @@ class Method:
         """The whole docstring: equation, variants and source."""
         return inspect.getdoc(self.function) or ""
 
-    def __call__(self, stack: Stack, **parameters: Any) -> Iterator[Tensor]:
+    def __call__(self, stack: Stack, **parameters: Any) -> Iterable[Tensor]:
         """Merge one tensor: float64 blocks in order. Parameters as in the function's signature."""
         return self.function(stack, **self.complete(parameters, len(stack)))
 

@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 
 from syn2real.errors import UserError
-from syn2real.merge.arithmetic import combine, round_into
+from syn2real.merge.arithmetic import combine
 from syn2real.merge.compatibility import require_carried
 from syn2real.merge.method import Method
 from syn2real.merge.stack import Stack
+from syn2real.merge.sums import SLICE, rounded
 from syn2real.merge.tensors import TensorInfo, TensorSource, dtype_name, ranges
-
-SLICE = 1 << 20  # elements of a sum computed at a time
 
 
 class Piece(Protocol):
@@ -96,16 +95,10 @@ class Computed:
         """See `Piece.blocks`."""
         extra = {"shared": self.shared[0]} if self.shared else {}
         start = 0
-        for values in self.method(self.stack, **self.parameters, **extra):
-            values = values.cpu()
-            rounded = torch.empty(values.numel(), dtype=self.info.dtype)
-            if values.dtype == torch.float64:
-                round_into(rounded, values, torch.empty_like(values))
-            else:
-                rounded.copy_(values)
-            require_finite(self.name, rounded)
-            yield start, rounded
-            start += rounded.numel()
+        for values in rounded(self.method(self.stack, **self.parameters, **extra), self.info.dtype):
+            require_finite(self.name, values)
+            yield start, values
+            start += values.numel()
         if start != self.info.numel:
             raise UserError(f"{self.name}: method {self.method.name} gave {start} of {self.info.numel} elements")
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from syn2real.errors import UserError
+from syn2real.merge import kernels
 
 SAMPLE = 1 << 14  # elements, at least, that bracket a threshold
 KEPT = 1 << 22  # elements held at once: 32 MB
@@ -55,6 +56,8 @@ class Cut:
         """
         if self.value <= 0:  # what would be dropped is 0
             return values, left
+        if kernels.taken(values) and values.dtype == torch.float64:
+            return kernels.trim(values, self.value, left)
         if not left:
             return torch.hardshrink(values, self.value), 0
         kept = torch.hardshrink(values, _before(self.value, values.dtype))

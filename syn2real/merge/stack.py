@@ -1,7 +1,7 @@
 """What a merge method sees: one tensor of every model, as float64, a block at a time."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Protocol
@@ -12,7 +12,9 @@ from torch import Tensor
 
 from syn2real.errors import UserError
 from syn2real.hashing import seed_from
+from syn2real.merge import kernels
 from syn2real.merge.draws import sixteen_bits
+from syn2real.merge.tensors import ranges
 
 # Elements of a block. Sums are taken within blocks and then exactly over them, so that no result depends on how much is
 # read at once. 1 MB in float64: about a core's cache, and enough work for each operation that threads of Python do not
@@ -113,11 +115,18 @@ class Stack:
         """Elements of a row: the last dimension; the whole of a tensor with fewer than two."""
         return max(1, self.shape[-1] if len(self.shape) > 1 else self.numel)
 
+    @property
+    def plain(self) -> bool:
+        """Whether blocks are of float64 on the processor."""
+        return self.device == "cpu" and self.dtype == torch.float64
+
+    def stretches(self, *, rows: bool = False) -> Iterator[tuple[int, int]]:
+        """First and last element, exclusive, of every block. With ``rows`` no row is split, however long it is."""
+        return ranges(self.numel, self._unit if not rows else max(1, self._unit // self.row) * self.row)
+
     def blocks(self, *, rows: bool = False) -> Iterator[Block]:
-        """The tensor from start to end. With ``rows`` no row is split, however long it is."""
-        size = self._unit if not rows else max(1, self._unit // self.row) * self.row
-        for start in range(0, self.numel, size):
-            stop = min(start + size, self.numel)
+        """The tensor from start to end, in `stretches`."""
+        for start, stop in self.stretches(rows=rows):
             base = None if self._base is None else self._wide(self._base, start, stop)
             yield Block(start, [self._wide(slot, start, stop) for slot in self._slots], base)
 
@@ -158,14 +167,26 @@ class Stack:
 
         They depend on the seed, the tensor's name, the model and the element, and on nothing else.
         """
-        return torch.from_numpy(sixteen_bits(self._stream(model), start, stop).view(np.int16))
+        return torch.from_numpy(sixteen_bits(self.stream(model), start, stop).view(np.int16))
 
-    def _stream(self, model: int) -> int:
+    def kept(self, model: int, start: int, stop: int, limits: np.ndarray) -> Tensor:
+        """1 for each element whose number in `draws` is at most its limit, 0 elsewhere, like the tensors of a block.
+
+        ``limits`` is int16: one for all of them, or one for each.
+        """
+        if kernels.built():
+            mask = kernels.keep(self.stream(model), start, stop - start, limits)
+        else:
+            mask = torch.from_numpy((self.draws(model, start, stop).numpy() <= limits).view(np.uint8))
+        return mask.to(self.device).to(self.dtype)
+
+    def stream(self, model: int) -> int:
+        """The seed of one model's `draws`."""
         if model not in self._streams:
             self._streams[model] = seed_from(self.seed, self.name, model)
         return self._streams[model]
 
-    def collect(self, result: Iterator[Tensor]) -> Tensor:
+    def collect(self, result: Iterable[Tensor]) -> Tensor:
         """A method's result as one float64 tensor of the stack's shape; for tests and small tensors."""
         parts = list(result)
         return (torch.cat(parts) if parts else torch.empty(0, dtype=torch.float64)).view(self.shape)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from syn2real.errors import UserError
+from syn2real.merge import kernels
 from syn2real.merge.selection import Cut, largest, screened
 from syn2real.merge.stack import NO_BASE, Block, Stack
 from syn2real.merge.tensors import ranges
@@ -14,7 +15,6 @@ from syn2real.merge.tensors import ranges
 _READ = 1 << 20  # elements that a sample is taken from at a time
 _SCREENED = 1 << 19  # elements screened at a time: one or two megabytes, but in float64
 _LEVELS = 1 << 16  # of chance; see `Stack.draws`
-_REMEMBERED = 1 << 27  # elements of a tensor whose masks are kept for a second pass: 16 MB for each model
 
 
 def require_share(name: str, values: Sequence[float]) -> None:
@@ -58,6 +58,10 @@ class Magnitudes:
             bounds: dict[torch.dtype, tuple[int, int, int]] = {}
             for start, stop in ranges(stack.numel, _SCREENED):
                 model, base = stack.read(start, stop)
+                if plain and kernels.taken(model, base):
+                    above, values = kernels.screen(model, base, low, high)
+                    yield above, self._numbers(values, stack)
+                    continue
                 if not plain:
                     pair = [values.to(stack.device).to(stack.dtype) for values in (model, base)]
                     above, values = screened(torch.sub(*pair).abs_(), low, high)
@@ -101,14 +105,27 @@ def cuts(stack: Stack, keep: Sequence[int]) -> list[Cut]:
     return [largest(Magnitudes([stack], i), stack.numel, k) for i, k in enumerate(keep)]
 
 
-def trimmed(stack: Stack, cuts: Sequence[Cut]) -> Iterator[tuple[Block, list[Tensor]]]:
-    """Blocks with their differences, zero where a cut drops them."""
-    left = [cut.ties for cut in cuts]
-    for block in stack.blocks():
+class Trim:
+    """The `Choice` of what one cut for each model keeps."""
+
+    rows = False
+
+    def __init__(self, cuts: Sequence[Cut]) -> None:
+        self._cuts = cuts
+        self._left = [cut.ties for cut in cuts]
+
+    def dropped(self, block: Block) -> list[Tensor]:
+        """See `Choice.dropped`."""
         deltas = block.deltas()
-        for i, cut in enumerate(cuts):
-            deltas[i], left[i] = cut.trim(deltas[i], left[i])
-        yield block, deltas
+        for i, cut in enumerate(self._cuts):
+            deltas[i], self._left[i] = cut.trim(deltas[i], self._left[i])
+        return deltas
+
+    def rule(self, part: kernels.Part, i: int, start: int, model: Tensor, base: Tensor) -> None:
+        """See `Choice.rule`."""
+        cut = self._cuts[i]
+        if not start:
+            part.rule, part.cut, part.left = kernels.TRIMMED if cut.value > 0 else kernels.ALL, cut.value, cut.ties
 
 
 def rounded(share: np.ndarray | float) -> np.ndarray:
@@ -124,32 +141,6 @@ def limits(share: np.ndarray | float) -> np.ndarray:
 def chances(limits: Tensor, like: Tensor) -> Tensor:
     """The shares of which ``limits`` are, in the dtype and on the device of ``like``."""
     return limits.to(like.device).to(like.dtype).add_(_LEVELS // 2 + 1).div_(_LEVELS)
-
-
-class Masks:
-    """Which elements a random method keeps. What a first pass draws is remembered for a second, as bits."""
-
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
-        self._bits: dict[tuple[int, int], np.ndarray] = {}  # by block and model
-
-    def keep(
-        self, block: Block, model: int, limits: Callable[[], np.ndarray] | np.ndarray, *, again: bool = False
-    ) -> Tensor:
-        """1 for each element that is kept and 0 elsewhere, in the stack's dtype. See `limits`.
-
-        ``again``: the same will be asked for once more.
-        """
-        place, count = (block.start, model), block.models[model].numel()
-        if place in self._bits:
-            mask = np.unpackbits(self._bits.pop(place), count=count)
-        else:
-            drawn = self._stack.draws(model, block.start, block.start + count).numpy()
-            kept = drawn <= (limits() if callable(limits) else limits)
-            if again and self._stack.numel <= _REMEMBERED:
-                self._bits[place] = np.packbits(kept)
-            mask = kept.view(np.uint8)
-        return torch.from_numpy(mask).to(self._stack.device).to(self._stack.dtype)
 
 
 def norm_keeping(

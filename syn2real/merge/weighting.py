@@ -4,12 +4,13 @@ All functions take float64 tensors of one shape, may overwrite them, and return 
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from syn2real.errors import UserError
+from syn2real.merge import kernels
 
 Election = Literal["paper", "mergekit", "peft"]
 
@@ -51,19 +52,38 @@ def elected_mean(
     agreeing. ``peft``: sign of Σδᵢ where 0 counts as positive, Σwᵢδᵢ ÷ how many agree. Without ``normalize`` nothing is
     divided.
     """
-    ones = [1.0] * len(deltas)
+    rule = ballot(weights, election)
+    pairs = zip(deltas, rule.weights, strict=True)
+    if rule.unweighted:
+        values, votes = [delta * weight for delta, weight in pairs], deltas
+    else:
+        values = votes = [delta if weight == 1.0 else delta.mul_(weight) for delta, weight in pairs]
+    return agreeing_mean(values, votes, rule.shares, zero_is_positive=rule.zero_is_positive, divide=normalize)
+
+
+class Ballot(NamedTuple):
+    """An election's rules: what values are multiplied by, and what the agreeing's sum is divided by the sum of; whether
+    votes are values without their weights, and whether a sum of votes of 0 is positive."""
+
+    weights: Sequence[float]
+    shares: Sequence[float]
+    unweighted: bool
+    zero_is_positive: bool
+
+
+def ballot(weights: Sequence[float], election: Election) -> Ballot:
+    """See `elected_mean`."""
+    ones = [1.0] * len(weights)
     if election == "paper":
-        return agreeing_mean(deltas, deltas, ones, divide=normalize)
+        return Ballot(ones, ones, False, False)
     if election == "mergekit":
-        weighted = _weighted(deltas, weights)
-        return agreeing_mean(weighted, weighted, weights, divide=normalize)
-    weighted = [delta * weight for delta, weight in zip(deltas, weights, strict=True)]
-    return agreeing_mean(weighted, deltas, ones, zero_is_positive=True, divide=normalize)
+        return Ballot(weights, weights, False, False)
+    return Ballot(weights, ones, True, True)
 
 
-def _weighted(tensors: Sequence[Tensor], weights: Sequence[float]) -> list[Tensor]:
-    pairs = zip(tensors, weights, strict=True)
-    return [tensor if weight == 1.0 else tensor.mul_(weight) for tensor, weight in pairs]
+def least_share(shares: Sequence[float]) -> float:
+    """What a sum of shares is raised to, so that nothing is divided by 0; 0 where a share is negative."""
+    return min((share for share in shares if share > 0), default=1.0) if min(shares) >= 0 else 0.0
 
 
 def agreeing_mean(
@@ -78,6 +98,10 @@ def agreeing_mean(
 
     Without ``divide`` the sum stays a sum.
     """
+    least = least_share(shares)
+    if kernels.taken(*values, *votes) and values[0].dtype == torch.float64 and len(values) <= kernels.MOST:
+        how = kernels.Election(least, zero_is_positive, divide)
+        return kernels.agreeing_mean(values, votes, shares, how)
     # Masks are 0.0 and 1.0: torch compares and multiplies those ten times as fast as booleans.
     sign = votes[0].clone() if len(votes) == 1 else votes[0] + votes[1]
     for vote in votes[2:]:
@@ -92,8 +116,8 @@ def agreeing_mean(
     if not divide:
         return total
     share = weighted_sum(agree, shares)
-    if min(shares) >= 0:
-        share.clamp_min_(min((weight for weight in shares if weight > 0), default=1.0))
+    if least:
+        share.clamp_min_(least)
     else:
         share[share == 0] = 1.0
     return total.div_(share)

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from syn2real.errors import UserError
-from syn2real.merge import Checkpoint, engine, pieces, stack, write
+from syn2real.merge import Checkpoint, engine, pieces, stack, sums, write
 from syn2real.merge.plan import plan_recipe
 from syn2real.merge.recipe import parse_recipe
 
@@ -75,13 +75,15 @@ def test_threads_shards_and_slices_change_no_bit(recipe, tmp_path, monkeypatch, 
     index = json.loads((sharded / "model.safetensors.index.json").read_text())
     assert len(set(index["weight_map"].values())) > 2
     assert same(first, tensors(sharded))
-    monkeypatch.setattr(pieces, "SLICE", 1000)
+    for module in (pieces, sums):
+        monkeypatch.setattr(module, "SLICE", 1000)
     assert same(first, tensors(write(plan(), tmp_path / "small")))
 
 
 def test_a_giant_tensor_is_computed_in_blocks(recipe, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(stack, "UNIT", 1 << 12)
+    monkeypatch.setattr(sums, "SLICE", 1 << 12)
     plan = plan_recipe(recipe("task_arithmetic"))
     for source in plan.inputs:
         original = source.read_range

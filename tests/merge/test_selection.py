@@ -10,7 +10,7 @@ from syn2real.errors import UserError
 from syn2real.merge import selection
 from syn2real.merge.selection import Cut, largest
 from syn2real.merge.stack import Stack
-from syn2real.merge.trimming import Magnitudes, cuts, kept, trimmed
+from syn2real.merge.trimming import Magnitudes, Trim, cuts, kept
 
 N = 70_000  # several samples, several blocks
 RANDOM = np.random.default_rng(0)
@@ -123,7 +123,8 @@ def test_differences_in_every_dtype(dtype, scale):
     stack = Stack.of([model], base)
     for keep in KEEP:
         (cut,) = cuts(stack, [keep])
-        found = np.concatenate([block.numpy() != 0 for _, (block,) in trimmed(stack, [cut])])
+        trim = Trim([cut])
+        found = np.concatenate([trim.dropped(block)[0].numpy() != 0 for block in stack.blocks()])
         np.testing.assert_array_equal(found, by_sorting(values, keep) & (values > 0))
 
 
@@ -147,7 +148,9 @@ def test_inputs_are_left_as_they_are():
     model, base = torch.rand(N, dtype=torch.float64), torch.rand(N, dtype=torch.float64)
     before = model.clone(), base.clone()
     stack = Stack.of([model], base)
-    list(trimmed(stack, cuts(stack, [N // 3])))
+    trim = Trim(cuts(stack, [N // 3]))
+    for block in stack.blocks():
+        trim.dropped(block)
     assert torch.equal(model, before[0]) and torch.equal(base, before[1])
 
 

@@ -1,23 +1,26 @@
 """Random sparsification that spares large elements."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from syn2real.errors import UserError
+from syn2real.merge import kernels
 from syn2real.merge.method import PerModel, method
 from syn2real.merge.stack import Block, Stack
-from syn2real.merge.trimming import Masks, chances, limits, norm_keeping, require_share, rounded
-from syn2real.merge.weighting import elected_mean, normalised, scaled, weighted_sum
+from syn2real.merge.sums import SparseSum
+from syn2real.merge.trimming import chances, limits, norm_keeping, require_share, rounded
+from syn2real.merge.weighting import normalised, scaled
 
 Window = Literal["paper", "mergekit"]
 _BINADES = 23 + 5  # bits of magnitudes in 32 binades
 # Elements of a row beyond which sorting by radix is faster than by key; the first where much would be sorted again.
 _MIDDLE, _LONG = 1000, 3000
+_NOTED = 1 << 27  # elements of a tensor whose masks are kept for a second pass: 16 MB for each model
 
 
 @method("della_linear", base="required")
@@ -31,17 +34,10 @@ def della_linear(
     normalize: bool = False,
     rescale: bool = True,
     variant: Window = "paper",
-) -> Iterator[Tensor]:
+) -> SparseSum:
     """DELLA's dropping (see ``della``) with a plain weighted sum instead of an election of signs."""
-    _check(density, epsilon, variant)
-    choice = _Choice(stack, density, epsilon, variant, rescale)
     weights = normalised(weight, stack.name, wanted=normalize)
-
-    def merged(block: Block) -> Tensor:
-        deltas = choice.dropped(block)
-        return block.on_base(scaled(weighted_sum(deltas, weights), scale))
-
-    return stack.map(merged, rows=True)
+    return SparseSum(stack, _Choice(stack, density, epsilon, variant, rescale), weights, scale)
 
 
 @method("della", base="required")
@@ -56,7 +52,7 @@ def della(
     rescale: bool = True,
     variant: Window = "paper",
     election: Literal["mergekit", "peft"] = "mergekit",
-) -> Iterator[Tensor]:
+) -> SparseSum:
     """DELLA: within each row, drop elements with a probability that falls with their rank by magnitude; then TIES.
 
     pₖ rises linearly over the n ranks of a row from the largest element to the smallest, around 1 − density: from −ε/2
@@ -64,14 +60,79 @@ def della(
     tensor keeps its L1 norm (``mergekit``), or not at all (``rescale: false``). A tensor with one dimension is one row.
     Source: Deep et al. 2024 (arXiv 2406.11617).
     """
-    _check(density, epsilon, variant)
-    choice = _Choice(stack, density, epsilon, variant, rescale)
+    return SparseSum(stack, _Choice(stack, density, epsilon, variant, rescale), weight, scale, election, normalize)
 
-    def merged(block: Block) -> Tensor:
-        deltas = choice.dropped(block)
-        return block.on_base(scaled(elected_mean(deltas, weight, election, normalize=normalize), scale))
 
-    return stack.map(merged, rows=True)
+class _Choice:
+    """Which elements are kept, and what they are multiplied by: a `Choice`."""
+
+    rows = True
+
+    def __init__(
+        self, stack: Stack, density: Sequence[float], epsilon: Sequence[float], variant: Window, rescale: bool
+    ) -> None:
+        _check(density, epsilon, variant)
+        self._stack = stack
+        self._density = density
+        self._half = [width / 2 if variant == "paper" else width for width in epsilon]
+        self._masks: dict[tuple[int, int], np.ndarray] = {}  # as bits, by block and model: ranking takes long
+        self._factors: Sequence[float] | None = None  # None: each element by its own 1/(1 − pₖ)
+        if not rescale:
+            self._factors = [1.0] * len(stack)
+        elif variant == "mergekit" and stack.numel:
+            self._factors = norm_keeping(stack, self._noted, rows=True)
+
+    def dropped(self, block: Block) -> list[Tensor]:
+        """See `Choice.dropped`."""
+        deltas = block.deltas()
+        for i, (delta, share) in enumerate(zip(deltas, self._density, strict=True)):
+            if self._factors is None and 0 < share < 1:
+                found = self._limits(i, delta)
+                delta.mul_(self._drawn(block, i, found)).div_(chances(torch.from_numpy(found), delta))
+                continue
+            if share < 1:
+                delta.mul_(self._mask(block, i, delta) if share else 0.0)
+            scaled(delta, 1.0 if self._factors is None else self._factors[i])
+        return deltas
+
+    def rule(self, part: kernels.Part, i: int, start: int, model: Tensor, base: Tensor) -> Any:
+        """See `Choice.rule`."""
+        share = self._density[i]
+        part.factor = 0.0 if share == 0 else 1.0 if self._factors is None else self._factors[i]
+        if share in (0, 1):
+            return None
+        if (start, i) in self._masks:
+            mask = np.unpackbits(self._masks.pop((start, i)), count=model.numel())
+            part.rule, part.mask = kernels.MASKED, mask.ctypes.data
+            return mask
+        found = self._limits(i, model, base)
+        part.rule = kernels.RESCALED if self._factors is None else kernels.DRAWN
+        part.seed, part.limits, part.each = self._stack.stream(i), found.ctypes.data, True
+        return found
+
+    def _noted(self, block: Block, i: int, delta: Tensor) -> Tensor | None:
+        """What is multiplied with a difference, kept for when it is asked for again; None: nothing."""
+        if self._density[i] in (0, 1):
+            return None if self._density[i] else torch.zeros_like(delta)
+        mask = self._mask(block, i, delta)
+        if self._stack.numel <= _NOTED:
+            self._masks[block.start, i] = np.packbits(mask.bool().cpu().numpy())
+        return mask
+
+    def _mask(self, block: Block, i: int, delta: Tensor) -> Tensor:
+        """1 for each element that is kept and 0 elsewhere."""
+        if (block.start, i) in self._masks:
+            mask = np.unpackbits(self._masks.pop((block.start, i)), count=delta.numel())
+            return torch.from_numpy(mask).to(delta.device).to(delta.dtype)
+        return self._drawn(block, i, self._limits(i, delta))
+
+    def _drawn(self, block: Block, i: int, limits: np.ndarray) -> Tensor:
+        return self._stack.kept(i, block.start, block.start + len(limits), limits)
+
+    def _limits(self, i: int, model: Tensor, base: Tensor | None = None) -> np.ndarray:
+        """For every element of model − base, the `limits` of its rank."""
+        share, half, row = self._density[i], self._half[i], self._stack.row
+        return _ranked(model, base, row, _by_rank(share - half, share + half, row))
 
 
 def _check(density: Sequence[float], epsilon: Sequence[float], variant: Window) -> None:
@@ -82,68 +143,49 @@ def _check(density: Sequence[float], epsilon: Sequence[float], variant: Window) 
             raise UserError(f"della: epsilon {width} takes density {share} out of (0, 1]; choose a smaller epsilon")
 
 
-class _Choice:
-    """Which elements are kept, and what they are multiplied by."""
-
-    def __init__(
-        self, stack: Stack, density: Sequence[float], epsilon: Sequence[float], variant: Window, rescale: bool
-    ) -> None:
-        self._row = stack.row
-        self._masks = Masks(stack)
-        self._density = density
-        self._half = [width / 2 if variant == "paper" else width for width in epsilon]
-        self._factors: Sequence[float] | None = None  # None: each element by its own 1/(1 − pₖ)
-        if not rescale:
-            self._factors = [1.0] * len(stack)
-        elif variant == "mergekit" and stack.numel:  # ranking twice would take as long as all the rest
-            keep = lambda block, i, delta: self._keep(block, i, delta, again=True)  # noqa: E731
-            self._factors = norm_keeping(stack, keep, rows=True)
-
-    def dropped(self, block: Block) -> list[Tensor]:
-        """The differences of a block, in place. Once for each block."""
-        deltas = block.deltas()
-        for i, (delta, share) in enumerate(zip(deltas, self._density, strict=True)):
-            if self._factors is None and 0 < share < 1:
-                found = self._limits(i, delta)
-                delta.mul_(self._masks.keep(block, i, found.numpy())).div_(chances(found, delta))
-            else:
-                keep = self._keep(block, i, delta)
-                scaled(delta if keep is None else delta.mul_(keep), 1.0 if self._factors is None else self._factors[i])
-        return deltas
-
-    def _keep(self, block: Block, i: int, delta: Tensor, *, again: bool = False) -> Tensor | None:
-        """1 for each element that is kept and 0 elsewhere; None: all are."""
-        if self._density[i] in (0, 1):
-            return None if self._density[i] else torch.zeros_like(delta)
-        return self._masks.keep(block, i, lambda: self._limits(i, delta).numpy(), again=again)
-
-    def _limits(self, i: int, delta: Tensor) -> Tensor:
-        share, half = self._density[i], self._half[i]
-        return _ranked(delta.view(-1, self._row), _by_rank(share - half, share + half, self._row))
-
-
 @lru_cache(maxsize=4)
 def _by_rank(least: float, most: float, count: int) -> np.ndarray:
     """The `limits` of a row's elements, from the smallest to the largest."""
     return limits(rounded(np.linspace(least, most, count) if count > 1 else np.array([(least + most) / 2])))
 
 
-def _ranked(rows: Tensor, values: np.ndarray) -> Tensor:
-    """The k-th of ``values`` in the place of each row's element of rank k by magnitude, the smallest first; flat.
+def _ranked(model: Tensor, base: Tensor | None, columns: int, by_rank: np.ndarray) -> np.ndarray:
+    """The k-th of ``by_rank`` in the place of the element of rank k by magnitude, the smallest first, of each row of
+    model − base: flat.
 
     Magnitudes are compared in float32; of equals the earlier is smaller.
     """
-    bits = rows.float().cpu().numpy().view(np.uint32)
-    order = torch.from_numpy(_order(bits & np.uint32(0x7FFFFFFF)))
-    sorted_values = torch.from_numpy(values).expand_as(order)
-    return torch.empty(rows.shape, dtype=sorted_values.dtype).scatter_(1, order, sorted_values).view(-1)
+    pair = [model] if base is None else [model, base]
+    if columns <= _LONG and kernels.taken(*pair):
+        places, coarse = _widths(columns)
+        bits, keys = kernels.rank_keys(model, base, columns, places, coarse, 1 << _BINADES)
+        keys.sort(axis=1)
+        ranked, wrong = kernels.rank_places(keys, bits, places, by_rank)
+        if wrong.any():
+            ranked[wrong] = _placed(_by_radix(bits[wrong]), by_rank)
+        return ranked.reshape(-1)
+    deltas = model if base is None else model.double() - base.double()
+    bits = deltas.float().cpu().numpy().view(np.uint32).reshape(-1, columns)
+    return _placed(_order(bits & np.uint32(0x7FFFFFFF)), by_rank).reshape(-1)
+
+
+def _placed(order: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The k-th of ``values`` in the place that stands at k of each row's ``order``."""
+    placed = np.empty(order.shape, dtype=values.dtype)
+    np.put_along_axis(placed, order, np.broadcast_to(values, order.shape), axis=1)
+    return placed
+
+
+def _widths(columns: int) -> tuple[int, int]:
+    """Bits for an element's place in a key of 32, and bits of its magnitude for which there is no room."""
+    places = max(1, (columns - 1).bit_length())
+    return places, max(0, _BINADES + places - 32)
 
 
 def _order(bits: np.ndarray) -> np.ndarray:
     """The stable order of each row: int64."""
     columns = bits.shape[1]
-    places = max(1, (columns - 1).bit_length())
-    coarse = max(0, _BINADES + places - 32)
+    places, coarse = _widths(columns)
     if columns > _LONG or (columns > _MIDDLE and np.count_nonzero(bits & ((1 << coarse) - 1)) > bits.size >> 3):
         return _by_radix(bits)
     order = _by_key(bits, places, coarse)

@@ -1,16 +1,15 @@
 """Merging task vectors without interference of signs."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
-
-from torch import Tensor
 
 from syn2real.errors import UserError
 from syn2real.merge.method import PerModel, method
 from syn2real.merge.selection import Cut, largest
 from syn2real.merge.stack import Stack
-from syn2real.merge.trimming import Magnitudes, cuts, kept, require_share, trimmed
-from syn2real.merge.weighting import Election, elected_mean, scaled
+from syn2real.merge.sums import SparseSum
+from syn2real.merge.trimming import Magnitudes, Trim, cuts, kept, require_share
+from syn2real.merge.weighting import Election
 
 
 @method("ties", base="required")
@@ -23,7 +22,7 @@ def ties(
     normalize: bool = True,
     variant: Election = "mergekit",
     shared: Any = None,
-) -> Iterator[Tensor]:
+) -> SparseSum:
     """TIES: keep the largest ``density`` of each δᵢ = θᵢ − θ₀, elect a sign by element, average what agrees; add to θ₀.
 
     Variants: ``paper`` trims over the whole model and averages without weights (they must be 1); ``mergekit`` (default)
@@ -34,11 +33,7 @@ def ties(
     chosen = shared if variant == "paper" else _by_tensor(stack, density)
     left = chosen.here(stack) if isinstance(chosen, Global) else chosen
 
-    def merged() -> Iterator[Tensor]:
-        for block, deltas in trimmed(stack, left):
-            yield block.on_base(scaled(elected_mean(deltas, weight, variant, normalize=normalize), scale))
-
-    return merged()
+    return SparseSum(stack, Trim(left), weight, scale, variant, normalize)
 
 
 @ties.share

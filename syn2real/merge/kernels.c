@@ -1,0 +1,367 @@
+/* The loops of a merge for which torch passes over memory many times. Each gives, bit by bit, what its equal in Python
+ * gives: a machine without a compiler writes the same files, only later.
+ *
+ * To be built with -ffp-contract=off: were a * b + c fused, its last bit would depend on the processor. Arrays of one
+ * call do not overlap, unless it says so. Nothing here allocates memory or fails. */
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "random numbers of 16 bits are taken from words as little-endian machines store them"
+#endif
+
+#if defined(_WIN32)
+#define PUBLIC __declspec(dllexport)
+#elif defined(__GNUC__) && defined(__x86_64__) && defined(__gnu_linux__)
+#define PUBLIC __attribute__((visibility("default"), target_clones("avx2", "default"))) /* chosen when loaded */
+#else
+#define PUBLIC
+#endif
+#if defined(__GNUC__)
+#define INLINE static inline __attribute__((always_inline))
+#else
+#define INLINE static inline
+#endif
+
+enum kind { FLOAT64, FLOAT32, BFLOAT16, FLOAT16 }; /* see KINDS in kernels.py */
+enum { TILE = 512, MOST = 12 };                    /* elements: a dozen tiles of float64 fit a core's first cache; models */
+
+INLINE float as_float(uint32_t bits) { float x; memcpy(&x, &bits, sizeof x); return x; }
+INLINE double as_double(uint64_t bits) { double x; memcpy(&x, &bits, sizeof x); return x; }
+INLINE uint32_t bits_of(float x) { uint32_t bits; memcpy(&bits, &x, sizeof bits); return bits; }
+INLINE uint64_t bits_of_double(double x) { uint64_t bits; memcpy(&bits, &x, sizeof bits); return bits; }
+INLINE double magnitude(double x) { return as_double(bits_of_double(x) & ~(1ull << 63)); }
+
+/* The exponent is moved by a product, which is exact and knows subnormals. */
+INLINE float from_float16(uint16_t half) {
+    uint32_t rest = (half & 0x7fffu) << 13;
+    uint32_t moved = bits_of(as_float(rest) * 0x1p112f);
+    return as_float((rest >= 0x0f800000u ? rest | 0x7f800000u : moved) | (half & 0x8000u) << 16);
+}
+
+/* To nearest, ties to even. */
+INLINE uint16_t to_bfloat16(float x) {
+    uint32_t bits = bits_of(x);
+    return (uint16_t)(x != x ? 0x7fc0u : (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+INLINE uint16_t to_float16(float x) {
+    uint32_t bits = bits_of(x), size = bits & 0x7fffffffu;
+    uint32_t normal = (size - 0x38000000u + 0xfffu + (size >> 13 & 1u)) >> 13;
+    /* Below 2^-14 the sum with 0.5 rounds to multiples of float16's least number; its last bits count them. */
+    uint32_t subnormal = bits_of(as_float(size) + 0.5f) - 0x3f000000u;
+    uint32_t found = size < 0x38800000u ? subnormal : normal;
+    found = size >= 0x477ff000u ? 0x7c00u : found;
+    found = size > 0x7f800000u ? 0x7e00u : found;
+    return (uint16_t)(found | (bits >> 16 & 0x8000u));
+}
+
+/* float64 as float32, truncated, with the last bit set where anything was cut off: rounding to odd, after which a second
+ * rounding to 16 bits gives what a single one would (Boldo and Melquiond, 2008). */
+INLINE float to_odd(double x) {
+    const uint64_t low = (1ull << 29) - 1;
+    uint64_t bits = bits_of_double(x);
+    return (float)as_double((((bits & low) + low) | bits) & ~low);
+}
+
+INLINE void load(double *tile, const void *values, int kind, int64_t start, int count) {
+    if (kind == FLOAT64) {
+        memcpy(tile, (const double *)values + start, (size_t)count * sizeof *tile);
+    } else if (kind == FLOAT32) {
+        const float *x = (const float *)values + start;
+        for (int i = 0; i < count; i++) tile[i] = x[i];
+    } else if (kind == BFLOAT16) {
+        const uint16_t *x = (const uint16_t *)values + start;
+        for (int i = 0; i < count; i++) tile[i] = as_float((uint32_t)x[i] << 16);
+    } else {
+        const uint16_t *x = (const uint16_t *)values + start;
+        for (int i = 0; i < count; i++) tile[i] = from_float16(x[i]);
+    }
+}
+
+INLINE void store(void *result, int kind, int64_t start, int count, const double *tile) {
+    if (kind == FLOAT64) {
+        memcpy((double *)result + start, tile, (size_t)count * sizeof *tile);
+    } else if (kind == FLOAT32) {
+        float *y = (float *)result + start;
+        for (int i = 0; i < count; i++) y[i] = (float)tile[i];
+    } else if (kind == BFLOAT16) {
+        uint16_t *y = (uint16_t *)result + start;
+        for (int i = 0; i < count; i++) y[i] = to_bfloat16(to_odd(tile[i]));
+    } else {
+        uint16_t *y = (uint16_t *)result + start;
+        for (int i = 0; i < count; i++) y[i] = to_float16(to_odd(tile[i]));
+    }
+}
+
+INLINE int tile_at(int64_t start, int64_t count) { return count - start < TILE ? (int)(count - start) : TILE; }
+
+/* What changes whenever a function here takes other arguments: kernels.py asks for its own. */
+PUBLIC int version(void) { return 1; }
+
+/* result = sum of factors[t] * values[t], in float64, rounded once. */
+PUBLIC void combine(void *result, int kind, int64_t count, int terms, const double *factors, const void *const *values,
+                    const int *kinds) {
+    double total[TILE], part[TILE];
+    for (int64_t start = 0; start < count; start += TILE) {
+        int n = tile_at(start, count);
+        load(total, values[0], kinds[0], start, n);
+        for (int i = 0; i < n; i++) total[i] *= factors[0];
+        for (int t = 1; t < terms; t++) {
+            load(part, values[t], kinds[t], start, n);
+            for (int i = 0; i < n; i++) total[i] += part[i] * factors[t];
+        }
+        store(result, kind, start, n, total);
+    }
+}
+
+/* Whether the sum of shares may be 0, and then is taken for 1, or is raised to the ``least`` positive share; whether a
+ * sum of votes of 0 is positive; whether the sum of what agrees is divided by that of shares. */
+struct election {
+    double least;
+    int32_t positive, divide;
+};
+
+/* total = the sum of values[m] over the models whose vote has the sign of the sum of votes, divided by the sum of their
+ * shares; 0 where none has. */
+INLINE void elect(double *total, int n, int models, const double *const *values, const double *const *votes,
+                  const double *shares, const struct election *how) {
+    double sign[TILE], share[TILE];
+    memcpy(sign, votes[0], (size_t)n * sizeof *sign);
+    for (int m = 1; m < models; m++)
+        for (int i = 0; i < n; i++) sign[i] += votes[m][i];
+    double zero = how->positive ? 1.0 : 0.0;
+    for (int i = 0; i < n; i++) sign[i] = sign[i] > 0 ? 1.0 : sign[i] < 0 ? -1.0 : zero;
+    for (int m = 0; m < models; m++) {
+        const double *value = values[m], *vote = votes[m];
+        double weight = shares[m];
+        for (int i = 0; i < n; i++) {
+            double agrees = vote[i] * sign[i] > 0 ? 1.0 : 0.0;
+            total[i] = m ? total[i] + value[i] * agrees : value[i] * agrees;
+            share[i] = m ? share[i] + agrees * weight : agrees * weight;
+        }
+    }
+    if (how->divide && how->least > 0)
+        for (int i = 0; i < n; i++) total[i] /= share[i] < how->least ? how->least : share[i];
+    else if (how->divide)
+        for (int i = 0; i < n; i++) total[i] /= share[i] == 0 ? 1.0 : share[i];
+}
+
+/* In place of values[0], what is elected; votes may be the values themselves. At most MOST models. */
+PUBLIC void agreeing_mean(int64_t count, int models, double *const *values, const double *const *votes,
+                          const double *shares, const struct election *how) {
+    double total[TILE];
+    for (int64_t start = 0; start < count; start += TILE) {
+        int n = tile_at(start, count);
+        const double *value[MOST] = {0}, *vote[MOST] = {0};
+        for (int m = 0; m < models; m++) {
+            value[m] = values[m] + start;
+            vote[m] = votes[m] + start;
+        }
+        elect(total, n, models, value, vote, shares, how);
+        memcpy(values[0] + start, total, (size_t)n * sizeof *total);
+    }
+}
+
+/* TILE numbers of the stream ``seed`` from ``first`` on, see draws.py: somewhere in ``drawn``. */
+INLINE const int16_t *draw(int16_t drawn[TILE + 4], uint64_t seed, int64_t first) {
+    uint64_t words[TILE / 4 + 1];
+    int64_t word = first / 4;
+    for (int i = 0; i < TILE / 4 + 1; i++) {
+        uint64_t z = seed + (uint64_t)(word + i + 1) * 0x9E3779B97F4A7C15u;
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+        z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+        words[i] = z ^ z >> 31;
+    }
+    memcpy(drawn, words, sizeof words);
+    return drawn + (first - word * 4);
+}
+
+/* 1 for every element whose number of the stream is at most its limit, 0 elsewhere. One limit for all of them unless
+ * ``each`` has its own. */
+PUBLIC void keep(double *mask, uint64_t seed, int64_t first, int64_t count, const int16_t *limits, int each) {
+    int16_t drawn[TILE + 4], limit = limits[0];
+    for (int64_t start = 0; start < count; start += TILE) {
+        int n = tile_at(start, count);
+        const int16_t *number = draw(drawn, seed, first + start);
+        if (each)
+            for (int i = 0; i < n; i++) mask[start + i] = number[i] <= limits[start + i];
+        else
+            for (int i = 0; i < n; i++) mask[start + i] = number[i] <= limit;
+    }
+}
+
+/* The values, with 0 for those whose magnitude is below ``cut`` and for those that equal it, but for the first ``left``
+ * of these. Returns how many of them may still be kept. */
+INLINE int64_t trim_tile(double *result, const double *values, int n, double cut, int64_t left) {
+    int equal = 0;
+    if (!left) {
+        for (int i = 0; i < n; i++) result[i] = magnitude(values[i]) <= cut ? 0.0 : values[i];
+        return 0;
+    }
+    for (int i = 0; i < n; i++) equal += magnitude(values[i]) == cut;
+    if (equal > left)
+        for (int i = 0, seen = 0; i < n; i++) {
+            double size = magnitude(values[i]);
+            seen += size == cut;
+            result[i] = size < cut || (size == cut && seen > left) ? 0.0 : values[i];
+        }
+    else
+        for (int i = 0; i < n; i++) result[i] = magnitude(values[i]) < cut ? 0.0 : values[i];
+    return equal < left ? left - equal : 0;
+}
+
+PUBLIC int64_t trim(double *result, const double *values, int64_t count, double cut, int64_t left) {
+    for (int64_t start = 0; start < count; start += TILE)
+        left = trim_tile(result + start, values + start, tile_at(start, count), cut, left);
+    return left;
+}
+
+/* One model of a sparse sum: its values, which of their differences to the base are kept, what these are multiplied by,
+ * its weight in the sum and its share in an election. */
+struct part {
+    const void *values;
+    const int16_t *limits; /* one for each element, for DRAWN and RESCALED */
+    const uint8_t *mask;   /* for MASKED */
+    uint64_t seed;         /* for DRAWN and RESCALED */
+    double cut;            /* for TRIMMED */
+    int64_t left;          /* for TRIMMED: of elements that equal the cut; lowered by those that are kept */
+    double factor, weight, share;
+    int32_t kind, rule, each; /* each: there is a limit for every element, not one for all */
+};
+enum rule { ALL, TRIMMED, DRAWN, RESCALED, MASKED };
+enum { LEVELS = 1 << 16 }; /* of chance: see trimming.py */
+
+/* result = base + scale * (the weighted differences that are kept, summed, or elected where ``how`` is given), rounded
+ * once. ``first`` is the number of the first element in its tensor. With ``unweighted`` votes have no weights. At most
+ * MOST models. */
+PUBLIC void sparse_sum(void *result, int kind, int64_t first, int64_t count, const void *base, int base_kind, int models,
+                       struct part *parts, const struct election *how, int unweighted, double scale) {
+    double origin[TILE], total[TILE], values[MOST][TILE], votes[MOST][TILE], shares[MOST];
+    const double *value[MOST], *vote[MOST];
+    int16_t drawn[TILE + 4];
+    for (int m = 0; m < models; m++) {
+        value[m] = values[m];
+        vote[m] = unweighted ? votes[m] : values[m];
+        shares[m] = parts[m].share;
+    }
+    for (int64_t start = 0; start < count; start += TILE) {
+        int n = tile_at(start, count);
+        load(origin, base, base_kind, start, n);
+        for (int m = 0; m < models; m++) {
+            struct part *part = parts + m;
+            double *x = values[m], factor = part->factor, weight = part->weight;
+            load(x, part->values, part->kind, start, n);
+            for (int i = 0; i < n; i++) x[i] -= origin[i];
+            if (part->rule == TRIMMED) {
+                part->left = trim_tile(x, x, n, part->cut, part->left);
+            } else if (part->rule == MASKED) {
+                const uint8_t *mask = part->mask + start;
+                for (int i = 0; i < n; i++) x[i] *= mask[i];
+            } else if (part->rule != ALL) {
+                const int16_t *number = draw(drawn, part->seed, first + start), *limit = part->limits;
+                if (!part->each)
+                    for (int i = 0; i < n; i++) x[i] *= number[i] <= *limit;
+                else if (part->rule == DRAWN)
+                    for (int i = 0; i < n; i++) x[i] *= number[i] <= limit[start + i];
+                else
+                    for (int i = 0; i < n; i++) {
+                        double chance = (limit[start + i] + (LEVELS / 2 + 1)) / (double)LEVELS;
+                        x[i] = x[i] * (number[i] <= limit[start + i]) / chance;
+                    }
+            }
+            if (factor != 1)
+                for (int i = 0; i < n; i++) x[i] *= factor;
+            if (unweighted) memcpy(votes[m], x, (size_t)n * sizeof *x);
+            if (weight != 1)
+                for (int i = 0; i < n; i++) x[i] *= weight;
+        }
+        if (how) {
+            elect(total, n, models, value, vote, shares, how);
+        } else {
+            memcpy(total, values[0], (size_t)n * sizeof *total);
+            for (int m = 1; m < models; m++)
+                for (int i = 0; i < n; i++) total[i] += values[m][i];
+        }
+        for (int i = 0; i < n; i++) total[i] = total[i] * scale + origin[i];
+        store(result, kind, start, n, total);
+    }
+}
+
+/* Of |model - base|: how many are larger than ``high``, and, in order, those from ``low`` to ``high``; after them one NaN
+ * where there is any. Returns how many these are; ``inside`` has room for all and one more. */
+PUBLIC int64_t screen(const void *model, int model_kind, const void *base, int base_kind, int64_t count, double low,
+                      double high, int64_t *above, double *inside) {
+    const int64_t infinite = (int64_t)bits_of_double(1.0 / 0.0), least = low > 0 ? (int64_t)bits_of_double(low) : 0,
+                  most = (int64_t)bits_of_double(high);
+    const uint64_t width = (uint64_t)(most - least);
+    double size[TILE], other[TILE];
+    int64_t bits[TILE], more = 0, found = 0, unordered = 0; /* magnitudes order as their bits do */
+    for (int64_t start = 0; start < count; start += TILE) {
+        int n = tile_at(start, count);
+        int64_t larger = 0, smaller = 0;
+        load(size, model, model_kind, start, n);
+        load(other, base, base_kind, start, n);
+        for (int i = 0; i < n; i++) {
+            bits[i] = (int64_t)(bits_of_double(size[i] - other[i]) & ~(1ull << 63));
+            larger += bits[i] > most;
+            smaller += bits[i] < least;
+            unordered += bits[i] > infinite;
+        }
+        more += larger;
+        for (int i = 0; larger + smaller < n && i < n; i++) {
+            inside[found] = as_double((uint64_t)bits[i]); /* counts only where it lies within */
+            found += (uint64_t)(bits[i] - least) <= width;
+        }
+    }
+    if (unordered) inside[found++] = as_double(0x7ff8000000000000u);
+    *above = more;
+    return found;
+}
+
+/* For every row of model - base, or of the model where the base is NULL, magnitudes in float32 as bits, and keys that sort as they do with each element's place in the last
+ * ``places`` bits: what lies more than ``span`` below the row's largest, and the last ``coarse`` bits, find no room. */
+PUBLIC void rank_keys(const void *model, int model_kind, const void *base, int base_kind, int64_t rows, int64_t columns,
+                      int places, int coarse, uint32_t span, uint32_t *bits, uint32_t *keys) {
+    double x[TILE], other[TILE];
+    for (int64_t row = 0; row < rows; row++, bits += columns, keys += columns) {
+        uint32_t most = 0;
+        for (int64_t start = 0; start < columns; start += TILE) {
+            int n = tile_at(start, columns);
+            load(x, model, model_kind, row * columns + start, n);
+            if (base) {
+                load(other, base, base_kind, row * columns + start, n);
+                for (int i = 0; i < n; i++) x[i] -= other[i];
+            }
+            for (int i = 0; i < n; i++) {
+                uint32_t size = bits_of((float)x[i]) & 0x7fffffffu;
+                bits[start + i] = size;
+                most = size > most ? size : most;
+            }
+        }
+        uint32_t floor = most >= span ? most - span + 1 : 0;
+        for (int64_t i = 0; i < columns; i++) {
+            uint32_t size = bits[i] > floor ? bits[i] - floor : 0;
+            keys[i] = size >> coarse << places | (uint32_t)i;
+        }
+    }
+}
+
+/* ranked[place of the k-th of the sorted keys] = by_rank[k], row by row; 1 in ``wrong`` for rows in which elements that
+ * differ had the same key and may be in disorder. */
+PUBLIC void rank_places(const uint32_t *keys, const uint32_t *bits, int64_t rows, int64_t columns, int places,
+                        const int16_t *by_rank, int16_t *ranked, uint8_t *wrong) {
+    uint32_t mask = (1u << places) - 1;
+    for (int64_t row = 0; row < rows; row++, keys += columns, bits += columns, ranked += columns) {
+        uint32_t before = 0;
+        int disorder = 0;
+        for (int64_t k = 0; k < columns; k++) {
+            uint32_t place = keys[k] & mask, size = bits[place];
+            disorder |= size < before;
+            before = size;
+            ranked[place] = by_rank[k];
+        }
+        wrong[row] = (uint8_t)disorder;
+    }
+}

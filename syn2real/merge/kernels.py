@@ -1,0 +1,207 @@
+"""Compiled loops (``kernels.c``) for what torch does in many passes over memory.
+
+They are built when the package is installed, where there is a C compiler. Each has an equal in torch and numpy, to the
+bit, which its caller uses where there are none, and for tensors that are not `taken`.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from ctypes import POINTER, c_double, c_int, c_int32, c_int64, c_uint32, c_uint64, c_void_p
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+KINDS = {torch.float64: 0, torch.float32: 1, torch.bfloat16: 2, torch.float16: 3}
+MOST = 12  # models of one sum
+ALL, TRIMMED, DRAWN, RESCALED, MASKED = range(5)  # rules of a `Part`
+_VERSION = 1  # of the functions' arguments: what was built from another kernels.c is not called
+
+
+class Part(ctypes.Structure):
+    """One model of a `sparse_sum`: which elements of its difference to the base are kept, and what becomes of them."""
+
+    _fields_ = (
+        ("values", c_void_p),
+        ("limits", c_void_p),
+        ("mask", c_void_p),
+        ("seed", c_uint64),
+        ("cut", c_double),
+        ("left", c_int64),
+        ("factor", c_double),
+        ("weight", c_double),
+        ("share", c_double),
+        ("kind", c_int32),
+        ("rule", c_int32),
+        ("each", c_int32),
+    )
+
+
+class Election(ctypes.Structure):
+    """How `weighting.agreeing_mean` divides: see there, and ``struct election``."""
+
+    _fields_ = (("least", c_double), ("positive", c_int32), ("divide", c_int32))
+
+
+def built() -> bool:
+    """Whether there are compiled loops."""
+    return _LIBRARY is not None
+
+
+def taken(*tensors: Tensor) -> bool:
+    """Whether there are loops that can work on all of these: contiguous, on the processor, of 16 bits or more."""
+    return _LIBRARY is not None and all(
+        tensor.dtype in KINDS and tensor.device.type == "cpu" and tensor.is_contiguous() for tensor in tensors
+    )
+
+
+def fit(tensor: Tensor) -> Tensor:
+    """The tensor as it can be `taken`."""
+    return tensor if taken(tensor) else tensor.cpu().double().contiguous()
+
+
+def combine(pieces: Sequence[tuple[float, Tensor]], result: Tensor) -> None:
+    """See `arithmetic.combine`; ``result`` is filled."""
+    count = len(pieces)
+    _library().combine(
+        result.data_ptr(),
+        KINDS[result.dtype],
+        result.numel(),
+        count,
+        (c_double * count)(*(factor for factor, _ in pieces)),
+        _pointers([values for _, values in pieces]),
+        (c_int * count)(*(KINDS[values.dtype] for _, values in pieces)),
+    )
+
+
+def agreeing_mean(values: Sequence[Tensor], votes: Sequence[Tensor], shares: Sequence[float], how: Election) -> Tensor:
+    """See `weighting.agreeing_mean`: float64, in the memory of the first of at most `MOST` ``values``."""
+    models, divisors = len(values), (c_double * len(values))(*shares)
+    pointers = _pointers(values), _pointers(votes)
+    _library().agreeing_mean(values[0].numel(), models, *pointers, divisors, ctypes.byref(how))
+    return values[0]
+
+
+def sparse_sum(
+    result: Tensor,
+    first: int,
+    base: Tensor,
+    parts: "ctypes.Array[Part]",
+    how: Election | None,
+    *,
+    unweighted: bool,
+    scale: float,
+) -> None:
+    """``result`` = base + scale · Σ of what the parts keep, or what is elected of it, rounded once.
+
+    ``first`` is the number of the first element in its tensor. Votes are ``unweighted`` or weighted. What is `left` in
+    a part is lowered by the elements kept that equal its cut.
+    """
+    _library().sparse_sum(
+        result.data_ptr(),
+        KINDS[result.dtype],
+        first,
+        result.numel(),
+        base.data_ptr(),
+        KINDS[base.dtype],
+        len(parts),
+        parts,
+        None if how is None else ctypes.byref(how),
+        unweighted,
+        scale,
+    )
+
+
+def screen(model: Tensor, base: Tensor, low: float, high: float) -> tuple[int, np.ndarray]:
+    """One stretch of `Series.screen`, of |model − base|; NaN is among the values."""
+    above = c_int64()
+    inside = np.empty(model.numel() + 1)
+    found = _library().screen(*_pair(model, base), model.numel(), low, high, ctypes.byref(above), inside.ctypes.data)
+    return above.value, inside[:found].copy()
+
+
+def trim(values: Tensor, cut: float, left: int) -> tuple[Tensor, int]:
+    """See `Cut.trim`: float64."""
+    result = torch.empty_like(values)
+    return result, _library().trim(result.data_ptr(), values.data_ptr(), values.numel(), cut, left)
+
+
+def keep(seed: int, first: int, count: int, limits: np.ndarray) -> Tensor:
+    """1 where a number of `Stack.draws` is at most its limit, 0 elsewhere: float64, shape (count,).
+
+    ``limits`` is int16: one for all, or one for each element.
+    """
+    mask = torch.empty(count, dtype=torch.float64)
+    limits = np.require(limits, np.int16, "C")
+    _library().keep(mask.data_ptr(), seed, first, count, limits.ctypes.data, limits.ndim)
+    return mask
+
+
+def rank_keys(
+    model: Tensor, base: Tensor | None, columns: int, places: int, coarse: int, span: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of ``columns`` of |model − base|, as the bits of float32, and keys to sort them by: uint32, (rows, columns).
+
+    A key ends in ``places`` bits of the element's place; for what lies ``span`` or more below the largest of the row,
+    and for the last ``coarse`` bits, there is no room in it.
+    """
+    shape = model.numel() // columns, columns
+    bits, keys = np.empty(shape, np.uint32), np.empty(shape, np.uint32)
+    _library().rank_keys(*_pair(model, base), *shape, places, coarse, span, bits.ctypes.data, keys.ctypes.data)
+    return bits, keys
+
+
+def rank_places(keys: np.ndarray, bits: np.ndarray, places: int, by_rank: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``by_rank`` in the places of elements whose keys are sorted: int16; and which rows may be in disorder: bool."""
+    ranked, wrong = np.empty(keys.shape, np.int16), np.empty(len(keys), np.bool_)
+    by_rank = np.require(by_rank, np.int16, "C")
+    arrays = [array.ctypes.data for array in (by_rank, ranked, wrong)]
+    _library().rank_places(keys.ctypes.data, bits.ctypes.data, *keys.shape, places, *arrays)
+    return ranked, wrong
+
+
+def _pointers(tensors: Sequence[Tensor]) -> "ctypes.Array[c_void_p]":
+    return (c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
+
+
+def _pair(model: Tensor, base: Tensor | None) -> tuple[int, int, int | None, int]:
+    other = (None, 0) if base is None else (base.data_ptr(), KINDS[base.dtype])
+    return model.data_ptr(), KINDS[model.dtype], *other
+
+
+def _library() -> ctypes.CDLL:
+    assert _LIBRARY is not None
+    return _LIBRARY
+
+
+def _load() -> ctypes.CDLL | None:
+    spec = find_spec("syn2real.merge._kernels")
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        return None
+    try:
+        library = ctypes.CDLL(spec.origin)
+        if library.version() != _VERSION:
+            return None
+    except (OSError, AttributeError):
+        return None
+    pointer, pair, sizes = c_void_p, (c_void_p, c_int, c_void_p, c_int), (c_int, c_int64, c_int64)
+    signatures: dict[str, tuple[object, ...]] = {
+        "combine": (pointer, c_int, c_int64, c_int, pointer, pointer, pointer),
+        "agreeing_mean": (c_int64, c_int, pointer, pointer, pointer, POINTER(Election)),
+        "sparse_sum": (pointer, *sizes, pointer, *[c_int] * 2, pointer, POINTER(Election), c_int, c_double),
+        "screen": (*pair, c_int64, c_double, c_double, POINTER(c_int64), pointer),
+        "trim": (pointer, pointer, c_int64, c_double, c_int64),
+        "keep": (pointer, c_uint64, c_int64, c_int64, pointer, c_int),
+        "rank_keys": (*pair, c_int64, c_int64, c_int, c_int, c_uint32, pointer, pointer),
+        "rank_places": (pointer, pointer, c_int64, c_int64, c_int, pointer, pointer, pointer),
+    }
+    for name, kinds in signatures.items():
+        function = getattr(library, name)
+        function.argtypes = kinds
+        function.restype = c_int64 if name in ("screen", "trim") else None
+    return library
+
+
+_LIBRARY = _load()

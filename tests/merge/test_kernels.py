@@ -1,0 +1,217 @@
+"""Compiled loops give the bits that torch and numpy give, and are done without where they were not built."""
+
+import ctypes
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from syn2real.merge import METHODS, Stack, arithmetic, kernels, sums, weighting
+from syn2real.merge.selection import Cut, largest, screened
+from syn2real.merge.sums import rounded
+from syn2real.merge.trimming import Magnitudes
+from tests.merge.test_methods import CALLS, W3, count_of, tensors
+
+pytestmark = pytest.mark.skipif(not kernels.built(), reason="no C compiler when the package was installed")
+
+DTYPES = list(kernels.KINDS)
+CASES = CALLS | {
+    "dare_linear mergekit": {"weight": W3, "density": [0.3, 0, 1], "variant": "mergekit"},
+    "dare_ties mergekit": {"weight": W3, "density": [0.3, 0, 1], "variant": "mergekit"},
+    "dare_ties peft": {"weight": W3, "density": 0.6, "election": "peft", "rescale": False, "scale": 0.7},
+    "della mergekit": {"weight": W3, "density": [0.6, 0, 1], "variant": "mergekit", "normalize": False},
+    "della_linear plain": {"weight": W3, "density": 0.6, "rescale": False},
+    "ties negative": {"weight": [0.5, -0.3, 0.9], "density": [0.4, 1, 0], "scale": 1.3},
+    "ties undivided": {"weight": W3, "density": 0.4, "normalize": False},
+}
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """Run a function as on a machine that has no compiled loops."""
+
+    def run(function, *given, **named):
+        with monkeypatch.context() as patched:
+            patched.setattr(kernels, "_LIBRARY", None)
+            return function(*given, **named)
+
+    return run
+
+
+def bits(tensor):
+    """For comparisons that tell 0 from −0; all NaN are one."""
+    whole = tensor.view({2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.dtype.itemsize])
+    return torch.where(tensor.isnan(), 1, whole)
+
+
+def everything(dtype):
+    """Numbers of all sizes: every one there is of 16 bits, of others random bits."""
+    if dtype.itemsize == 2:
+        return torch.arange(-(2**15), 2**15).to(torch.int16).view(dtype)
+    drawn = torch.randint(-(2**31), 2**31, (2, 50_001), generator=torch.Generator().manual_seed(0))
+    if dtype == torch.float32:
+        return drawn[0].to(torch.int32).view(dtype)
+    return (drawn[0] * 2**32 + drawn[1]).view(dtype)
+
+
+def merged(name, models, base, dtype):
+    chosen = METHODS.get(name.split()[0])
+    stack = Stack.of(models, base if chosen.base in ("required", "optional") else None, seed=3)
+    shared = chosen.prepare([stack], chosen.complete(CASES[name], len(models)))
+    made = chosen(stack, **CASES[name], **({} if shared is None else {"shared": shared}))
+    return torch.cat(list(rounded(made, dtype)))
+
+
+@pytest.mark.parametrize("shape", [(300, 257), (40_001,), (3, 1), ()], ids=str)
+@pytest.mark.parametrize("name", CASES)
+def test_methods(name, shape, without, monkeypatch):
+    """Through blocks and in one pass, however long the stretches."""
+    monkeypatch.setattr(sums, "SLICE", 4099)
+    for given, dtype in (
+        (torch.float32, torch.bfloat16),
+        (torch.bfloat16, torch.float16),
+        (torch.float16, torch.float32),
+    ):
+        models, base = tensors(shape, count_of(name), dtype=given)
+        wanted = without(merged, name, models, base, dtype)
+        assert torch.equal(bits(merged(name, models, base, dtype)), bits(wanted))
+        exact = merged(name, models, base, torch.float64)
+        assert torch.equal(bits(exact), bits(without(merged, name, models, base, torch.float64)))
+        assert torch.equal(bits(arithmetic.combine([(1.0, exact)], dtype)), bits(wanted))
+
+
+@pytest.mark.parametrize("name", ["ties", "ties peft", "dare_ties", "della"])
+def test_more_models_than_the_loops_take(name, without):
+    models, base = tensors((50, 30), kernels.MOST + 1)
+    given = {key: value for key, value in CASES[name].items() if key != "weight"}
+    stack = Stack.of(models, base)
+    made = lambda: torch.cat(list(rounded(METHODS.get(name.split()[0])(stack, **given), torch.bfloat16)))  # noqa: E731
+    assert torch.equal(made(), without(made))
+
+
+@pytest.mark.parametrize("result", DTYPES)
+@pytest.mark.parametrize("given", DTYPES)
+def test_combine(given, result, without):
+    values = everything(given)
+    pieces = [(1.0, values), (-0.37, values.flip(0)), (0.5, values.roll(77))]
+    for count in (1, 2, 3):
+        if count > 1 or given != result:  # which is returned as it is
+            found = arithmetic.combine(pieces[:count], result)
+            assert torch.equal(bits(found), bits(without(arithmetic.combine, pieces[:count], result)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_halfway_cases(dtype, without):
+    """Between every two neighbours: the middle, and the numbers next to it."""
+    numbers = everything(dtype).double()
+    numbers = numbers[numbers.isfinite()].sort().values.unique()
+    middle = (numbers[1:] + numbers[:-1]) / 2
+    near = [torch.nextafter(middle, torch.full_like(middle, way)) for way in (-torch.inf, torch.inf)]
+    values = torch.cat([middle, *near])
+    found = arithmetic.combine([(1.0, values)], dtype)
+    assert torch.equal(bits(found), bits(without(arithmetic.combine, [(1.0, values)], dtype)))
+
+
+@pytest.mark.parametrize("shares", [[0.5, 0.25, 0.75], [0.5, 0.0, 1.0], [0.5, -0.5, 1.0], [0.0, 0.0, 0.0]], ids=str)
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("divide", [False, True])
+def test_agreeing_mean(shares, positive, divide, without):
+    generator = torch.Generator().manual_seed(0)
+    values = [torch.randint(-2, 3, (3001,), generator=generator).double() / 3 for _ in shares]
+    values[0][:3] = torch.tensor([torch.nan, torch.inf, -0.0])
+    votes = [value.roll(5) for value in values]
+
+    def mean(own):
+        mine = [value.clone() for value in values]
+        voting = mine if own else votes
+        return weighting.agreeing_mean(mine, voting, shares, zero_is_positive=positive, divide=divide)
+
+    for own in (True, False):
+        assert torch.equal(bits(mean(own)), bits(without(mean, own)))
+
+
+@pytest.mark.parametrize("base", DTYPES)
+@pytest.mark.parametrize("model", DTYPES)
+def test_screen(model, base):
+    generator = torch.Generator().manual_seed(1)
+    values, origin = (torch.randint(-40, 40, (5003,), generator=generator) / 16 for _ in range(2))
+    values, origin = values.to(model), origin.to(base)
+    size = (values.double() - origin.double()).abs()
+    for low, high in ((0.5, 1.0), (-1.0, 0.25), (0.0, 0.0), (1.0, torch.inf), (9.0, 10.0)):
+        above, inside = kernels.screen(values, origin, low, high)
+        wanted = screened(size, low, high)
+        assert above == wanted[0] and np.array_equal(inside, wanted[1])
+    values[17] = torch.nan
+    assert np.isnan(kernels.screen(values, origin, 0.5, 1.0)[1]).sum() == 1
+
+
+def test_all_within_the_bracket():
+    """The loop writes one element ahead of what it has found."""
+    for count in (1, 512, 513, 1000):
+        values = torch.arange(count, dtype=torch.float64)
+        above, inside = kernels.screen(values, torch.zeros(count), -1.0, torch.inf)
+        assert above == 0 and np.array_equal(inside, values.numpy())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_selection(dtype, without):
+    (model,), base = tensors((300, 257), 1, dtype=dtype)
+    stack = Stack.of([model], base)
+    for keep in (0, 1, 1000, 40_000, stack.numel):
+        select = lambda: largest(Magnitudes([stack], 0), stack.numel, keep)  # noqa: B023, E731
+        assert select() == without(select)
+
+
+@pytest.mark.parametrize("left", [0, 1, 700, 10**6])
+def test_trim(left, without):
+    values = torch.randint(-4, 5, (4001,), generator=torch.Generator().manual_seed(2)).double()
+    values[:2] = torch.tensor([torch.nan, torch.inf])
+    for value in (2.0, torch.inf, 0.0):
+        cut = Cut(value, left)
+        (found, rest), (wanted, same) = cut.trim(values.clone(), left), without(cut.trim, values.clone(), left)
+        assert torch.equal(bits(found), bits(wanted)) and rest == same
+
+
+@pytest.mark.parametrize("start", [0, 1, 2, 3, 511, 1_000_003])
+def test_draws(start, without):
+    stack = Stack.of([torch.zeros(1)])
+    each = np.random.default_rng(0).integers(-(2**15), 2**15, 2000).astype(np.int16)
+    for limits in (np.int16(-5000), np.int16(2**15 - 1), each):
+        kept = stack.kept(0, start, start + 2000, limits)
+        assert torch.equal(kept, without(stack.kept, 0, start, start + 2000, limits))
+
+
+def test_what_was_built_from_another_source_is_not_called(monkeypatch, tmp_path):
+    assert kernels._load() is not None
+    monkeypatch.setattr(kernels, "_VERSION", kernels._VERSION + 1)
+    assert kernels._load() is None
+    monkeypatch.undo()
+    broken = tmp_path / "broken.so"
+    broken.write_bytes(b"not a library")
+    monkeypatch.setattr(kernels, "find_spec", lambda _: type("Spec", (), {"origin": str(broken)}))
+    assert kernels._load() is None
+    monkeypatch.setattr(kernels, "find_spec", lambda _: None)
+    assert kernels._load() is None
+
+
+def test_structures_are_those_of_the_source(tmp_path):
+    """The compiler's own sizes, where there still is one: a field too many would be read from other memory."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    import subprocess
+    from pathlib import Path
+
+    source = Path(kernels.__file__).with_suffix(".c")
+    program = tmp_path / "sizes.c"
+    offsets = ", ".join(f"offsetof(struct part, {name})" for name, _ in kernels.Part._fields_)
+    program.write_text(
+        f'#include "{source}"\n#include <stddef.h>\n#include <stdio.h>\nint main(void) {{'
+        f" size_t found[] = {{sizeof(struct part), sizeof(struct election), {offsets}}};"
+        ' for (unsigned i = 0; i < sizeof found / sizeof *found; i++) printf("%zu ", found[i]); }'
+    )
+    subprocess.run([compiler, "-o", tmp_path / "sizes", program], check=True, capture_output=True)
+    said = subprocess.run([tmp_path / "sizes"], check=True, capture_output=True, text=True).stdout.split()
+    placed = [getattr(kernels.Part, name).offset for name, _ in kernels.Part._fields_]
+    assert [int(size) for size in said] == [ctypes.sizeof(kernels.Part), ctypes.sizeof(kernels.Election), *placed]
