@@ -55,6 +55,7 @@ def diagnose() -> list[Finding]:
     found = [_python()]
     for what, look, remedy in (
         ("torch", _torch, "it does not import: reinstall it, `pip install --force-reinstall torch`"),
+        ("merge loops", _merge_loops, "reinstall syn2real"),
         ("packages", _packages, "reinstall syn2real with its extras"),
         ("packages", _traps, "uninstall torchaudio and torchcodec; nothing here needs them"),
         ("engines", _engines, "reinstall soundfile and soxr: `pip install --force-reinstall soundfile soxr`"),
@@ -82,6 +83,17 @@ def _torch() -> list[Finding]:
     return [
         Finding("torch", "ok", f"{torch.__version__}, {cuda}"),
         Finding("threads", "ok", f"{torch.get_num_threads()} of {os.cpu_count()} cores used by torch"),
+    ]
+
+
+def _merge_loops() -> list[Finding]:
+    from syn2real.merge import kernels
+
+    if kernels.built():
+        return [Finding("merge loops", "ok", "compiled")]
+    remedy = "with a C compiler, pip install --force-reinstall --no-deps syn2real (-e . in a checkout)"
+    return [
+        Finding("merge loops", "absent", "not compiled: merges give the same bytes, two to three times as late", remedy)
     ]
 
 

@@ -13,6 +13,12 @@ def test_a_torch_that_does_not_import_is_a_finding(monkeypatch):
     assert found["disk"].detail
 
 
+def test_merging_without_compiled_loops_is_a_finding(monkeypatch):
+    monkeypatch.setattr("syn2real.merge.kernels._LIBRARY", None)
+    found = {finding.what: finding for finding in diagnose()}
+    assert found["merge loops"].state == "absent" and "compiler" in found["merge loops"].remedy
+
+
 def test_a_library_that_does_not_load_is_a_finding(monkeypatch):
     def fail(names):
         raise OSError("libsndfile.so: cannot open shared object file")

@@ -348,20 +348,27 @@ PUBLIC void rank_keys(const void *model, int model_kind, const void *base, int b
     }
 }
 
-/* ranked[place of the k-th of the sorted keys] = by_rank[k], row by row; 1 in ``wrong`` for rows in which elements that
- * differ had the same key and may be in disorder. */
-PUBLIC void rank_places(const uint32_t *keys, const uint32_t *bits, int64_t rows, int64_t columns, int places,
+/* ranked[place of the k-th of the sorted keys] = by_rank[k], row by row, once elements that differ and have the same key
+ * are in order; 1 in ``wrong`` for rows in which one would have to move further than NEAR. The keys are overwritten. */
+PUBLIC void rank_places(uint32_t *keys, const uint32_t *bits, int64_t rows, int64_t columns, int places,
                         const int16_t *by_rank, int16_t *ranked, uint8_t *wrong) {
-    uint32_t mask = (1u << places) - 1;
+    enum { NEAR = 32 };
+    const uint32_t mask = (1u << places) - 1;
     for (int64_t row = 0; row < rows; row++, keys += columns, bits += columns, ranked += columns) {
         uint32_t before = 0;
         int disorder = 0;
         for (int64_t k = 0; k < columns; k++) {
             uint32_t place = keys[k] & mask, size = bits[place];
-            disorder |= size < before;
-            before = size;
-            ranked[place] = by_rank[k];
+            if (size >= before) {
+                before = size;
+                continue;
+            }
+            int64_t at = k;
+            for (; at > 0 && k - at < NEAR && bits[keys[at - 1] & mask] > size; at--) keys[at] = keys[at - 1];
+            keys[at] = place;
+            disorder |= at > 0 && bits[keys[at - 1] & mask] > size;
         }
+        for (int64_t k = 0; k < columns; k++) ranked[keys[k] & mask] = by_rank[k];
         wrong[row] = (uint8_t)disorder;
     }
 }

@@ -154,7 +154,10 @@ def rank_keys(
 
 
 def rank_places(keys: np.ndarray, bits: np.ndarray, places: int, by_rank: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``by_rank`` in the places of elements whose keys are sorted: int16; and which rows may be in disorder: bool."""
+    """``by_rank`` in the places of elements whose keys are sorted: int16; and which rows are in disorder: bool.
+
+    The keys are overwritten.
+    """
     ranked, wrong = np.empty(keys.shape, np.int16), np.empty(len(keys), np.bool_)
     by_rank = np.require(by_rank, np.int16, "C")
     arrays = [array.ctypes.data for array in (by_rank, ranked, wrong)]
