@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 BATCH = 8  # conversations answered at once
 USUAL = 128  # tokens of a conversation, of which a batch may hold as many as it has places
+WORTH = 8  # tokens that all conversations of a batch begin with, which are then read once
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -176,22 +177,43 @@ class LocalModel:
     def _batch(self, texts: Sequence[str], sampling: Sampling, seeds: Sequence[int], streamer: Any = None) -> list[str]:
         import torch
 
-        tokens = self._tokenizer(list(texts), return_tensors="pt", padding=True, add_special_tokens=False)
-        tokens = tokens.to(self._model.device)
-        length = tokens["input_ids"].shape[1]
+        rows = self._tokenizer(list(texts), add_special_tokens=False).input_ids
+        length = max(map(len, rows))
         if self._room is not None and length + sampling.max_tokens > self._room:
             raise UserError(f"{self.name}: {length} tokens and {sampling.max_tokens} to come exceed its {self._room}")
+        device = self._model.device
+        shared = commonly_begun(rows)
+        read = self._read(torch.tensor([rows[0][:shared]], device=device), len(rows)) if shared else None
+        if read is None:
+            shared = 0
+        # What pads a row comes after what all begin with.
+        padded = [row[:shared] + [self._tokenizer.pad_token_id] * (length - len(row)) + row[shared:] for row in rows]
+        heeded = [[1] * shared + [0] * (length - len(row)) + [1] * (len(row) - shared) for row in rows]
         draws = [Draw(sampling, seeds)] if sampling.temperature else []
         with torch.inference_mode():
             # Greedy, for the draw is made by noise on the scores, and each row has its own.
             output = self._model.generate(
-                **tokens,
+                input_ids=torch.tensor(padded, device=device),
+                attention_mask=torch.tensor(heeded, device=device),
                 do_sample=False,
                 max_new_tokens=sampling.max_tokens,
                 logits_processor=draws,
                 streamer=streamer,
+                **({} if read is None else {"past_key_values": read}),
             )
         return [text.strip() for text in self._tokenizer.batch_decode(output[:, length:], skip_special_tokens=True)]
+
+    def _read(self, beginning: "Tensor", rows: int) -> Any:
+        """Keys and values of what all ``rows`` begin with, computed once; None for models that keep others."""
+        import torch
+        from transformers.cache_utils import DynamicCache, DynamicLayer
+
+        with torch.inference_mode():
+            cache = self._model(input_ids=beginning, use_cache=True).past_key_values
+        if type(cache) is not DynamicCache or any(type(layer) is not DynamicLayer for layer in cache.layers):
+            return None
+        cache.batch_repeat_interleave(rows)
+        return cache
 
     @property
     def _room(self) -> int | None:
@@ -217,6 +239,18 @@ def batches(lengths: Sequence[int], size: int) -> list[list[int]]:
             found.append([])
         found[-1].append(place)
     return found
+
+
+def commonly_begun(rows: Sequence[Sequence[int]]) -> int:
+    """How many tokens all rows begin with, a template's and a question's; 0 where that is not worth a step of its own.
+
+    One token at least is left of each row.
+    """
+    if len(rows) < 2:
+        return 0
+    most = min(map(len, rows)) - 1
+    same = next((at for at in range(most) if len({row[at] for row in rows}) > 1), most)
+    return same if same >= WORTH else 0
 
 
 class Draw:

@@ -8,7 +8,7 @@ import torch
 
 from syn2real.errors import UserError
 from syn2real.language.chat import Message, Sampling, chat_model
-from syn2real.language.chat.local import USUAL, Draw, LocalModel, batches, likeliest
+from syn2real.language.chat.local import USUAL, WORTH, Draw, LocalModel, batches, commonly_begun, likeliest
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +48,54 @@ def test_answers_are_the_same_one_by_one_and_in_the_order_of_the_questions(chat_
     greedy = Sampling(max_tokens=6)
     assert model.replies(questions, greedy, [0] * 6) == [model.replies([q], greedy, [0])[0] for q in questions]
     assert model.replies([], greedy, []) == []
+
+
+def test_what_all_begin_with_is_read_once(chat_llama, monkeypatch):
+    """The template's beginning for all, the rest for each; the answers are those of each alone."""
+    model = LocalModel.load(str(chat_llama), batch_size=4)
+    read = []
+    forward = model._model.forward
+
+    def watched(*given, **named):
+        read.append(tuple(named["input_ids"].shape))
+        return forward(*given, **named)
+
+    monkeypatch.setattr(model._model, "forward", watched)
+    questions = [ask(f"{name} and what else is there to say of it") for name in ("cats", "a dog", "every last bird")]
+    for sampling, seeds in ((Sampling(max_tokens=5), [0] * 3), (Sampling(temperature=0.9, max_tokens=5), [3, 1, 2])):
+        alone = [
+            model.replies([question], sampling, [seed])[0] for question, seed in zip(questions, seeds, strict=True)
+        ]
+        longest = max(columns for _, columns in read)
+        read.clear()
+        assert model.replies(questions, sampling, seeds) == alone
+        (one, begun), (three, rest) = read[:2]
+        assert (one, three) == (1, 3) and begun > 20 and begun + rest == longest
+        read.clear()
+
+
+def test_a_model_that_keeps_a_window_of_what_it_read_answers_the_same(chat_llama, tmp_path):
+    from transformers import AutoTokenizer, MistralConfig, MistralForCausalLM
+
+    tokenizer = AutoTokenizer.from_pretrained(chat_llama)
+    tokenizer.save_pretrained(tmp_path)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = MistralConfig(vocab_size=len(tokenizer), num_key_value_heads=2, sliding_window=6, **sizes)
+    MistralForCausalLM(config).save_pretrained(tmp_path)
+    model = LocalModel.load(str(tmp_path), batch_size=4)
+    questions = [ask("word " * count) for count in (12, 1, 5, 3)]
+    greedy = Sampling(max_tokens=6)
+    assert model.replies(questions, greedy, [0] * 4) == [model.replies([q], greedy, [0])[0] for q in questions]
+
+
+def test_how_much_all_begin_with():
+    begun = list(range(WORTH))
+    assert commonly_begun([[*begun, 1], [*begun, 2], [*begun, 1, 3]]) == WORTH
+    assert commonly_begun([begun, [*begun, 2]]) == 0  # one is left to each: too little is shared
+    assert commonly_begun([[*begun, 1, 5, 5], [*begun, 1, 6]]) == WORTH + 1
+    assert commonly_begun([[*begun, 1], [9, *begun]]) == 0
+    assert commonly_begun([[*begun, 1]]) == 0
 
 
 def test_what_a_model_recommends_does_not_come_before_what_is_asked_for(chat_llama, tmp_path):
