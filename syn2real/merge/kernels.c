@@ -4,19 +4,29 @@
  * To be built with -ffp-contract=off: were a * b + c fused, its last bit would depend on the processor. Arrays of one
  * call do not overlap, unless it says so. Nothing here allocates memory or fails. */
 
+#include <float.h>
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__FAST_MATH__) || FLT_EVAL_METHOD != 0
+#error "sums that are not rounded as they are written would be other sums"
+#endif
+#if defined(_MSC_VER)
+#pragma fp_contract(off)
+#endif
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "random numbers of 16 bits are taken from words as little-endian machines store them"
 #endif
 
 #if defined(_WIN32)
 #define PUBLIC __declspec(dllexport)
-#elif defined(__GNUC__) && defined(__x86_64__) && defined(__gnu_linux__)
-#define PUBLIC __attribute__((visibility("default"), target_clones("avx2", "default"))) /* chosen when loaded */
 #else
 #define PUBLIC
+#endif
+#if defined(__GNUC__) && defined(__x86_64__) && defined(__gnu_linux__)
+#define LOOP PUBLIC __attribute__((target_clones("avx2", "default"))) /* chosen when the library is loaded */
+#else
+#define LOOP PUBLIC
 #endif
 #if defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline))
@@ -24,8 +34,13 @@
 #define INLINE static inline
 #endif
 
-enum kind { FLOAT64, FLOAT32, BFLOAT16, FLOAT16 }; /* see KINDS in kernels.py */
-enum { TILE = 512, MOST = 12 };                    /* elements: a dozen tiles of float64 fit a core's first cache; models */
+/* As in kernels.py. */
+enum kind { FLOAT64, FLOAT32, BFLOAT16, FLOAT16 };
+enum rule { ALL, TRIMMED, DRAWN, RESCALED, MASKED };
+enum { MOST = 12 }; /* models of one sum */
+
+enum { LEVELS = 1 << 16 }; /* of chance, as in trimming.py */
+enum { TILE = 512 };       /* elements: a dozen tiles of float64 fit a core's first cache */
 
 INLINE float as_float(uint32_t bits) { float x; memcpy(&x, &bits, sizeof x); return x; }
 INLINE double as_double(uint64_t bits) { double x; memcpy(&x, &bits, sizeof x); return x; }
@@ -33,11 +48,11 @@ INLINE uint32_t bits_of(float x) { uint32_t bits; memcpy(&bits, &x, sizeof bits)
 INLINE uint64_t bits_of_double(double x) { uint64_t bits; memcpy(&bits, &x, sizeof bits); return bits; }
 INLINE double magnitude(double x) { return as_double(bits_of_double(x) & ~(1ull << 63)); }
 
-/* The exponent is moved by a product, which is exact and knows subnormals. */
 INLINE float from_float16(uint16_t half) {
-    uint32_t rest = (half & 0x7fffu) << 13;
-    uint32_t moved = bits_of(as_float(rest) * 0x1p112f);
-    return as_float((rest >= 0x0f800000u ? rest | 0x7f800000u : moved) | (half & 0x8000u) << 16);
+    uint32_t size = half & 0x7fffu, normal = (size << 13) + 0x38000000u;
+    uint32_t subnormal = bits_of((float)(int32_t)(size & 0x3ffu) * 0x1p-24f); /* a product of normal numbers */
+    uint32_t found = size < 0x0400u ? subnormal : size < 0x7c00u ? normal : size << 13 | 0x7f800000u;
+    return as_float(found | (half & 0x8000u) << 16);
 }
 
 /* To nearest, ties to even. */
@@ -57,8 +72,8 @@ INLINE uint16_t to_float16(float x) {
     return (uint16_t)(found | (bits >> 16 & 0x8000u));
 }
 
-/* float64 as float32, truncated, with the last bit set where anything was cut off: rounding to odd, after which a second
- * rounding to 16 bits gives what a single one would (Boldo and Melquiond, 2008). */
+/* float64 as float32, truncated, with the last bit set where anything was cut off: rounding to odd, after which a
+ * second rounding to 16 bits gives what a single one would (Boldo and Melquiond, 2008). */
 INLINE float to_odd(double x) {
     const uint64_t low = (1ull << 29) - 1;
     uint64_t bits = bits_of_double(x);
@@ -97,11 +112,14 @@ INLINE void store(void *result, int kind, int64_t start, int count, const double
 
 INLINE int tile_at(int64_t start, int64_t count) { return count - start < TILE ? (int)(count - start) : TILE; }
 
-/* What changes whenever a function here takes other arguments: kernels.py asks for its own. */
+/* Raised whenever a function here takes or gives something else: kernels.py calls none of another version. */
 PUBLIC int version(void) { return 1; }
 
+/* What linkers of Windows ask of an extension of Python. It is not imported. */
+PUBLIC void *PyInit__kernels(void) { return 0; }
+
 /* result = sum of factors[t] * values[t], in float64, rounded once. */
-PUBLIC void combine(void *result, int kind, int64_t count, int terms, const double *factors, const void *const *values,
+LOOP void combine(void *result, int kind, int64_t count, int terms, const double *factors, const void *const *values,
                     const int *kinds) {
     double total[TILE], part[TILE];
     for (int64_t start = 0; start < count; start += TILE) {
@@ -149,7 +167,7 @@ INLINE void elect(double *total, int n, int models, const double *const *values,
 }
 
 /* In place of values[0], what is elected; votes may be the values themselves. At most MOST models. */
-PUBLIC void agreeing_mean(int64_t count, int models, double *const *values, const double *const *votes,
+LOOP void agreeing_mean(int64_t count, int models, double *const *values, const double *const *votes,
                           const double *shares, const struct election *how) {
     double total[TILE];
     for (int64_t start = 0; start < count; start += TILE) {
@@ -180,7 +198,7 @@ INLINE const int16_t *draw(int16_t drawn[TILE + 4], uint64_t seed, int64_t first
 
 /* 1 for every element whose number of the stream is at most its limit, 0 elsewhere. One limit for all of them unless
  * ``each`` has its own. */
-PUBLIC void keep(double *mask, uint64_t seed, int64_t first, int64_t count, const int16_t *limits, int each) {
+LOOP void keep(double *mask, uint64_t seed, int64_t first, int64_t count, const int16_t *limits, int each) {
     int16_t drawn[TILE + 4], limit = limits[0];
     for (int64_t start = 0; start < count; start += TILE) {
         int n = tile_at(start, count);
@@ -212,7 +230,7 @@ INLINE int64_t trim_tile(double *result, const double *values, int n, double cut
     return equal < left ? left - equal : 0;
 }
 
-PUBLIC int64_t trim(double *result, const double *values, int64_t count, double cut, int64_t left) {
+LOOP int64_t trim(double *result, const double *values, int64_t count, double cut, int64_t left) {
     for (int64_t start = 0; start < count; start += TILE)
         left = trim_tile(result + start, values + start, tile_at(start, count), cut, left);
     return left;
@@ -230,17 +248,38 @@ struct part {
     double factor, weight, share;
     int32_t kind, rule, each; /* each: there is a limit for every element, not one for all */
 };
-enum rule { ALL, TRIMMED, DRAWN, RESCALED, MASKED };
-enum { LEVELS = 1 << 16 }; /* of chance: see trimming.py */
+
+/* The tile's part of one model's difference: what is kept of it, times the factor. */
+INLINE void keep_part(double *x, int64_t start, int n, int64_t first, struct part *part) {
+    int16_t drawn[TILE + 4];
+    if (part->rule == TRIMMED) {
+        part->left = trim_tile(x, x, n, part->cut, part->left);
+    } else if (part->rule == MASKED) {
+        const uint8_t *mask = part->mask + start;
+        for (int i = 0; i < n; i++) x[i] *= mask[i];
+    } else if (part->rule != ALL) {
+        const int16_t *number = draw(drawn, part->seed, first + start), *limits = part->limits;
+        if (!part->each)
+            for (int i = 0; i < n; i++) x[i] *= number[i] <= *limits;
+        else if (part->rule == DRAWN)
+            for (int i = 0; i < n; i++) x[i] *= number[i] <= limits[start + i];
+        else
+            for (int i = 0; i < n; i++) {
+                double chance = (limits[start + i] + (LEVELS / 2 + 1)) / (double)LEVELS;
+                x[i] = x[i] * (number[i] <= limits[start + i]) / chance;
+            }
+    }
+    double factor = part->factor;
+    for (int i = 0; i < n; i++) x[i] *= factor;
+}
 
 /* result = base + scale * (the weighted differences that are kept, summed, or elected where ``how`` is given), rounded
  * once. ``first`` is the number of the first element in its tensor. With ``unweighted`` votes have no weights. At most
  * MOST models. */
-PUBLIC void sparse_sum(void *result, int kind, int64_t first, int64_t count, const void *base, int base_kind, int models,
+LOOP void sparse_sum(void *result, int kind, int64_t first, int64_t count, const void *base, int base_kind, int models,
                        struct part *parts, const struct election *how, int unweighted, double scale) {
     double origin[TILE], total[TILE], values[MOST][TILE], votes[MOST][TILE], shares[MOST];
     const double *value[MOST], *vote[MOST];
-    int16_t drawn[TILE + 4];
     for (int m = 0; m < models; m++) {
         value[m] = values[m];
         vote[m] = unweighted ? votes[m] : values[m];
@@ -250,32 +289,12 @@ PUBLIC void sparse_sum(void *result, int kind, int64_t first, int64_t count, con
         int n = tile_at(start, count);
         load(origin, base, base_kind, start, n);
         for (int m = 0; m < models; m++) {
-            struct part *part = parts + m;
-            double *x = values[m], factor = part->factor, weight = part->weight;
-            load(x, part->values, part->kind, start, n);
+            double *x = values[m], weight = parts[m].weight;
+            load(x, parts[m].values, parts[m].kind, start, n);
             for (int i = 0; i < n; i++) x[i] -= origin[i];
-            if (part->rule == TRIMMED) {
-                part->left = trim_tile(x, x, n, part->cut, part->left);
-            } else if (part->rule == MASKED) {
-                const uint8_t *mask = part->mask + start;
-                for (int i = 0; i < n; i++) x[i] *= mask[i];
-            } else if (part->rule != ALL) {
-                const int16_t *number = draw(drawn, part->seed, first + start), *limit = part->limits;
-                if (!part->each)
-                    for (int i = 0; i < n; i++) x[i] *= number[i] <= *limit;
-                else if (part->rule == DRAWN)
-                    for (int i = 0; i < n; i++) x[i] *= number[i] <= limit[start + i];
-                else
-                    for (int i = 0; i < n; i++) {
-                        double chance = (limit[start + i] + (LEVELS / 2 + 1)) / (double)LEVELS;
-                        x[i] = x[i] * (number[i] <= limit[start + i]) / chance;
-                    }
-            }
-            if (factor != 1)
-                for (int i = 0; i < n; i++) x[i] *= factor;
+            keep_part(x, start, n, first, parts + m);
             if (unweighted) memcpy(votes[m], x, (size_t)n * sizeof *x);
-            if (weight != 1)
-                for (int i = 0; i < n; i++) x[i] *= weight;
+            for (int i = 0; i < n; i++) x[i] *= weight;
         }
         if (how) {
             elect(total, n, models, value, vote, shares, how);
@@ -289,12 +308,12 @@ PUBLIC void sparse_sum(void *result, int kind, int64_t first, int64_t count, con
     }
 }
 
-/* Of |model - base|: how many are larger than ``high``, and, in order, those from ``low`` to ``high``; after them one NaN
- * where there is any. Returns how many these are; ``inside`` has room for all and one more. */
-PUBLIC int64_t screen(const void *model, int model_kind, const void *base, int base_kind, int64_t count, double low,
+/* Of |model - base|: how many are larger than ``high``, and, in order, those from ``low`` to ``high``; after them one
+ * NaN where there is any. Returns how many these are; ``inside`` has room for all and one more. */
+LOOP int64_t screen(const void *model, int model_kind, const void *base, int base_kind, int64_t count, double low,
                       double high, int64_t *above, double *inside) {
-    const int64_t infinite = (int64_t)bits_of_double(1.0 / 0.0), least = low > 0 ? (int64_t)bits_of_double(low) : 0,
-                  most = (int64_t)bits_of_double(high);
+    const int64_t infinite = 0x7ff0000000000000, most = (int64_t)bits_of_double(high);
+    const int64_t least = low > 0 ? (int64_t)bits_of_double(low) : 0;
     const uint64_t width = (uint64_t)(most - least);
     double size[TILE], other[TILE];
     int64_t bits[TILE], more = 0, found = 0, unordered = 0; /* magnitudes order as their bits do */
@@ -320,9 +339,10 @@ PUBLIC int64_t screen(const void *model, int model_kind, const void *base, int b
     return found;
 }
 
-/* For every row of model - base, or of the model where the base is NULL, magnitudes in float32 as bits, and keys that sort as they do with each element's place in the last
- * ``places`` bits: what lies more than ``span`` below the row's largest, and the last ``coarse`` bits, find no room. */
-PUBLIC void rank_keys(const void *model, int model_kind, const void *base, int base_kind, int64_t rows, int64_t columns,
+/* For every row of model - base, or of the model where the base is NULL, magnitudes in float32 as bits, and keys that
+ * sort as they do with each element's place in the last ``places`` bits: what lies more than ``span`` below the row's
+ * largest, and the last ``coarse`` bits, find no room. */
+LOOP void rank_keys(const void *model, int model_kind, const void *base, int base_kind, int64_t rows, int64_t columns,
                       int places, int coarse, uint32_t span, uint32_t *bits, uint32_t *keys) {
     double x[TILE], other[TILE];
     for (int64_t row = 0; row < rows; row++, bits += columns, keys += columns) {
@@ -348,9 +368,10 @@ PUBLIC void rank_keys(const void *model, int model_kind, const void *base, int b
     }
 }
 
-/* ranked[place of the k-th of the sorted keys] = by_rank[k], row by row, once elements that differ and have the same key
- * are in order; 1 in ``wrong`` for rows in which one would have to move further than NEAR. The keys are overwritten. */
-PUBLIC void rank_places(uint32_t *keys, const uint32_t *bits, int64_t rows, int64_t columns, int places,
+/* ranked[place of the k-th of the sorted keys] = by_rank[k], row by row, once elements that differ and have the same
+ * key are in order; 1 in ``wrong`` for rows in which one would have to move further than NEAR. The keys are
+ * overwritten. */
+LOOP void rank_places(uint32_t *keys, const uint32_t *bits, int64_t rows, int64_t columns, int places,
                         const int16_t *by_rank, int16_t *ranked, uint8_t *wrong) {
     enum { NEAR = 32 };
     const uint32_t mask = (1u << places) - 1;

@@ -17,7 +17,7 @@ from torch import Tensor
 KINDS = {torch.float64: 0, torch.float32: 1, torch.bfloat16: 2, torch.float16: 3}
 MOST = 12  # models of one sum
 ALL, TRIMMED, DRAWN, RESCALED, MASKED = range(5)  # rules of a `Part`
-_VERSION = 1  # of the functions' arguments: what was built from another kernels.c is not called
+_VERSION = 1  # of kernels.c: what was built from another is not called
 
 
 class Part(ctypes.Structure):
@@ -51,15 +51,21 @@ def built() -> bool:
 
 
 def taken(*tensors: Tensor) -> bool:
-    """Whether there are loops that can work on all of these: contiguous, on the processor, of 16 bits or more."""
+    """Whether there are loops that can work on all of these: contiguous, on the processor, of 16 bits or more.
+
+    Raises `ValueError` where they are not of one length.
+    """
+    if len({tensor.numel() for tensor in tensors}) > 1:
+        raise ValueError(f"tensors of {' and '.join(str(tensor.numel()) for tensor in tensors)} elements")
     return _LIBRARY is not None and all(
-        tensor.dtype in KINDS and tensor.device.type == "cpu" and tensor.is_contiguous() for tensor in tensors
+        tensor.dtype in KINDS and tensor.device.type == "cpu" and tensor.is_contiguous() and not tensor.is_neg()
+        for tensor in tensors
     )
 
 
 def fit(tensor: Tensor) -> Tensor:
     """The tensor as it can be `taken`."""
-    return tensor if taken(tensor) else tensor.cpu().double().contiguous()
+    return tensor if taken(tensor) else tensor.cpu().double().resolve_neg().contiguous()
 
 
 def combine(pieces: Sequence[tuple[float, Tensor]], result: Tensor) -> None:
@@ -135,7 +141,9 @@ def keep(seed: int, first: int, count: int, limits: np.ndarray) -> Tensor:
     """
     mask = torch.empty(count, dtype=torch.float64)
     limits = np.require(limits, np.int16, "C")
-    _library().keep(mask.data_ptr(), seed, first, count, limits.ctypes.data, limits.ndim)
+    if limits.shape not in ((), (count,)):
+        raise ValueError(f"{limits.shape} limits for {count} elements")
+    _library().keep(mask.data_ptr(), seed, first, count, limits.ctypes.data, limits.ndim > 0)
     return mask
 
 
@@ -183,12 +191,6 @@ def _load() -> ctypes.CDLL | None:
     spec = find_spec("syn2real.merge._kernels")
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():
         return None
-    try:
-        library = ctypes.CDLL(spec.origin)
-        if library.version() != _VERSION:
-            return None
-    except (OSError, AttributeError):
-        return None
     pointer, pair, sizes = c_void_p, (c_void_p, c_int, c_void_p, c_int), (c_int, c_int64, c_int64)
     signatures: dict[str, tuple[object, ...]] = {
         "combine": (pointer, c_int, c_int64, c_int, pointer, pointer, pointer),
@@ -200,10 +202,16 @@ def _load() -> ctypes.CDLL | None:
         "rank_keys": (*pair, c_int64, c_int64, c_int, c_int, c_uint32, pointer, pointer),
         "rank_places": (pointer, pointer, c_int64, c_int64, c_int, pointer, pointer, pointer),
     }
-    for name, kinds in signatures.items():
-        function = getattr(library, name)
-        function.argtypes = kinds
-        function.restype = c_int64 if name in ("screen", "trim") else None
+    try:
+        library = ctypes.CDLL(spec.origin)
+        if library.version() != _VERSION:
+            return None
+        for name, kinds in signatures.items():
+            function = getattr(library, name)
+            function.argtypes = kinds
+            function.restype = c_int64 if name in ("screen", "trim") else None
+    except (OSError, AttributeError):
+        return None
     return library
 
 

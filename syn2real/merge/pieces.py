@@ -13,7 +13,7 @@ from syn2real.merge.arithmetic import combine
 from syn2real.merge.compatibility import require_carried
 from syn2real.merge.method import Method
 from syn2real.merge.stack import Stack
-from syn2real.merge.sums import SLICE, rounded
+from syn2real.merge.sums import SLICE, round_blocks
 from syn2real.merge.tensors import TensorInfo, TensorSource, dtype_name, ranges
 
 
@@ -95,7 +95,7 @@ class Computed:
         """See `Piece.blocks`."""
         extra = {"shared": self.shared[0]} if self.shared else {}
         start = 0
-        for values in rounded(self.method(self.stack, **self.parameters, **extra), self.info.dtype):
+        for values in round_blocks(self.method(self.stack, **self.parameters, **extra), self.info.dtype):
             require_finite(self.name, values)
             yield start, values
             start += values.numel()

@@ -174,11 +174,11 @@ class Stack:
 
         ``limits`` is int16: one for all of them, or one for each.
         """
-        if kernels.built():
+        if self.plain and kernels.built():
             mask = kernels.keep(self.stream(model), start, stop - start, limits)
         else:
             mask = torch.from_numpy((self.draws(model, start, stop).numpy() <= limits).view(np.uint8))
-        return mask.to(self.device).to(self.dtype)
+        return mask.to(self.device).to(self.dtype)  # narrow on its way
 
     def stream(self, model: int) -> int:
         """The seed of one model's `draws`."""

@@ -1,7 +1,7 @@
 """What most methods end in: sums of models, and of what is kept of their differences to a base.
 
-They are float64 blocks, as any method's are. Where those would only be rounded, `rounded` does both in one pass over
-memory with compiled loops, and gives the same bits.
+They are float64 blocks, as any method's are. Where those would only be rounded, `Rounding.rounded` does both in one
+pass over memory with compiled loops, and gives the same bits.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,9 +11,10 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from syn2real.errors import UserError
 from syn2real.merge import kernels
 from syn2real.merge.arithmetic import combine
-from syn2real.merge.stack import Block, Stack
+from syn2real.merge.stack import NO_BASE, Block, Stack
 from syn2real.merge.tensors import ranges
 from syn2real.merge.weighting import Election, ballot, elected_mean, least_share, scaled, weighted_sum
 
@@ -31,20 +32,24 @@ class Rounding(Protocol):
         ...
 
 
-def rounded(blocks: Iterable[Tensor], dtype: torch.dtype) -> Iterator[Tensor]:
+def round_blocks(blocks: Iterable[Tensor], dtype: torch.dtype) -> Iterator[Tensor]:
     """What a method gives, in ``dtype`` and on the processor, each element rounded once."""
     if isinstance(blocks, Rounding):
         return blocks.rounded(dtype)
-    return (combine([(1.0, values.cpu())], dtype) for values in blocks)
+    return (combine([(1.0, values.cpu().reshape(-1))], dtype) for values in blocks)
 
 
 @dataclass(frozen=True)
 class WeightedSum:
-    """Σ ``factors``ᵢ·θᵢ, and ``base``·θ₀ before them where it is given."""
+    """Σ ``factors``ᵢ·θᵢ, and ``base``·θ₀ before them where it is given. Raises `UserError` where there is no base."""
 
     stack: Stack
     factors: Sequence[float]
     base: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.base is not None and not self.stack.has_base:
+            raise UserError(NO_BASE)
 
     def __iter__(self) -> Iterator[Tensor]:
         """Float64 blocks."""
@@ -53,7 +58,7 @@ class WeightedSum:
     def rounded(self, dtype: torch.dtype) -> Iterator[Tensor]:
         """See `Rounding.rounded`."""
         if not self.stack.plain:
-            yield from rounded(iter(self), dtype)
+            yield from round_blocks(iter(self), dtype)
             return
         count = len(self.stack)
         for start, stop in ranges(self.stack.numel, SLICE):
@@ -83,14 +88,17 @@ class Choice(Protocol):
     def rule(self, part: kernels.Part, i: int, start: int, model: Tensor, base: Tensor) -> Any:
         """Describe the same in ``part`` for the ``i``-th model's elements from ``start`` on, given as they are stored.
 
-        Returns the arrays that the part points to, for the caller to hold.
+        The part is the last block's again, with what is ``left`` counted down. Returns the arrays that it points to.
         """
         ...
 
 
 @dataclass(frozen=True)
 class SparseSum:
-    """θ₀ + ``scale`` · Σ ``weights``ᵢ·(what is kept of θᵢ − θ₀), or with an ``election`` their `elected_mean`."""
+    """θ₀ + ``scale`` · Σ ``weights``ᵢ·(what is kept of θᵢ − θ₀), or with an ``election`` their `elected_mean`.
+
+    Raises `UserError` where there is no base.
+    """
 
     stack: Stack
     choice: Choice
@@ -99,6 +107,10 @@ class SparseSum:
     election: Election | None = None
     normalize: bool = True  # see `elected_mean`
 
+    def __post_init__(self) -> None:
+        if not self.stack.has_base:
+            raise UserError(NO_BASE)
+
     def __iter__(self) -> Iterator[Tensor]:
         """Float64 blocks."""
         return self.stack.map(self._sum, rows=self.choice.rows)
@@ -106,11 +118,12 @@ class SparseSum:
     def rounded(self, dtype: torch.dtype) -> Iterator[Tensor]:
         """See `Rounding.rounded`."""
         if not (self.stack.plain and kernels.built() and dtype in kernels.KINDS and len(self.stack) <= kernels.MOST):
-            yield from rounded(iter(self), dtype)
+            yield from round_blocks(iter(self), dtype)
             return
-        rule = None if self.election is None else ballot(self.weights, self.election)
-        weights, shares = (self.weights, self.weights) if rule is None else (rule.weights, rule.shares)
-        how = kernels.Election(least_share(shares), rule.zero_is_positive, self.normalize) if rule is not None else None
+        weights, shares, how, unweighted = self.weights, self.weights, None, False
+        if self.election is not None:
+            weights, shares, unweighted, zero_is_positive = ballot(self.weights, self.election)
+            how = kernels.Election(least_share(shares), zero_is_positive, self.normalize)
         parts = (kernels.Part * len(self.stack))()
         for part, weight, share in zip(parts, weights, shares, strict=True):
             part.weight, part.share, part.factor = weight, share, 1.0
@@ -118,11 +131,10 @@ class SparseSum:
         for start, stop in stack.stretches(rows=True) if self.choice.rows else ranges(stack.numel, SLICE):
             *models, base = map(kernels.fit, stack.read(start, stop))
             result = torch.empty(stop - start, dtype=dtype)
-            held = []
+            pointed_to = []  # kept until the sum is done
             for i, (part, model) in enumerate(zip(parts, models, strict=True)):
                 part.values, part.kind = model.data_ptr(), kernels.KINDS[model.dtype]
-                held.append(self.choice.rule(part, i, start, model, base))
-            unweighted = rule is not None and rule.unweighted
+                pointed_to.append(self.choice.rule(part, i, start, model, base))
             kernels.sparse_sum(result, start, base, parts, how, unweighted=unweighted, scale=self.scale)
             yield result
 

@@ -54,15 +54,14 @@ class Magnitudes:
         what lies above or below the rounded bounds does so unrounded. The rest is computed in float64.
         """
         for stack in self._stacks:
-            plain = stack.device == "cpu" and stack.dtype == torch.float64
             bounds: dict[torch.dtype, tuple[int, int, int]] = {}
             for start, stop in ranges(stack.numel, _SCREENED):
                 model, base = stack.read(start, stop)
-                if plain and kernels.taken(model, base):
+                if stack.plain and kernels.taken(model, base):
                     above, values = kernels.screen(model, base, low, high)
                     yield above, self._numbers(values, stack)
                     continue
-                if not plain:
+                if not stack.plain:
                     pair = [values.to(stack.device).to(stack.dtype) for values in (model, base)]
                     above, values = screened(torch.sub(*pair).abs_(), low, high)
                     yield above, self._numbers(values, stack)
@@ -116,6 +115,8 @@ class Trim:
 
     def dropped(self, block: Block) -> list[Tensor]:
         """See `Choice.dropped`."""
+        if not block.start:
+            self._left = [cut.ties for cut in self._cuts]
         deltas = block.deltas()
         for i, cut in enumerate(self._cuts):
             deltas[i], self._left[i] = cut.trim(deltas[i], self._left[i])
@@ -124,7 +125,7 @@ class Trim:
     def rule(self, part: kernels.Part, i: int, start: int, model: Tensor, base: Tensor) -> None:
         """See `Choice.rule`."""
         cut = self._cuts[i]
-        if not start:
+        if not start:  # later what is left counts on
             part.rule, part.cut, part.left = kernels.TRIMMED if cut.value > 0 else kernels.ALL, cut.value, cut.ties
 
 

@@ -99,7 +99,8 @@ def agreeing_mean(
     Without ``divide`` the sum stays a sum.
     """
     least = least_share(shares)
-    if kernels.taken(*values, *votes) and values[0].dtype == torch.float64 and len(values) <= kernels.MOST:
+    wide = all(tensor.dtype == torch.float64 for tensor in (*values, *votes))
+    if wide and len(values) <= kernels.MOST and kernels.taken(*values, *votes):
         how = kernels.Election(least, zero_is_positive, divide)
         return kernels.agreeing_mean(values, votes, shares, how)
     # Masks are 0.0 and 1.0: torch compares and multiplies those ten times as fast as booleans.

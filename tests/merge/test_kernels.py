@@ -2,14 +2,17 @@
 
 import ctypes
 import shutil
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from syn2real.merge import METHODS, Stack, arithmetic, kernels, sums, weighting
+from syn2real.errors import UserError
+from syn2real.merge import METHODS, Stack, arithmetic, kernels, sums, trimming, weighting
 from syn2real.merge.selection import Cut, largest, screened
-from syn2real.merge.sums import rounded
+from syn2real.merge.sums import round_blocks
 from syn2real.merge.trimming import Magnitudes
 from tests.merge.test_methods import CALLS, W3, count_of, tensors
 
@@ -60,7 +63,7 @@ def merged(name, models, base, dtype):
     stack = Stack.of(models, base if chosen.base in ("required", "optional") else None, seed=3)
     shared = chosen.prepare([stack], chosen.complete(CASES[name], len(models)))
     made = chosen(stack, **CASES[name], **({} if shared is None else {"shared": shared}))
-    return torch.cat(list(rounded(made, dtype)))
+    return torch.cat(list(round_blocks(made, dtype)))
 
 
 @pytest.mark.parametrize("shape", [(300, 257), (40_001,), (3, 1), ()], ids=str)
@@ -86,7 +89,7 @@ def test_more_models_than_the_loops_take(name, without):
     models, base = tensors((50, 30), kernels.MOST + 1)
     given = {key: value for key, value in CASES[name].items() if key != "weight"}
     stack = Stack.of(models, base)
-    made = lambda: torch.cat(list(rounded(METHODS.get(name.split()[0])(stack, **given), torch.bfloat16)))  # noqa: E731
+    made = lambda: torch.cat(list(round_blocks(METHODS.get(name.split()[0])(stack, **given), torch.bfloat16)))  # noqa: E731
     assert torch.equal(made(), without(made))
 
 
@@ -182,6 +185,70 @@ def test_draws(start, without):
         assert torch.equal(kept, without(stack.kept, 0, start, start + 2000, limits))
 
 
+def test_subnormals_where_a_library_has_them_flushed():
+    """Some libraries, built for speed alone, set this for a whole process."""
+    torch.set_flush_denormal(True)
+    try:
+        found = arithmetic.combine([(2.0, torch.tensor([3e-5, 6e-8]).half())], torch.float32)
+    finally:
+        torch.set_flush_denormal(False)
+    assert found.tolist() == (torch.tensor([3e-5, 6e-8]).half().double() * 2).tolist() and found.all()
+
+
+def test_a_view_that_is_negative_only_in_name():
+    values = torch._neg_view(torch.arange(1.0, 600))
+    assert torch.equal(arithmetic.combine([(2.0, values)], torch.float64), values.double() * 2)
+    stack = Stack.of([values, values * 2], torch.zeros(599))
+    assert torch.equal(
+        torch.cat(list(round_blocks(METHODS.get("ties")(stack, density=1), torch.float32))), values * 1.5
+    )
+
+
+def test_lengths_that_differ_are_refused():
+    longer, shorter = torch.zeros(5000), torch.ones(3)
+    with pytest.raises(ValueError, match="5000 and 3"):
+        arithmetic.combine([(1.0, longer), (1.0, shorter)], torch.float64)
+    for name in ("linear", "ties"):
+        with pytest.raises((ValueError, RuntimeError), match="5000"):  # ours, and torch's
+            list(round_blocks(METHODS.get(name)(Stack.of([longer, shorter], longer)), torch.float32))
+    with pytest.raises(ValueError, match="limits"):
+        Stack.of([longer]).kept(0, 0, 2000, np.zeros(3, np.int16))
+    narrow = [torch.ones(4, dtype=torch.float64), torch.ones(4)]
+    assert weighting.agreeing_mean(narrow, narrow, [1.0, 1.0]).tolist() == [1.0] * 4
+
+
+def test_a_sum_can_be_had_again(without):
+    values = torch.randint(-2, 3, (1000,), generator=torch.Generator().manual_seed(0)).double()
+    for name, given in (("ties", {"density": 0.3}), ("della", {"variant": "mergekit"}), ("dare_ties", {})):
+        made = METHODS.get(name)(Stack.of([values], torch.zeros(1000)), **given)
+        first = torch.cat(list(made))
+        assert torch.equal(torch.cat(list(made)), first)
+        assert torch.equal(torch.cat(list(round_blocks(made, torch.float64))), first)
+        assert torch.equal(without(lambda made=made: torch.cat(list(round_blocks(made, torch.float64)))), first)
+
+
+def test_a_method_may_yield_rows(without):
+    rows = torch.randn(3, 100, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for run in (lambda f: f(), without):
+        for dtype in (torch.float64, torch.bfloat16):
+            (found,) = run(lambda dtype=dtype: list(round_blocks(iter([rows]), dtype)))
+            assert torch.equal(found, rows.view(-1).to(dtype))
+
+
+@pytest.mark.parametrize("name", ["dare_ties", "dare_linear", "della", "della_linear"])
+def test_infinity_where_nothing_is_kept(name, without):
+    stack = Stack.of([torch.tensor([1.0, 2.0, torch.inf])], torch.zeros(3))
+    made = lambda: list(round_blocks(METHODS.get(name)(stack, density=0, variant="mergekit"), torch.float32))  # noqa: E731
+    assert torch.equal(bits(made()[0]), bits(without(made)[0]))
+
+
+@pytest.mark.parametrize("name", ["ties", "dare_ties", "della", "task_arithmetic", "prepost"])
+def test_a_base_that_is_missing(name, without):
+    for run in (lambda f: f(), without):
+        with pytest.raises(UserError, match="base model"):
+            run(lambda: list(round_blocks(METHODS.get(name)(Stack.of([torch.ones(4)])), torch.float32)))
+
+
 def test_what_was_built_from_another_source_is_not_called(monkeypatch, tmp_path):
     assert kernels._load() is not None
     monkeypatch.setattr(kernels, "_VERSION", kernels._VERSION + 1)
@@ -195,23 +262,24 @@ def test_what_was_built_from_another_source_is_not_called(monkeypatch, tmp_path)
     assert kernels._load() is None
 
 
-def test_structures_are_those_of_the_source(tmp_path):
+def test_structures_and_numbers_are_those_of_the_source(tmp_path):
     """The compiler's own sizes, where there still is one: a field too many would be read from other memory."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("no C compiler")
-    import subprocess
-    from pathlib import Path
-
     source = Path(kernels.__file__).with_suffix(".c")
+    constants = "FLOAT64, FLOAT32, BFLOAT16, FLOAT16, ALL, TRIMMED, DRAWN, RESCALED, MASKED, MOST, LEVELS"
     program = tmp_path / "sizes.c"
     offsets = ", ".join(f"offsetof(struct part, {name})" for name, _ in kernels.Part._fields_)
     program.write_text(
         f'#include "{source}"\n#include <stddef.h>\n#include <stdio.h>\nint main(void) {{'
-        f" size_t found[] = {{sizeof(struct part), sizeof(struct election), {offsets}}};"
+        f" size_t found[] = {{{constants}, sizeof(struct part), sizeof(struct election), {offsets}}};"
         ' for (unsigned i = 0; i < sizeof found / sizeof *found; i++) printf("%zu ", found[i]); }'
     )
     subprocess.run([compiler, "-o", tmp_path / "sizes", program], check=True, capture_output=True)
     said = subprocess.run([tmp_path / "sizes"], check=True, capture_output=True, text=True).stdout.split()
     placed = [getattr(kernels.Part, name).offset for name, _ in kernels.Part._fields_]
-    assert [int(size) for size in said] == [ctypes.sizeof(kernels.Part), ctypes.sizeof(kernels.Election), *placed]
+    rules = [kernels.ALL, kernels.TRIMMED, kernels.DRAWN, kernels.RESCALED, kernels.MASKED]
+    numbers = [*kernels.KINDS.values(), *rules, kernels.MOST, trimming._LEVELS]
+    sizes = [ctypes.sizeof(kernels.Part), ctypes.sizeof(kernels.Election)]
+    assert [int(size) for size in said] == [*numbers, *sizes, *placed]

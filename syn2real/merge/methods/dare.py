@@ -80,7 +80,7 @@ class _Choice:
     def rule(self, part: kernels.Part, i: int, start: int, model: Tensor, base: Tensor) -> Any:
         """See `Choice.rule`."""
         share = self._shares[i]
-        part.factor = self._factors[i] if share else 0.0
+        part.factor = self._factors[i] if share else 0.0 * self._factors[i]  # NaN stays NaN
         if share in (0, 1):
             return None
         limit = np.array(limits(share))

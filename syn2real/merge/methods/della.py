@@ -98,7 +98,8 @@ class _Choice:
     def rule(self, part: kernels.Part, i: int, start: int, model: Tensor, base: Tensor) -> Any:
         """See `Choice.rule`."""
         share = self._density[i]
-        part.factor = 0.0 if share == 0 else 1.0 if self._factors is None else self._factors[i]
+        factor = 1.0 if self._factors is None else self._factors[i]
+        part.factor = factor if share else 0.0 * factor  # NaN stays NaN
         if share in (0, 1):
             return None
         if (start, i) in self._masks:
