@@ -120,7 +120,7 @@ PUBLIC void *PyInit__kernels(void) { return 0; }
 
 /* result = sum of factors[t] * values[t], in float64, rounded once. */
 LOOP void combine(void *result, int kind, int64_t count, int terms, const double *factors, const void *const *values,
-                    const int *kinds) {
+                  const int *kinds) {
     double total[TILE], part[TILE];
     for (int64_t start = 0; start < count; start += TILE) {
         int n = tile_at(start, count);
@@ -168,7 +168,7 @@ INLINE void elect(double *total, int n, int models, const double *const *values,
 
 /* In place of values[0], what is elected; votes may be the values themselves. At most MOST models. */
 LOOP void agreeing_mean(int64_t count, int models, double *const *values, const double *const *votes,
-                          const double *shares, const struct election *how) {
+                        const double *shares, const struct election *how) {
     double total[TILE];
     for (int64_t start = 0; start < count; start += TILE) {
         int n = tile_at(start, count);
@@ -277,7 +277,7 @@ INLINE void keep_part(double *x, int64_t start, int n, int64_t first, struct par
  * once. ``first`` is the number of the first element in its tensor. With ``unweighted`` votes have no weights. At most
  * MOST models. */
 LOOP void sparse_sum(void *result, int kind, int64_t first, int64_t count, const void *base, int base_kind, int models,
-                       struct part *parts, const struct election *how, int unweighted, double scale) {
+                     struct part *parts, const struct election *how, int unweighted, double scale) {
     double origin[TILE], total[TILE], values[MOST][TILE], votes[MOST][TILE], shares[MOST];
     const double *value[MOST], *vote[MOST];
     for (int m = 0; m < models; m++) {
@@ -311,7 +311,7 @@ LOOP void sparse_sum(void *result, int kind, int64_t first, int64_t count, const
 /* Of |model - base|: how many are larger than ``high``, and, in order, those from ``low`` to ``high``; after them one
  * NaN where there is any. Returns how many these are; ``inside`` has room for all and one more. */
 LOOP int64_t screen(const void *model, int model_kind, const void *base, int base_kind, int64_t count, double low,
-                      double high, int64_t *above, double *inside) {
+                    double high, int64_t *above, double *inside) {
     const int64_t infinite = 0x7ff0000000000000, most = (int64_t)bits_of_double(high);
     const int64_t least = low > 0 ? (int64_t)bits_of_double(low) : 0;
     const uint64_t width = (uint64_t)(most - least);
@@ -343,7 +343,7 @@ LOOP int64_t screen(const void *model, int model_kind, const void *base, int bas
  * sort as they do with each element's place in the last ``places`` bits: what lies more than ``span`` below the row's
  * largest, and the last ``coarse`` bits, find no room. */
 LOOP void rank_keys(const void *model, int model_kind, const void *base, int base_kind, int64_t rows, int64_t columns,
-                      int places, int coarse, uint32_t span, uint32_t *bits, uint32_t *keys) {
+                    int places, int coarse, uint32_t span, uint32_t *bits, uint32_t *keys) {
     double x[TILE], other[TILE];
     for (int64_t row = 0; row < rows; row++, bits += columns, keys += columns) {
         uint32_t most = 0;
@@ -372,7 +372,7 @@ LOOP void rank_keys(const void *model, int model_kind, const void *base, int bas
  * key are in order; 1 in ``wrong`` for rows in which one would have to move further than NEAR. The keys are
  * overwritten. */
 LOOP void rank_places(uint32_t *keys, const uint32_t *bits, int64_t rows, int64_t columns, int places,
-                        const int16_t *by_rank, int16_t *ranked, uint8_t *wrong) {
+                      const int16_t *by_rank, int16_t *ranked, uint8_t *wrong) {
     enum { NEAR = 32 };
     const uint32_t mask = (1u << places) - 1;
     for (int64_t row = 0; row < rows; row++, keys += columns, bits += columns, ranked += columns) {
