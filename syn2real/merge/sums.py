@@ -76,7 +76,7 @@ class WeightedSum:
 class Choice(Protocol):
     """Which elements of a tensor's differences to the base are kept, and what they are multiplied by.
 
-    Asked for one block after the other, from the first to the last, once.
+    Asked for one block after the other, from the first to the last; and perhaps from the first again.
     """
 
     rows: bool  # whether a block must hold whole rows

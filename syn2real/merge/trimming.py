@@ -111,7 +111,7 @@ class Trim:
 
     def __init__(self, cuts: Sequence[Cut]) -> None:
         self._cuts = cuts
-        self._left = [cut.ties for cut in cuts]
+        self._left: list[int] = []  # of each model's ties, in the blocks to come
 
     def dropped(self, block: Block) -> list[Tensor]:
         """See `Choice.dropped`."""

@@ -199,7 +199,7 @@ class LocalModel:
                 max_new_tokens=sampling.max_tokens,
                 logits_processor=draws,
                 streamer=streamer,
-                **({} if read is None else {"past_key_values": read}),
+                past_key_values=read,
             )
         return [text.strip() for text in self._tokenizer.batch_decode(output[:, length:], skip_special_tokens=True)]
 
