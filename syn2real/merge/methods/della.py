@@ -102,8 +102,8 @@ class _Choice:
         part.factor = factor if share else 0.0 * factor  # NaN stays NaN
         if share in (0, 1):
             return None
-        if (start, i) in self._masks:
-            mask = np.unpackbits(self._masks.pop((start, i)), count=model.numel())
+        mask = self._recalled(start, i, model.numel())
+        if mask is not None:
             part.rule, part.mask = kernels.MASKED, mask.ctypes.data
             return mask
         found = self._limits(i, model, base)
@@ -122,10 +122,15 @@ class _Choice:
 
     def _mask(self, block: Block, i: int, delta: Tensor) -> Tensor:
         """1 for each element that is kept and 0 elsewhere."""
-        if (block.start, i) in self._masks:
-            mask = np.unpackbits(self._masks.pop((block.start, i)), count=delta.numel())
-            return torch.from_numpy(mask).to(delta.device).to(delta.dtype)
-        return self._drawn(block, i, self._limits(i, delta))
+        mask = self._recalled(block.start, i, delta.numel())
+        if mask is None:
+            return self._drawn(block, i, self._limits(i, delta))
+        return torch.from_numpy(mask).to(delta.device).to(delta.dtype)
+
+    def _recalled(self, start: int, i: int, count: int) -> np.ndarray | None:
+        """The mask that was noted, uint8; once."""
+        bits = self._masks.pop((start, i), None)
+        return None if bits is None else np.unpackbits(bits, count=count)
 
     def _drawn(self, block: Block, i: int, limits: np.ndarray) -> Tensor:
         return self._stack.kept(i, block.start, block.start + len(limits), limits)
