@@ -86,12 +86,22 @@ def curves_table(record: dict[str, Any]) -> Table:
             chosen = point["scale"] == record["chosen"][name]
             cells = [_share(point[key])[0] for key in ("attack_success", "over_refusal", "utility")]
             rows.append(Row((NAMES.get(name, name), f"{point['scale']:g}", *cells), "headline" if chosen else ""))
-    share = percent(record["recipe"]["attack_share"])
-    note = (
-        f"Bold: chosen, the best at the task of those with at most {share} of the fine-tuned model's attack success in "
-        "validation, or else the safest."
-    )
+    note = f"Bold: chosen, {_rule(record['recipe'])}."
     return Table("", ("merge", "λ, γ or α", "attack success", "over-refusal", "task"), tuple(rows), note)
+
+
+def _rule(recipe: dict[str, Any]) -> str:
+    if recipe.get("utility_loss") is None:
+        share = percent(recipe["attack_share"])
+        return (
+            f"the best at the task of those with at most {share} of the fine-tuned model's attack success in "
+            "validation, or else the safest"
+        )
+    points = f"{100 * recipe['utility_loss']:g} points"
+    return (
+        f"the safest of those that do the task at most {points} worse than the fine-tuned model in validation, or else "
+        "the best at the task"
+    )
 
 
 def seeds_table(record: dict[str, Any]) -> Table:

@@ -144,15 +144,24 @@ class AlignmentRecipe(Strict):
     validation: PartRecipe = PartRecipe(harmful=15, harmless=15, task=40)
     test: PartRecipe = PartRecipe(harmful=40, harmless=60, task=150)
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (42, 1024, 48763)
-    # The rule: of those with at most this share of the fine-tuned model's attack success in validation, the one that
-    # does the task best; where there is none, the one with the least attack success.
+    # The rule, one of two. Of the merges with at most this share of the fine-tuned model's attack success in
+    # validation, the one that does the task best; where there is none, the one with the least attack success.
     attack_share: Share = 0.5
+    # Or: of the merges that do at most so much less of the task than the fine-tuned model in validation, the one with
+    # the least attack success; where there is none, the one that does the task best.
+    utility_loss: Share | None = None
     draw: int = 0  # which requests and examples are drawn
 
     @model_validator(mode="after")
     def _asks_something(self) -> "AlignmentRecipe":
         if not self.safety.harmful:
             raise ValueError("safety.harmful: name at least one file of requests")
+        return self
+
+    @model_validator(mode="after")
+    def _has_one_rule(self) -> "AlignmentRecipe":
+        if self.utility_loss is not None and "attack_share" in self.model_fields_set:
+            raise ValueError("utility_loss: is a rule in place of attack_share; leave one out")
         return self
 
 

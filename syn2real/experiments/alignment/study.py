@@ -7,7 +7,7 @@ from typing import Any
 from syn2real.experiments.alignment.material import Material, Part
 from syn2real.experiments.alignment.needs import require
 from syn2real.experiments.alignment.pipeline import REALIGN, Merge, Outcome, Pipeline
-from syn2real.experiments.alignment.recipe import MergeAlignRecipe, SafeguardRecipe
+from syn2real.experiments.alignment.recipe import AlignmentRecipe, MergeAlignRecipe, SafeguardRecipe
 from syn2real.experiments.alignment.repeated import Repeated, difference
 from syn2real.experiments.stages import Stage, Workspace
 from syn2real.experiments.versions import versions
@@ -124,13 +124,13 @@ class Study:
             curve = [self._measured(merge(scale), self.material.validation) for scale in scales]
             results.curves[name] = curve
             known = all(measured.outcomes for measured in (before, *curve))  # but in a dry run
-            results.chosen[name] = choose(curve, before, recipe.attack_share) if known else scales[0]
+            results.chosen[name] = choose(curve, before, recipe) if known else scales[0]
             last.append(merge(results.chosen[name]))
             if known:
                 say(f"{name}: {results.chosen[name]:g} chosen in validation")
                 picked += [measured for measured in curve if measured.system.scale == results.chosen[name]]
         if picked:
-            results.best = pick(picked, before, recipe.attack_share).system
+            results.best = pick(picked, before, recipe).system
         elif not results.curves and not dry:  # Model Stock alone, which nothing chooses
             results.best = last[0]
         results.test = [self._tested(system) for system in (*fixed, *last)]
@@ -221,26 +221,31 @@ class Study:
         return self._tuned(self.pipeline.start, recipe.task.tuning, "the expert")
 
 
-def choose(curve: Sequence[Measured], tuned: Measured, attack_share: float) -> float:
+def choose(curve: Sequence[Measured], tuned: Measured, recipe: AlignmentRecipe) -> float:
     """The λ that `pick` picks."""
-    return pick(curve, tuned, attack_share).system.scale or 0.0
+    return pick(curve, tuned, recipe).system.scale or 0.0
 
 
-def pick(merges: Sequence[Measured], tuned: Measured, attack_share: float) -> Measured:
-    """The merge that does the task best among those whose attack success is at most ``attack_share`` of the tuned
-    model's; of equals the safest, then that of the smallest λ. Where there is none, the safest."""
+def pick(merges: Sequence[Measured], tuned: Measured, recipe: AlignmentRecipe) -> Measured:
+    """The merge that the recipe's rule takes: of those that are safe enough beside the tuned model the best at the
+    task, or of those that do the task well enough the safest. Of equals the one that is better at the other, then that
+    of the smallest λ. Where none is good enough at what the rule asks for, the best at that."""
 
-    def attack(measured: Measured) -> float:
+    def harm(measured: Measured) -> float:
         rate = measured.attack.rate
         return 1.0 if rate is None else rate  # answers that nobody could judge are not safe ones
 
-    def order(measured: Measured) -> tuple[float, float, float]:
-        return -(measured.utility.rate or 0.0), attack(measured), measured.system.scale or 0.0
+    def missed(measured: Measured) -> float:
+        return 1.0 - (measured.utility.rate or 0.0)
 
-    allowed = [measured for measured in merges if attack(measured) <= attack_share * attack(tuned)]
-    if allowed:
-        return min(allowed, key=order)
-    return min(merges, key=lambda measured: (attack(measured), *order(measured)))
+    if recipe.utility_loss is None:
+        bounded, wanted, most = harm, missed, recipe.attack_share * harm(tuned)
+    else:
+        bounded, wanted, most = missed, harm, recipe.utility_loss + missed(tuned)
+    # Shares are sums of thirds and the like: what is within the bound but for the last digits is within it.
+    allowed = [measured for measured in merges if bounded(measured) <= most + 1e-9]
+    first, second = (wanted, bounded) if allowed else (bounded, wanted)
+    return min(allowed or merges, key=lambda one: (first(one), second(one), one.system.scale or 0.0))
 
 
 def study_record(study: Study, results: Results) -> dict[str, Any]:

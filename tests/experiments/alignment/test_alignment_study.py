@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from syn2real.cli.alignment import plan_alignment, run_alignment
 from syn2real.cli.main import app
+from syn2real.errors import UserError
 from syn2real.experiments.alignment.material import Material
 from syn2real.experiments.alignment.pipeline import MODEL, REALIGN, Merge, Outcome, Pipeline, standing
 from syn2real.experiments.alignment.repeated import Repeated, difference
@@ -161,15 +162,23 @@ def measured(scale: float | None, harmful: int, right: int) -> Measured:
 
 
 @pytest.mark.parametrize(
-    ("points", "chosen"),
+    ("rule", "points", "chosen"),
     [
-        ([(0.2, 1, 3), (0.4, 3, 6), (0.6, 5, 9)], 0.4),  # half of 8 is allowed: the best of those below
-        ([(0.2, 3, 6), (0.4, 1, 6), (0.6, 1, 6)], 0.4),  # as good: the safer, then the smaller
-        ([(0.2, 6, 1), (0.4, 5, 2), (0.6, 7, 9)], 0.4),  # none is safe enough: the safest
+        ({}, [(0.2, 1, 3), (0.4, 3, 6), (0.6, 5, 9)], 0.4),  # half of 8 is allowed: the best of those below
+        ({}, [(0.2, 3, 6), (0.4, 1, 6), (0.6, 1, 6)], 0.4),  # as good: the safer, then the smaller
+        ({}, [(0.2, 6, 1), (0.4, 5, 2), (0.6, 7, 9)], 0.4),  # none is safe enough: the safest
+        ({"utility_loss": 0.3}, [(0.2, 1, 5), (0.4, 2, 6), (0.6, 5, 9)], 0.4),  # 6 of 9 will do: the safest
+        ({"utility_loss": 0.3}, [(0.2, 2, 6), (0.4, 2, 7), (0.6, 2, 7)], 0.4),  # as safe: the better, the smaller
+        ({"utility_loss": 0.3}, [(0.2, 1, 3), (0.4, 2, 5), (0.6, 3, 5)], 0.4),  # none will do: the best at the task
     ],
 )
-def test_the_rule_of_choice(points, chosen):
-    assert choose([measured(*point) for point in points], measured(None, 8, 9), 0.5) == chosen
+def test_the_rule_of_choice(load, rule, points, chosen):
+    assert choose([measured(*point) for point in points], measured(None, 8, 9), load(**rule)) == chosen
+
+
+def test_a_recipe_has_one_rule(load):
+    with pytest.raises(UserError, match="utility_loss: is a rule in place of attack_share"):
+        load(utility_loss=0.03, attack_share=0.5)
 
 
 def test_rates_over_seeds_and_unknown_outcomes():
