@@ -36,7 +36,7 @@
 
 /* As in kernels.py. */
 enum kind { FLOAT64, FLOAT32, BFLOAT16, FLOAT16 };
-enum rule { ALL, TRIMMED, DRAWN, RESCALED, MASKED };
+enum rule { ALL, TRIMMED, BANDED, DRAWN, RESCALED, MASKED };
 enum { MOST = 12 }; /* models of one sum */
 
 enum { LEVELS = 1 << 16 }; /* of chance, as in trimming.py */
@@ -113,7 +113,7 @@ INLINE void store(void *result, int kind, int64_t start, int count, const double
 INLINE int tile_at(int64_t start, int64_t count) { return count - start < TILE ? (int)(count - start) : TILE; }
 
 /* Raised whenever a function here takes or gives something else: kernels.py calls none of another version. */
-PUBLIC int version(void) { return 1; }
+PUBLIC int version(void) { return 2; }
 
 /* What linkers of Windows ask of an extension of Python. It is not imported. */
 PUBLIC void *PyInit__kernels(void) { return 0; }
@@ -211,9 +211,13 @@ LOOP void keep(double *mask, uint64_t seed, int64_t first, int64_t count, const 
 }
 
 /* The values, with 0 for those whose magnitude is below ``cut`` and for those that equal it, but for the first ``left``
- * of these. Returns how many of them may still be kept. */
+ * of these; as they are where the cut is not positive. Returns how many of them may still be kept. */
 INLINE int64_t trim_tile(double *result, const double *values, int n, double cut, int64_t left) {
     int equal = 0;
+    if (cut <= 0) {
+        memmove(result, values, (size_t)n * sizeof *result);
+        return left;
+    }
     if (!left) {
         for (int i = 0; i < n; i++) result[i] = magnitude(values[i]) <= cut ? 0.0 : values[i];
         return 0;
@@ -243,8 +247,8 @@ struct part {
     const int16_t *limits; /* one for each element, for DRAWN and RESCALED */
     const uint8_t *mask;   /* for MASKED */
     uint64_t seed;         /* for DRAWN and RESCALED */
-    double cut;            /* for TRIMMED */
-    int64_t left;          /* for TRIMMED: of elements that equal the cut; lowered by those that are kept */
+    double cut, outer;     /* for TRIMMED, and for BANDED, which drops what the outer one would keep */
+    int64_t left, outside; /* of elements that equal these cuts; lowered by those that are kept */
     double factor, weight, share;
     int32_t kind, rule, each; /* each: there is a limit for every element, not one for all */
 };
@@ -252,8 +256,12 @@ struct part {
 /* The tile's part of one model's difference: what is kept of it, times the factor. */
 INLINE void keep_part(double *x, int64_t start, int n, int64_t first, struct part *part) {
     int16_t drawn[TILE + 4];
-    if (part->rule == TRIMMED) {
+    if (part->rule == TRIMMED || part->rule == BANDED) {
+        double outer[TILE];
+        if (part->rule == BANDED) part->outside = trim_tile(outer, x, n, part->outer, part->outside);
         part->left = trim_tile(x, x, n, part->cut, part->left);
+        if (part->rule == BANDED)
+            for (int i = 0; i < n; i++) x[i] -= outer[i];
     } else if (part->rule == MASKED) {
         const uint8_t *mask = part->mask + start;
         for (int i = 0; i < n; i++) x[i] *= mask[i];

@@ -16,8 +16,8 @@ from torch import Tensor
 
 KINDS = {torch.float64: 0, torch.float32: 1, torch.bfloat16: 2, torch.float16: 3}
 MOST = 12  # models of one sum
-ALL, TRIMMED, DRAWN, RESCALED, MASKED = range(5)  # rules of a `Part`
-_VERSION = 1  # of kernels.c: what was built from another is not called
+ALL, TRIMMED, BANDED, DRAWN, RESCALED, MASKED = range(6)  # rules of a `Part`
+_VERSION = 2  # of kernels.c: what was built from another is not called
 
 
 class Part(ctypes.Structure):
@@ -29,7 +29,9 @@ class Part(ctypes.Structure):
         ("mask", c_void_p),
         ("seed", c_uint64),
         ("cut", c_double),
+        ("outer", c_double),
         ("left", c_int64),
+        ("outside", c_int64),
         ("factor", c_double),
         ("weight", c_double),
         ("share", c_double),
@@ -103,7 +105,7 @@ def sparse_sum(
     """``result`` = base + scale · Σ of what the parts keep, or what is elected of it, rounded once.
 
     ``first`` is the number of the first element in its tensor. Votes are ``unweighted`` or weighted. What is `left` in
-    a part is lowered by the elements kept that equal its cut.
+    a part, or `outside`, is lowered by the elements kept that equal its cut.
     """
     _library().sparse_sum(
         result.data_ptr(),

@@ -93,6 +93,19 @@ class Choice(Protocol):
         ...
 
 
+class Everything:
+    """The `Choice` that drops nothing."""
+
+    rows = False
+
+    def dropped(self, block: Block) -> list[Tensor]:
+        """See `Choice.dropped`."""
+        return block.deltas()
+
+    def rule(self, part: kernels.Part, i: int, start: int, model: Tensor, base: Tensor) -> None:
+        """See `Choice.rule`: nothing is dropped unless it says so."""
+
+
 @dataclass(frozen=True)
 class SparseSum:
     """θ₀ + ``scale`` · Σ ``weights``ᵢ·(what is kept of θᵢ − θ₀), or with an ``election`` their `elected_mean`.
@@ -145,3 +158,8 @@ class SparseSum:
         else:
             total = elected_mean(deltas, self.weights, self.election, normalize=self.normalize)
         return block.on_base(scaled(total, self.scale))
+
+
+def sum_of_vectors(stack: Stack, weights: Sequence[float]) -> WeightedSum | SparseSum:
+    """θ₀ + Σ ``weights``ᵢ·(θᵢ − θ₀), or Σ ``weights``ᵢ·θᵢ where there is no base: see `Block.vectors`."""
+    return SparseSum(stack, Everything(), weights) if stack.has_base else WeightedSum(stack, weights)

@@ -105,28 +105,35 @@ def cuts(stack: Stack, keep: Sequence[int]) -> list[Cut]:
 
 
 class Trim:
-    """The `Choice` of what one cut for each model keeps."""
+    """The `Choice` of what one cut for each model keeps, but for what its ``outer`` cut would keep, if there is one."""
 
     rows = False
 
-    def __init__(self, cuts: Sequence[Cut]) -> None:
+    def __init__(self, cuts: Sequence[Cut], outer: Sequence[Cut] = ()) -> None:
         self._cuts = cuts
+        self._outer = outer
         self._left: list[int] = []  # of each model's ties, in the blocks to come
+        self._outside: list[int] = []  # likewise of the outer cut's
 
     def dropped(self, block: Block) -> list[Tensor]:
         """See `Choice.dropped`."""
         if not block.start:
-            self._left = [cut.ties for cut in self._cuts]
+            self._left, self._outside = ([cut.ties for cut in cuts] for cuts in (self._cuts, self._outer))
         deltas = block.deltas()
-        for i, cut in enumerate(self._cuts):
-            deltas[i], self._left[i] = cut.trim(deltas[i], self._left[i])
+        for i, delta in enumerate(deltas):
+            deltas[i], self._left[i] = self._cuts[i].trim(delta, self._left[i])
+            if self._outer:
+                outliers, self._outside[i] = self._outer[i].trim(delta, self._outside[i])
+                deltas[i] = deltas[i] - outliers
         return deltas
 
     def rule(self, part: kernels.Part, i: int, start: int, model: Tensor, base: Tensor) -> None:
         """See `Choice.rule`."""
-        cut = self._cuts[i]
-        if not start:  # later what is left counts on
-            part.rule, part.cut, part.left = kernels.TRIMMED if cut.value > 0 else kernels.ALL, cut.value, cut.ties
+        if start:  # what is left counts on
+            return
+        part.rule, part.cut, part.left = kernels.TRIMMED, self._cuts[i].value, self._cuts[i].ties
+        if self._outer:
+            part.rule, part.outer, part.outside = kernels.BANDED, self._outer[i].value, self._outer[i].ties
 
 
 def rounded(share: np.ndarray | float) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Averaging fine-tuned models, pulled towards their base as far as they disagree."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -8,13 +8,14 @@ from torch import Tensor
 
 from syn2real.merge.method import method
 from syn2real.merge.stack import Block, Stack
+from syn2real.merge.sums import Everything, SparseSum
 from syn2real.merge.weighting import weighted_sum
 
 
 @method("model_stock", base="required", models=(2, None))
 def model_stock(
     stack: Stack, *, angle: Literal["mean_cosine", "mean_angle"] = "mean_cosine", rows: bool = False
-) -> Iterator[Tensor]:
+) -> Iterable[Tensor]:
     """Model Stock: θ = t·mean(θᵢ) + (1 − t)·θ₀ with t = N·c / (1 + (N − 1)·c), c the cosine between the task vectors.
 
     For more than two models c is the mean of the pairwise cosines (as in mergekit), or the cosine of the mean angle
@@ -32,12 +33,7 @@ def model_stock(
             return block.on_base(weighted_sum(deltas, [1.0] * count).mul_(share[:, None]).view(-1))
 
         return stack.map(by_row, rows=True)
-    factors = [float(ratio(stack.gram(deltas=True), angle)) / count] * count
-
-    def merged(block: Block) -> Tensor:
-        return block.on_base(weighted_sum(block.deltas(), factors))
-
-    return stack.map(merged)
+    return SparseSum(stack, Everything(), [float(ratio(stack.gram(deltas=True), angle)) / count] * count)
 
 
 def ratio(gram: Tensor, angle: str) -> Tensor:

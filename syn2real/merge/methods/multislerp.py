@@ -1,13 +1,11 @@
 """Spherical averages of several models in one step."""
 
-from collections.abc import Iterator
 from typing import Literal
-
-from torch import Tensor
 
 from syn2real.merge.method import PerModel, method
 from syn2real.merge.methods.karcher import spherical_mean
 from syn2real.merge.stack import Stack
+from syn2real.merge.sums import SparseSum, WeightedSum
 
 
 @method("multislerp", base="optional", models=(2, None))
@@ -17,7 +15,7 @@ def multislerp(
     weight: PerModel = (1.0,),
     normalize: bool = True,
     variant: Literal["tangent", "mergekit"] = "tangent",
-) -> Iterator[Tensor]:
+) -> WeightedSum | SparseSum:
     """Barycentre on the sphere: directions are averaged in the tangent space at their normalised mean, and mapped back.
 
     θ = ‖θ‖̄ · exp_m(Σ wᵢ log_m(uᵢ)), uᵢ = θᵢ/‖θᵢ‖, ‖θ‖̄ = Σ wᵢ‖θᵢ‖, Σ wᵢ = 1; of task vectors where there is a base.

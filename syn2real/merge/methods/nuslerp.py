@@ -1,6 +1,6 @@
 """Spherical interpolation by relative weights, of models or of their task vectors, whole or row by row."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -9,11 +9,12 @@ from syn2real.errors import UserError
 from syn2real.merge.method import PerModel, method
 from syn2real.merge.spherical import slerp_weights, slerp_weights_each
 from syn2real.merge.stack import Block, Stack
-from syn2real.merge.weighting import normalised, weighted_sum
+from syn2real.merge.sums import sum_of_vectors
+from syn2real.merge.weighting import normalised
 
 
 @method("nuslerp", base="optional", models=(2, 2))
-def nuslerp(stack: Stack, *, weight: PerModel = (1.0,), rows: bool = False, columns: bool = False) -> Iterator[Tensor]:
+def nuslerp(stack: Stack, *, weight: PerModel = (1.0,), rows: bool = False, columns: bool = False) -> Iterable[Tensor]:
     """SLERP at t = w₂ / (w₁ + w₂), of the task vectors where there is a base; with ``rows`` of each row by itself.
 
     θ = θ₀ + slerp(θ₁ − θ₀, θ₂ − θ₀; t). ``columns`` treats elements with the same place in the last dimension as one
@@ -50,5 +51,4 @@ def nuslerp(stack: Stack, *, weight: PerModel = (1.0,), rows: bool = False, colu
             return block.on_base(vectors[0].mul_(first).add_(vectors[1].mul_(second)).view(-1))
 
         return stack.map(by_column, rows=True)
-    whole = slerp_weights(stack.gram(deltas=stack.has_base), t)
-    return stack.map(lambda block: block.on_base(weighted_sum(block.vectors(), whole)))
+    return sum_of_vectors(stack, slerp_weights(stack.gram(deltas=stack.has_base), t))
