@@ -3,7 +3,8 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ class CTranslate2Whisper(WhisperListener):
     features: "WhisperFeatureExtractor"
     language: str | None  # ISO 639-1; None for the English-only models
     short: bool
-    at_once: int | None  # clips that the encoder is given at a time; None for a whole batch
+    workers: int | None  # threads that share a batch's clips; None: the device takes them all at once
 
     @classmethod
     def load(
@@ -50,13 +51,13 @@ class CTranslate2Whisper(WhisperListener):
 
         language = checked_language(GenerationConfig.from_pretrained(directory), directory, language)
         short = json.loads((directory / "config.json").read_text(encoding="utf-8")).get(SHORT_WINDOWS, False)
-        threads = torch.get_num_threads()
+        workers = torch.get_num_threads() if device == "cpu" else None
         model = ctranslate2.models.Whisper(
-            str(converted_to), device=device, compute_type=compute_type, intra_threads=threads
+            str(converted_to), device=device, compute_type=compute_type, inter_threads=workers or 1, intra_threads=1
         )
         tokenizer = WhisperTokenizer.from_pretrained(directory)
         features = WhisperFeatureExtractor.from_pretrained(directory)
-        return cls(model, tokenizer, features, language, bool(short), threads if device == "cpu" else None)
+        return cls(model, tokenizer, features, language, bool(short), workers)
 
     @property
     def short_windows(self) -> bool:
@@ -64,7 +65,24 @@ class CTranslate2Whisper(WhisperListener):
         return self.short
 
     def decode(self, features: torch.Tensor, how: Decode) -> list[Decoding]:
-        """See `WhisperListener.decode`."""
+        """See `WhisperListener.decode`.
+
+        On a CPU each thread takes its share of the clips through encoder and decoder: their products are too small to
+        be divided among threads, which would wait for each other at every one.
+        """
+        workers = min(self.workers or 1, len(features))
+        if workers < 2:
+            return self._decode(features, how)
+
+        def share(first: int) -> list[Decoding]:
+            mine = slice(first, None, workers)
+            return self._decode(features[mine], replace(how, frames=how.frames[mine]))
+
+        with ThreadPoolExecutor(workers) as threads:
+            shares = list(threads.map(share, range(workers)))
+        return [shares[clip % workers][clip // workers] for clip in range(len(features))]
+
+    def _decode(self, features: torch.Tensor, how: Decode) -> list[Decoding]:
         begin = self._begin()
         prompt = [*how.prompt, *begin, *([] if how.listening.times else [self.zero - 1])]
         encoded = self._encoded(features)
@@ -84,13 +102,13 @@ class CTranslate2Whisper(WhisperListener):
     def _encoded(self, features: torch.Tensor) -> Any:
         """What the encoder makes of features (clips, mels, frames): a `StorageView` of (clips, frames / 2, width).
 
-        On a CPU it is given a clip for each thread at a time: what a batch of 16 holds between two layers is tens of
-        megabytes, which it asks the system for, and gives back, again and again. That took a third of its time.
+        On a CPU it is given one clip at a time: what a batch of 16 holds between two layers is tens of megabytes, which
+        it asks the system for, and gives back, again and again. That took a third of its time.
         """
         import ctranslate2
 
         mel = np.ascontiguousarray(features.numpy(), dtype=np.float32)
-        size = self.at_once or len(mel)
+        size = 1 if self.workers else len(mel)
         parts = [
             self.model.encode(ctranslate2.StorageView.from_array(mel[start : start + size]))
             for start in range(0, len(mel), size)
