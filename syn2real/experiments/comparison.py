@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from syn2real.errors import UserError
-from syn2real.experiments.grid_recipe import ORACLE
+from syn2real.experiments.grid_recipe import INFORMED
 from syn2real.experiments.tally import Cell, Pool, Tally
 from syn2real.resampling import holm, sign_flips
 from syn2real.speech.scoring import Pair, Scores, score
@@ -207,7 +207,7 @@ class _Group:
             test = _test(paired(pool.micro(a), pool.micro(b), self.evaluation.level))
             rows.append({"a": a, "b": b} | test | self._matched_pairs(a, b))
         self._flip([(row, row["a"], row["b"]) for row in rows])
-        _correct_apart([(row, row["b"] if row["b"].endswith(ORACLE) else row["a"]) for row in rows])
+        _correct_apart([(row, row["b"] if row["b"].endswith(INFORMED) else row["a"]) for row in rows])
         return rows
 
     def _flip(self, tests: list[tuple[dict[str, Any], str, str]]) -> None:
@@ -281,9 +281,10 @@ def _test(test: PairedTest) -> dict[str, Any]:
 
 
 def _correct_apart(tests: Sequence[tuple[dict[str, Any], str]]) -> None:
-    """Give every test, with the system it is of, its Holm-corrected p-values: oracles in a family of their own."""
-    _correct([test for test, system in tests if not system.endswith(ORACLE)])
-    _correct([test for test, system in tests if system.endswith(ORACLE)])
+    """Give every test, with the system it is of, its Holm-corrected p-values: those whose λ was chosen on labels in
+    a family of their own."""
+    _correct([test for test, system in tests if not system.endswith(INFORMED)])
+    _correct([test for test, system in tests if system.endswith(INFORMED)])
 
 
 def _correct(tests: Sequence[dict[str, Any]]) -> None:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from syn2real.errors import UserError
 from syn2real.experiments.comparison import Heard
-from syn2real.experiments.grid_recipe import ORACLE, SEARCHED, GridRecipe, System
+from syn2real.experiments.grid_recipe import LABELLED, ORACLE, SEARCHED, GridRecipe, System
 from syn2real.experiments.pipeline import Blend, Pipeline, Scale, require_voices
 from syn2real.experiments.protocol import Fold, Roles
 from syn2real.experiments.recipe import Sum, SynthesisRecipe
 from syn2real.experiments.results import CurvePoint, at_end, best_scale
-from syn2real.experiments.scales import Choice, Errors, choose, choose_groups, choose_sum, curve_of
+from syn2real.experiments.scales import Choice, Errors, by_others, choose, choose_groups, choose_sum, curve_of
 from syn2real.experiments.stages import Workspace
 from syn2real.experiments.sums import tried
 from syn2real.experiments.systems import Workshop
@@ -184,7 +184,24 @@ class Grid:
             if system not in SEARCHED:  # an oracle of these would need a search on the test
                 scales[f"{system}{ORACLE}"] = found.oracle
         rows = [self._heard(workshop, condition, target, name, blend, scale) for name, scale in scales.items()]
-        return [one for row in rows for one in row], chosen
+        heard = [one for row in rows for one in row]
+        if blend.difference is not None and system not in SEARCHED:
+            heard += self._by_others(workshop.pipeline, condition, target, system, blend)
+        return heard, chosen
+
+    def _by_others(
+        self, pipeline: Pipeline, condition: Condition, target: str, system: System, blend: Blend
+    ) -> list[Heard]:
+        """A system with the λ that other speakers' labels choose; it is heard no more often than its curve was."""
+        if self.workspace.dry:
+            return []
+        test, grid = self.roles.test(target), self._grid_of(system)
+        curve = {scale: self.scores(pipeline, blend, scale, test, "short", system) for scale in grid}
+        found = by_others({scale: scores for scale, scores in curve.items() if scores is not None})
+        if found is None:
+            return []
+        name, label = f"{system}{LABELLED}", condition.label
+        return [Heard(name, target, condition.model, label, condition.repetition, "short", found)]
 
     def _choice(self, workshop: Workshop, fold: Fold, system: System, blend_of: BlendOf) -> Choice:
         choice = self.choose(workshop.pipeline, fold, blend_of, self._grid_of(system), system)

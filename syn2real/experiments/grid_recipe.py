@@ -40,6 +40,8 @@ System = Literal[
     "best-sum",
 ]
 ORACLE = " (oracle)"  # ends the name of a system whose λ was chosen on the test itself
+LABELLED = " (labelled)"  # of one whose λ was chosen, for each speaker of the test, by the labels of the others
+INFORMED = (ORACLE, LABELLED)  # both need labelled speech of the target
 # The paper's baselines and its method from the pre-trained model; what a recipe measures unless it says otherwise.
 STANDARD: tuple[System, ...] = (
     "zero-shot",
@@ -240,6 +242,13 @@ class GridRecipe(Strict):
     def counts(self) -> Sequence[int | None]:
         """How many source domains in each condition; None for all."""
         return self.sources.count or [None]
+
+
+def uninformed(name: str) -> str:
+    """The system of which this is one with a λ chosen on labels; any other's own name."""
+    for ending in INFORMED:
+        name = name.removesuffix(ending)
+    return name
 
 
 def load_grid(path: Path, overrides: dict[str, Any] | None = None) -> GridRecipe:

@@ -7,7 +7,7 @@ from typing import Any
 
 from syn2real.experiments.comparison import BASELINE, HEADLINE, Heard, compare
 from syn2real.experiments.grid import CellReport, Chosen, Grid, Outcome, curve_record
-from syn2real.experiments.grid_recipe import ORACLE
+from syn2real.experiments.grid_recipe import uninformed
 from syn2real.experiments.vectors import sizes_record, transfer_record, vectors_record
 from syn2real.experiments.versions import versions
 from syn2real.speech.corpus import Corpus
@@ -76,7 +76,7 @@ def _data(grid: Grid, outcome: Outcome) -> dict[str, Any]:
     roles = grid.roles
     heard = {_cell(one): set[str]() for one in outcome.heard}
     for one in outcome.heard:
-        heard[_cell(one)].add(one.system.removesuffix(ORACLE))
+        heard[_cell(one)].add(uninformed(one.system))
     sources = {
         (u.domain, u.id): u
         for cell in outcome.cells

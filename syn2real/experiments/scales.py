@@ -3,10 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from syn2real.experiments.pipeline import Scale
 from syn2real.experiments.recipe import SUMS, Sum
 from syn2real.experiments.results import CurvePoint, likely_scale
 from syn2real.experiments.sums import likely_sum
+from syn2real.speech.scoring import Scores
+from syn2real.speech.statistics import resampled_unit, unit_of
 
 Errors = Callable[[Scale], tuple[int, int]]  # errors and reference words at a λ
 
@@ -36,6 +40,32 @@ def choose(errors: Errors, grid: Sequence[float], by: str, names: Sequence[str])
     """The λ of the grid with the fewest errors to be expected; see `likely_scale`."""
     curve = curve_of(errors, grid)
     return Choice(likely_scale(curve), by, tuple(names), curve)
+
+
+def by_others(heard: Mapping[float, Scores]) -> Scores | None:
+    """What labelled recordings of the target would make of λ, from scores on it at every λ of the grid: each speaker's
+    at the λ that all others' choose, as `choose` does; each utterance's, where no two speakers are known. None of one
+    utterance. Unlike the best λ of all, it owes nothing to luck.
+    """
+    scales = list(heard)
+    first = heard[scales[0]]
+    unit = resampled_unit(first)
+    errors: dict[str, np.ndarray] = {}  # of each speaker, at every λ
+    for utterances in zip(*heard.values(), strict=True):
+        counts = np.array([utterance.counts.errors for utterance in utterances])
+        name = unit_of(utterances[0], unit)
+        errors[name] = errors.get(name, 0) + counts
+    if len(errors) < 2:
+        return None
+    total, words = sum(errors.values()), first.total.words
+
+    def chosen(name: str) -> float:
+        points = zip(scales, total - errors[name], strict=True)
+        return likely_scale([CurvePoint(scale, int(count), words) for scale, count in points])
+
+    at = {name: heard[chosen(name)] for name in errors}
+    picked = (at[unit_of(one, unit)].utterances[place] for place, one in enumerate(first))
+    return Scores(tuple(picked), first.normaliser, first.unit)
 
 
 def choose_sum(

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from syn2real.experiments.grid_recipe import ORACLE
+from syn2real.experiments.grid_recipe import INFORMED, ORACLE
 from syn2real.reports import grid_tables as tables
 from syn2real.reports import grid_wording as words
 from syn2real.reports.examples import example, worst_utterances
@@ -116,8 +116,9 @@ def _section(record: dict[str, Any], windows: list[dict[str, Any]]) -> dict[str,
 
 
 def _matrix(group: dict[str, Any]) -> dict[str, Any] | None:
-    """Every system but oracles against every other, the best first: corrected p above the diagonal, points below."""
-    found = [row for row in group["systems"] if not row["name"].endswith(ORACLE)]
+    """Every system against every other, the best first: corrected p above the diagonal, points below. Without those
+    whose λ was chosen on labels."""
+    found = [row for row in group["systems"] if not row["name"].endswith(INFORMED)]
     if len(found) < 3:
         return None
     names = [row["name"] for row in sorted(found, key=lambda row: row["wer"])]

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from syn2real.experiments.grid_recipe import ORACLE
+from syn2real.experiments.grid_recipe import INFORMED, uninformed
 from syn2real.reports.wording import NAMES, WINDOWS, counted, effect, equals, minus, name_of, p_value, signed
 
 # Whom the headline system is set against in a sentence each, where they were heard.
@@ -43,12 +43,12 @@ def system(group: dict[str, Any], name: str) -> dict[str, Any] | None:
 
 
 def ordered(names: Iterable[str]) -> list[str]:
-    """Systems as a table lists them: known ones in their order, oracles after what they belong to, then others."""
+    """Systems as a table lists them: known ones in their order, each before itself with λ chosen on labels; others."""
     known = list(NAMES)
 
-    def place(name: str) -> tuple[int, bool]:
-        base = name.removesuffix(ORACLE)
-        return (known.index(base) if base in known else len(known), name != base)
+    def place(name: str) -> tuple[int, str]:
+        base = uninformed(name)
+        return (known.index(base) if base in known else len(known), name.removeprefix(base))
 
     return sorted(names, key=place)
 
@@ -95,7 +95,7 @@ def claims(group: dict[str, Any], comparison: dict[str, Any]) -> list[str]:
     """The headline system against its rivals, pooled over targets and seeds; flip p, corrected over all pairs."""
     headline = comparison["headline"]
     lines = []
-    for rival in (*RIVALS, headline + ORACLE):
+    for rival in (*RIVALS, *(headline + ending for ending in INFORMED)):
         test = between(group, headline, rival)
         if test is None or test["relative"] is None:
             continue

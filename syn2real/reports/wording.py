@@ -77,11 +77,14 @@ def minus(text: str) -> str:
 
 def name_of(system: str) -> str:
     """A system's name for a reader."""
-    from syn2real.experiments.grid_recipe import ORACLE  # late: it brings torch, which a table of scores does without
+    # Late: it brings torch, which a table of scores does without.
+    from syn2real.experiments.grid_recipe import ORACLE, uninformed
 
-    base = system.removesuffix(ORACLE)
+    base = uninformed(system)
     name = NAMES.get(base, base)
-    return name if base == system else f"{name}, oracle λ"
+    if base == system:
+        return name
+    return f"{name}, oracle λ" if system.endswith(ORACLE) else f"{name}, λ by others' labels"
 
 
 def label(system: dict[str, Any]) -> str:

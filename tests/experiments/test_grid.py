@@ -12,7 +12,7 @@ import pytest
 from syn2real.documents import parse_values
 from syn2real.errors import UserError
 from syn2real.experiments.grid import Grid
-from syn2real.experiments.grid_recipe import GridRecipe
+from syn2real.experiments.grid_recipe import GridRecipe, uninformed
 from syn2real.experiments.grid_record import grid_record
 from syn2real.experiments.lora_recipe import LoraRecipe
 from syn2real.experiments.pipeline import effort_of
@@ -121,10 +121,11 @@ class TestEverySystem:
         assert all(cell["status"] == "done" for cell in record["cells"]), record["cells"]
         (table,) = [group for group in record["comparison"]["groups"] if group["window"] == "short"]
         heard = {system["name"]: system for system in table["systems"]}
-        assert {name for name in heard if "oracle" not in name} == set(SYSTEMS)
-        assert {"syn2real (oracle)", "average (oracle)"} <= set(heard)
+        assert {name for name in heard if uninformed(name) == name} == set(SYSTEMS)
+        informed = set(heard) - set(SYSTEMS)
+        assert {f"{name} ({by})" for name in ("syn2real", "average") for by in ("oracle", "labelled")} <= informed
         assert all(system["cells"] == 2 and system["words"] == heard["zero-shot"]["words"] for system in heard.values())
-        assert all(system["elsewhere"] for system in heard.values())
+        assert all(system["elsewhere"] for name, system in heard.items() if "labelled" not in name)
 
     def test_a_dry_run_lists_what_is_made_and_makes_nothing(self, ran, manifest, tmp_path):
         place, whole, planned, _, _ = ran
@@ -164,7 +165,7 @@ class TestEverySystem:
             assert best["target_curve"] == rows[best["sum"]]["target_curve"]
             at = next(point for point in best["target_curve"] if point["scale"] == best["chosen"])
             assert heard["best-sum"][best["target"]]["wer"] == pytest.approx(at["errors"] / at["words"])
-        assert "best-sum (oracle)" not in heard
+        assert not {"best-sum (oracle)", "best-sum (labelled)"} & set(heard)
 
     def test_vectors_and_transfer(self, ran):
         vectors, transfer = ran[4]["vectors"], ran[4]["transfer"]

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from syn2real.experiments.grid_recipe import ScaleRecipe
 from syn2real.experiments.results import CurvePoint, at_end, best_scale, likely_scale
-from syn2real.experiments.scales import choose, choose_groups
+from syn2real.experiments.scales import by_others, choose, choose_groups
+from syn2real.speech.scoring import Pair, score
 
 GRID = (0, 0.3, 0.5, 0.7, 0.85, 1.0, 1.15, 1.3, 1.6)
 
@@ -87,3 +88,25 @@ def test_groups_keep_what_they_have_unless_a_change_pays():
     whole = choose(errors, GRID, "proxies", ["a"])
     found = choose_groups(errors, whole, ["encoder", "decoder"], [0.5, 1.25])
     assert whole.number == 1.6 and found.scale == {"encoder": 1.6, "decoder": 1.6, "other": 1.6}
+
+
+def heard(speakers, wrong):
+    """Scores at every λ of sentences of ten words, of which so many are wrong there."""
+
+    def said(place, speaker, count):
+        return Pair(str(place), "a " * 10, "b " * count + "a " * (10 - count), speaker)
+
+    columns = zip(GRID, zip(*wrong, strict=True), strict=True)
+    return {scale: score(map(said, range(len(speakers)), speakers, counts)) for scale, counts in columns}
+
+
+def test_for_each_speaker_the_labels_of_the_others_choose():
+    rising, falling = list(range(9)), list(range(8, -1, -1))
+    scores = heard("aabc", [rising, rising, rising, falling])
+    found = by_others(scores)
+    assert found.ids == scores[0].ids and found.normaliser == scores[0].normaliser
+    # What others say, summed, rises for all of them; c alone would choose the largest λ.
+    assert [one.counts.errors for one in found] == [0, 0, 0, 8]
+    # Of one speaker alone each sentence is chosen for by the rest; of one sentence nothing is.
+    assert [one.counts.errors for one in by_others(heard("aa", [rising, falling]))] == [8, 8]
+    assert by_others(heard("a", [rising])) is None

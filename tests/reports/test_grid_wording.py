@@ -9,7 +9,7 @@ from grid_records import whole_grid
 from syn2real.reports import grid_tables as tables
 from syn2real.reports import grid_wording as words
 from syn2real.reports.table import Row, Table, markdown_text
-from syn2real.reports.wording import change
+from syn2real.reports.wording import change, percent
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_a_pair_reads_the_same_from_both_sides(group):
 
 def test_claims_are_of_the_pairs(group, grid_record):
     claims = words.claims(group, grid_record["comparison"])
-    assert len(claims) == 6
+    assert len(claims) == 7
     topline = next(claim for claim in claims if "topline" in claim)
     pair = words.between(group, "syn2real", "target-real")
     assert pair["difference"] > 0 and topline.startswith(f"{-100 * pair['relative']:.1f} % more errors than “target")
@@ -70,8 +70,10 @@ def test_systems_come_in_their_order_and_oracles_after_their_own(group):
     shuffled = sorted(row["name"] for row in group["systems"])
     ordered = words.ordered([*shuffled, "something new"])
     assert ordered[0] == "zero-shot" and ordered[-2:] == ["target-real", "something new"]
-    assert ordered.index("syn2real (oracle)") == ordered.index("syn2real") + 1
-    assert "SYN2REAL, oracle λ" in [row.cells[0] for row in tables.systems_table(group, _comparison(group)).rows]
+    place = ordered.index("syn2real")
+    assert sorted(ordered[place + 1 : place + 3]) == ["syn2real (labelled)", "syn2real (oracle)"]
+    shown = [row.cells[0] for row in tables.systems_table(group, _comparison(group)).rows]
+    assert {"SYN2REAL, oracle λ", "SYN2REAL, λ by others' labels"} <= set(shown)
 
 
 def test_missing_cells_are_marked_and_named(group, grid_record):
@@ -112,6 +114,11 @@ def test_a_change_has_a_sign_unless_it_is_none(relative, shown):
 def test_oracles_cost_is_told_of_systems_that_have_one(grid_record, group):
     (row,) = tables.scales_table(grid_record, group).rows
     assert row.cells[:3] == ("SYN2REAL", "proxy domains", "1 to 1.3")
+    labelled, pair = (
+        words.system(group, "syn2real (labelled)"),
+        words.between(group, "syn2real", "syn2real (labelled)"),
+    )
+    assert row.cells[8:10] == (percent(labelled["wer"]), change(pair["relative"]))
 
 
 @pytest.mark.parametrize("text", ["a|b", "<b>x</b>", "*star* _line_", "`tick`", "[x](y)", "# head", "\\"])
