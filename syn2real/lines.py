@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from syn2real.errors import UserError, at
 from syn2real.sealing import write_text
+
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # of a character beyond 16 bits, which JSON escapes as two
 
 
 def read_utf8(path: Path) -> str:
@@ -45,8 +48,16 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise UserError(at(path, number, f"not JSON ({error.msg}); each line is one JSON object")) from error
+        except (ValueError, RecursionError) as error:
+            raise UserError(at(path, number, "a number too long or brackets too deep to be read")) from error
         if not isinstance(row, dict):
             raise UserError(at(path, number, "not a JSON object; each line is one {...}"))
+        if _HALF.search(line):  # or a whole character, of two halves
+            try:
+                json.dumps(row, ensure_ascii=False).encode()
+            except UnicodeEncodeError as error:
+                problem = f"half a character, \\u{ord(error.object[error.start]):04x}; write it whole or drop it"
+                raise UserError(at(path, number, problem)) from error
         yield number, row
 
 

@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
-from syn2real.lines import append_jsonl, appended_jsonl
+import pytest
+
+from syn2real.errors import UserError
+from syn2real.lines import append_jsonl, appended_jsonl, read_jsonl
 
 FULL = """
 import resource
@@ -31,3 +34,21 @@ def test_a_row_that_a_full_disk_cuts_short_is_told_and_passed_over(tmp_path):
     assert list(appended_jsonl(path)) == [{"row": "a" * 600}]
     append_jsonl(path, [{"row": "c"}])
     assert list(appended_jsonl(path)) == [{"row": "a" * 600}, {"row": "c"}]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (r'{"text": "so \ud83d"}', r"half a character, \\ud83d; write it whole or drop it"),
+        (r'{"text": "so", "x": ["\udE00"]}', r"half a character, \\ude00"),
+        ('{"x": 1' + "0" * 5000 + "}", "a number too long"),
+        ('{"x": ' + "[" * 100_000 + "]" * 100_000 + "}", "brackets too deep"),
+    ],
+)
+def test_lines_that_could_not_be_written_again_are_named(tmp_path, line, problem):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(r'{"text": "\ud83d\ude00 \\ud83d"}' + f"\n{line}\n")
+    rows = read_jsonl(path)
+    assert next(rows) == (1, {"text": "😀 \\ud83d"})
+    with pytest.raises(UserError, match=f"rows.jsonl:2: .*{problem}"):
+        next(rows)

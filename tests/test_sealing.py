@@ -129,3 +129,10 @@ def test_what_is_there_again_is_discarded_with_what_a_kill_left(tmp_path):
     discard(tmp_path / "done")
     discard(tmp_path / "done")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_path_beneath_a_file_is_one_line(tmp_path):
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(UserError, match=r"page\.html"), sealed_file(tmp_path / "notes" / "page.html") as partial:
+        partial.write_text("x")
+    assert (tmp_path / "notes").read_text() == "mine"

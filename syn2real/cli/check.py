@@ -66,6 +66,8 @@ def check(
     if drop is not None:
         require_absent_file(drop, overwrite=overwrite)
     loaded = Corpus.load(corpus / MANIFEST if corpus.is_dir() else corpus, audio_root)
+    if drop is not None:
+        loaded.require_beneath(drop)  # before everything is heard
     model = None
     if recogniser is not None:
         from syn2real.speech.pretrained import resolve_model

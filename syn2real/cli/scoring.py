@@ -10,6 +10,7 @@ from syn2real.cli.output import BatchSize, Json, Language, Manifest, Model, Over
 from syn2real.cli.transcription import WindowOption, heard
 
 if TYPE_CHECKING:
+    from syn2real.speech.corpus import Corpus
     from syn2real.speech.normalisation import Normaliser
     from syn2real.speech.scoring import Pair
     from syn2real.speech.survey import Worst
@@ -68,12 +69,14 @@ def evaluate(
     """
     from syn2real.lines import write_jsonl
     from syn2real.sealing import require_absent_file
+    from syn2real.speech.corpus import Corpus
     from syn2real.speech.scoring import Pair
 
     for file in (output, html):
         if file is not None:
             require_absent_file(file, overwrite=overwrite)
     asked = _Asked(manifest, None, normaliser, word_map, by or [], keywords)
+    asked.require(Corpus.load(manifest))
     rows = heard(manifest, model, language, window, batch_size, 1)
     if output is not None:
         write_jsonl(output, rows)
@@ -195,6 +198,12 @@ class _Asked:
         survey([(other, [heard := WordRecall()])], self.clean)
         self.keywords += rare_and_missed((line for _, line in read_lines(text)), heard, self.clean)
 
+    def require(self, corpus: "Corpus") -> None:
+        """Raise as `answer` would of what is not in the references."""
+        from syn2real.speech.scoring import Pair
+
+        self._scored(Pair(u.id, u.text, u.text, u.speaker, u.domain) for u in corpus)
+
     def answer(
         self,
         pairs: Callable[[], Iterator["Pair"]],
@@ -204,23 +213,12 @@ class _Asked:
         as_json: bool,
     ) -> None:
         """Score, print, and write the page where one is wanted. ``pairs`` and ``other`` read the pairs."""
-        from syn2real.errors import UserError
         from syn2real.reports.scores import print_alignments, print_evaluation
         from syn2real.reports.scores_page import SHOWN
-        from syn2real.speech.evaluation import evaluation
         from syn2real.speech.survey import Worst
 
         worst = Worst(max(show, SHOWN if html is not None else 0))
-        record = evaluation(
-            pairs(),
-            self.clean,
-            baseline=other() if other else None,
-            groups={field: self._group(field) for field in self.by},
-            keywords=self.keywords,
-            worst=worst if worst.most else None,
-        )
-        if "speaker" in self.by and not record["groups"]["speaker"]:
-            raise UserError("--by speaker: the references name no speakers")
+        record = self._scored(pairs(), other() if other else None, worst if worst.most else None)
         if html is not None:
             self._write_page(html, record, worst, other)
         if as_json:
@@ -228,6 +226,18 @@ class _Asked:
             return
         print_evaluation(record, console())
         print_alignments(worst.pairs[:show], self.clean, console())
+
+    def _scored(
+        self, pairs: Iterator["Pair"], baseline: Iterator["Pair"] | None = None, worst: "Worst | None" = None
+    ) -> dict[str, Any]:
+        from syn2real.errors import UserError
+        from syn2real.speech.evaluation import evaluation
+
+        groups = {field: self._group(field) for field in self.by}
+        record = evaluation(pairs, self.clean, baseline=baseline, groups=groups, keywords=self.keywords, worst=worst)
+        if "speaker" in self.by and not record["groups"]["speaker"]:
+            raise UserError("--by speaker: the references name no speakers")
+        return record
 
     def _group(self, field: str) -> Callable[["Pair"], str | None]:
         if field == "speaker":

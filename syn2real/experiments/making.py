@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from syn2real.experiments.bench import Bench
-from syn2real.experiments.material import default_proxies, without_sentences
+from syn2real.experiments.material import turns, without_sentences
 from syn2real.experiments.pipeline import Addend, Blend, Clips, Difference
 from syn2real.experiments.recipe import SourceRecipe, Sum
 from syn2real.experiments.results import CurvePoint, SourceData, at_end
@@ -134,7 +134,7 @@ class Maker:
     @cached_property
     def _turns(self) -> list[str]:
         """Source domains that take a turn as the target."""
-        return self.recipe.rotate or ([] if self.recipe.held_out else default_proxies(self.source))
+        return turns(self.recipe, self.source)
 
     @property
     def _domains(self) -> bool:

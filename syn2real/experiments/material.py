@@ -75,9 +75,15 @@ def require_material(recipe: SourceRecipe, material: Material) -> None:
     for domain in recipe.held_out:
         if not len(material.held_out.domain(domain)):
             raise UserError(f"held_out: no training clips of domain {domain!r} are left to choose λ on")
-    for domain in recipe.rotate:
-        if not len(material.source.domain(domain)) or not len(material.source.without(domain)):
+    for domain in turns(recipe, material.source):
+        played = material.source.domain(domain)
+        if not len(played) or not len(material.source.without(domain)):
             raise UserError(f"rotate: domain {domain!r} and the others must both have source clips")
+        if recipe.scale is None and not len(without_sentences(material.source.without(domain), played.sentences)):
+            raise UserError(
+                f"rotate: the other source domains say nothing that {domain!r} does not, so that no vector is left to "
+                "choose λ with while it plays the target; hold out a domain, or give λ"
+            )
     if len({sentence_key(u.text) for u in material.source}) < 2:
         raise UserError("the source speech must hold at least 2 different sentences")
     require_intervals(recipe, material.test, material.target_text)
@@ -105,6 +111,11 @@ def strict_halves(recipe: StudyRecipe, test: Corpus, text: Sequence[Sentence]) -
     ranked = sorted(text, key=lambda s: seed_from(recipe.training.seed, "strict", s.text))
     spoken = ranked[: len(ranked) // 2]
     return spoken, without_sentences(test, spoken)
+
+
+def turns(recipe: SourceRecipe, source: Corpus) -> list[str]:
+    """Source domains that take a turn as the target to choose λ on."""
+    return recipe.rotate or ([] if recipe.held_out else default_proxies(source))
 
 
 def default_proxies(source: Corpus) -> list[str]:

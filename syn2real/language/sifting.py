@@ -11,7 +11,7 @@ Reason = Literal[
     "no sentence", "cut off", "length", "characters", "prompt again", "seed again", "duplicate", "near duplicate"
 ]
 
-_MARK = re.compile(r"^\s*(?:[-*•–—>#]+\s+|\(?\d{1,3}[.):]\s*|\(?[a-z][.)]\s+|\d{1,3}\s+-\s+)+")
+_MARK = re.compile(r"^\s*(?:[-*•–—>#]+\s+|\(?\d{1,3}[.):](?!\d)\s*|\(?[a-z][.)]\s+|\d{1,3}\s+-\s+)+")
 _QUOTES = "\"'“”„«»‘’`*_"
 _ENDS = (".", "!", "?", "…", "。", "؟", "।")
 _COMMENT = re.compile(r"^(?:sure|certainly|of course|okay|ok|here(?:'s| is| are)|note)\b.*[:!.]$", re.IGNORECASE)

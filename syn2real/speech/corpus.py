@@ -102,11 +102,15 @@ class Corpus:
 
     def save(self, manifest: Path) -> None:
         """Write the manifest, whole or not at all. Raises `UserError` for audio outside the manifest's folder."""
+        self.require_beneath(manifest)
+        write_jsonl(manifest, self.rows(manifest.parent.resolve()))
+
+    def require_beneath(self, manifest: Path) -> None:
+        """Raise `UserError` for audio outside the manifest's folder."""
         base = manifest.parent.resolve()
         for utterance in self.utterances:
             if not utterance.audio_filepath.resolve().is_relative_to(base):
                 raise UserError(f"{manifest}: {utterance.audio_filepath} lies outside the manifest's folder")
-        write_jsonl(manifest, self.rows(base))
 
     def rows(self, base: Path) -> list[dict[str, Any]]:
         """Manifest rows, audio paths relative to ``base``."""

@@ -78,12 +78,14 @@ def test_a_recogniser_adds_error_rates(folder, small_ctc, tmp_path, monkeypatch)
         (["-n", "inglish"], "unknown normaliser 'inglish' (did you mean 'english'?)"),
         (["-r", "whisper-bass"], "whisper-bass"),
         (["--drop", "."], "is a directory; name a file in it"),
+        (["--drop", "elsewhere/rest.jsonl"], "lies outside the manifest's folder"),
     ],
 )
-def test_mistakes_are_one_line(folder, arguments, problem):
-    printed = check(folder, *arguments, code=1)
+def test_mistakes_are_one_line(folder, arguments, problem, tmp_path):
+    printed = check(folder, *arguments, "--output", tmp_path / "report", code=1)
     assert problem in printed
     assert "Traceback" not in printed
+    assert not (tmp_path / "report").exists()
 
 
 def test_a_manifest_that_is_not_there(tmp_path):

@@ -1,11 +1,15 @@
 """`score` and `compare` on files as people have them."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
 from syn2real.cli.main import app
+from syn2real.errors import UserError
+from syn2real.speech.corpus import Corpus
 
 REFERENCES = [
     {"id": "1", "text": "the cat sat on the mat", "speaker": "anna", "gender": "f"},
@@ -98,3 +102,20 @@ def test_what_cannot_be_done_is_one_line(folder, monkeypatch, arguments, problem
     with pytest.raises(Exception, match=problem) as caught:
         run(*arguments)
     assert "\n" not in str(caught.value)
+
+
+def test_what_the_references_lack_is_said_before_anything_is_heard(recordings, tmp_path, monkeypatch):
+    manifest = shutil.copytree(recordings.parent, tmp_path / "spoken") / recordings.name
+    Corpus.of(replace(utterance, speaker=None) for utterance in Corpus.load(manifest)).save(manifest)
+    (tmp_path / "words.txt").write_text("xylophone\n")
+
+    def heard(*_):
+        raise AssertionError("it was heard")
+
+    monkeypatch.setattr("syn2real.cli.scoring.heard", heard)
+    for options, problem in (
+        (("--by", "speaker"), "--by speaker: the references name no speakers"),
+        (("--keywords", tmp_path / "words.txt"), "none of the keywords is said"),
+    ):
+        with pytest.raises(UserError, match=problem):
+            run("evaluate", manifest, "-m", "whisper-tiny.en", *options)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from syn2real.errors import UserError
-from syn2real.experiments.material import require_intervals, strict_halves
+from syn2real.experiments.material import Material, require_intervals, require_material, strict_halves
 from syn2real.experiments.recipe import Recipe
 from syn2real.speech.corpus import Corpus, distinct, sentence_key
 
@@ -48,3 +48,16 @@ def test_without_recordings_there_is_no_strict_table_to_refuse(spoken):
     require_intervals(recipe(strict=True), Corpus.of(()), distinct(spoken.sentences))
     unsaid = [replace(sentence, text=f"{sentence.text} not") for sentence in spoken.sentences]
     require_intervals(recipe(strict=True), spoken, distinct(unsaid))
+
+
+def test_domains_that_say_the_same_leave_nothing_to_choose_with(spoken):
+    """Near and far recordings, say: with one of them as the target no sentence is left for a vector."""
+    several = recipe(strict=False)
+    near, far = (Corpus.of(replace(u, id=f"{u.id}-{name}", domain=name) for u in spoken) for name in ("near", "far"))
+    nothing, text = Corpus.of(()), distinct(spoken.sentences)
+    with pytest.raises(UserError, match=r"the other source domains say nothing that '(near|far)' does not"):
+        require_material(several, Material(near + far, nothing, nothing, text))
+    given = several.model_copy(update={"scale": 0.8})
+    require_material(given, Material(near + far, nothing, nothing, text))
+    apart = Corpus.of(list(near)[:4]) + Corpus.of(list(far)[4:])
+    require_material(several, Material(apart, nothing, nothing, text))

@@ -22,6 +22,9 @@ def test_numbers_bullets_quotes_and_headings_go():
 
 def test_numbers_that_belong_to_a_sentence_stay():
     assert lines_of("5 minutes more\nwake me at 5") == ["5 minutes more", "wake me at 5"]
+    said = ["7:30 wake me up", "10.15 train to Bern please", "1.5 litres of milk"]
+    assert lines_of("\n".join(said)) == said
+    assert lines_of("1. 7:30 wake me up\n2.10.15 train\n3) 2 eggs") == ["7:30 wake me up", "2.10.15 train", "2 eggs"]
 
 
 def test_a_last_line_without_its_end_is_cut_off():

@@ -10,6 +10,7 @@ import shutil
 import tarfile
 from collections.abc import Callable
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from syn2real.progress import track
 from syn2real.registry import Registry
 from syn2real.sealing import sealed_directory, write_text
 from syn2real.speech import audio
+from syn2real.speech.augmentation.manifest import FIELD as AUGMENTATION
 from syn2real.speech.corpora.importing import STRINGS, distinct, safe
 from syn2real.speech.corpora.kaldi import MAPS_OF_KALDI
 from syn2real.speech.corpora.selection import split_name
@@ -34,10 +36,13 @@ _TEXT = STRINGS | {"id", "text"}
 def export(corpus: Corpus, output: Path, form: str, *, overwrite: bool = False) -> None:
     """Write ``corpus`` to the directory ``output`` as ``nemo``, ``hf``, ``kaldi`` or ``webdataset``.
 
-    Raises `UserError` when the form is unknown or ``output`` is there, `AudioError` for a recording that cannot be
-    read.
+    Raises `UserError` when the form is unknown, ``output`` is there, or recordings are to be changed as they are read,
+    which no other tool would do; `AudioError` for a recording that cannot be read.
     """
     write = EXPORTERS.get(form)
+    changed = next((utterance.id for utterance in corpus if AUGMENTATION in utterance.extra), None)
+    if changed is not None:
+        raise UserError(f"{changed}: is augmented as it is read; write its audio first: syn2real augment --materialise")
     with sealed_directory(output, overwrite=overwrite) as partial:
         write(corpus, partial, output)
 
@@ -130,15 +135,16 @@ def to_kaldi(corpus: Corpus, folder: Path, final: Path) -> None:
     Utterances are named speaker first and sorted, as Kaldi demands; ``utt2id`` keeps their own names. The audio is
     16-bit WAV, its paths absolute, as Kaldi runs elsewhere: export again after moving the directory.
     """
+    speaker_of = _kaldi_speakers(corpus)
     import soundfile
 
     taken: set[str] = set()
     maps: dict[str, dict[str, str]] = {name: {} for name in ("wav.scp", "text", "utt2spk", "utt2dur")}
     (folder / "wav").mkdir()
     for utterance in track(corpus, "exporting"):
-        speaker = safe(utterance.speaker or utterance.id)
+        speaker = speaker_of[utterance.speaker or utterance.id]
         own = safe(utterance.id)
-        name = safe(distinct(own if own.startswith((f"{speaker}-", f"{speaker}_")) else f"{speaker}-{own}", taken))
+        name = safe(distinct(own if own.startswith(f"{speaker}-") else f"{speaker}-{own}", taken))
         samples = audio.read(utterance.audio_filepath)
         soundfile.write(str(folder / "wav" / f"{name}.wav"), samples, audio.SAMPLE_RATE, subtype="PCM_16")
         maps["wav.scp"][name] = str(final.absolute() / "wav" / f"{name}.wav")
@@ -155,6 +161,21 @@ def to_kaldi(corpus: Corpus, folder: Path, final: Path) -> None:
     maps["spk2utt"] = {speaker: " ".join(names) for speaker, names in speakers.items()}
     for table, values in maps.items():
         write_text(folder / table, "".join(f"{name} {value}\n" for name, value in sorted(values.items())))
+
+
+def _kaldi_speakers(corpus: Corpus) -> dict[str, str]:
+    """Names of speakers such that utterances called SPEAKER-… sort as their speakers do, whatever follows: no name goes
+    on with the dash, the first of the characters in them, where another ends."""
+
+    def named(spelt: Callable[[str], str]) -> dict[str, str]:
+        taken: set[str] = set()
+        given = dict.fromkeys(utterance.speaker or utterance.id for utterance in corpus)
+        return {name: spelt(distinct(name, taken, lambda name: spelt(name).casefold())) for name in given}
+
+    names = named(safe)
+    if any(after.startswith(f"{before}-") for before, after in pairwise(sorted(names.values()))):
+        names = named(lambda name: safe(name).replace("-", "_"))
+    return names
 
 
 @EXPORTERS.register("webdataset")

@@ -88,7 +88,7 @@ def import_clips(
         say(f"{output}: an import was stopped here; going on where it was, if it is the same")
     with sealed_directory(output, resume=True, overwrite=overwrite) as partial:
         if not _is_whole(partial, plan):
-            journal = Journal(partial, plan)
+            journal = Journal(partial, sha256_json([plan, [_changed(clip) for clip in clips]]))
             try:
                 utterances, failed = _write(clips, partial, journal, densest)
             finally:
@@ -271,6 +271,11 @@ def _identity(clip: Clip) -> list[Any]:
     """What an import that goes on must find unchanged; not the path, which may be a temporary one."""
     size = clip.path.stat().st_size if clip.content is None and clip.path.is_file() else None
     return [clip.item, clip.id, clip.text, clip.fields, clip.offset, clip.length, size]
+
+
+def _changed(clip: Clip) -> int | None:
+    """When a recording was last written, in ns, by which one is told from another of the same size."""
+    return clip.path.stat().st_mtime_ns if clip.content is None and clip.path.is_file() else None
 
 
 def _kind(reason: str) -> str:

@@ -39,7 +39,7 @@ def import_manifest(
             clips.append(_clip(noted | row, base))
         except UserError as error:
             raise UserError(at(source, number, str(error))) from error
-        if "id" in row:
+        if row.get("id"):
             if clips[-1].id in given:
                 raise UserError(at(source, number, f"duplicate id {row['id']!r} (first on line {given[row['id']]})"))
             given[clips[-1].id] = number
@@ -53,6 +53,8 @@ def _clip(row: dict[str, Any], base: Path) -> Clip:
     offset, length = 0.0, None
     if row.get("offset") is not None:
         offset, length = _seconds(row, "offset"), _seconds(row, "duration")
+        if not length:
+            raise UserError("field 'duration' is 0, and a segment has some")
     default = Path(name).name if Path(name).is_absolute() else name
     identity = known.get("id") or str(Path(default).with_suffix(""))
     return Clip(name, path, identity, known["text"], fields_of(row), offset, length)

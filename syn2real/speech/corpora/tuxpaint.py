@@ -7,6 +7,7 @@ short, or were recorded before the text grew, so that the text cannot have been 
 """
 
 import hashlib
+import os
 import re
 import tempfile
 from dataclasses import dataclass
@@ -109,6 +110,7 @@ def _unpack(source: Path, language: str, place: Path) -> _Stamps:
         if match := _RECORDING.fullmatch(stamp.name):
             copy = place / f"{len(stamps.recordings)}.ogg"
             copy.write_bytes(contents)
+            os.utime(copy, (0, 0))  # unpacked anew by every run, and the same recording all the same
             stamps.recordings[stamp.with_name(match[1])] = copy
         else:
             stamps.texts[stamp.with_suffix("")] = contents

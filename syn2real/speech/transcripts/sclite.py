@@ -4,6 +4,7 @@ Their layout is described in the documentation of SCTK. A reference may hold alt
 nearest to what was heard is what was said. ``@`` is no word. Comments begin with ``;;``.
 """
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -201,6 +202,9 @@ def _words(text: str) -> str:
 
 def _seconds(path: Path, number: int, text: str) -> float:
     try:
-        return float(text)
-    except ValueError as error:
-        raise UserError(at(path, number, f"{text!r} is no time in seconds")) from error
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise UserError(at(path, number, f"{text!r} is no time in seconds"))
+    return seconds

@@ -23,6 +23,8 @@ def rules(grammar: Grammar) -> list[Rule]:
         ),
         _in_words(grammar),
     ]
+    if len(grammar.ordinal_endings) > 1:  # a language whose ordinals are digits with a full stop
+        made.append(_without_year(grammar))
     if grammar.month_then_day:  # as English has it, whose decades have plurals
         made.append(_month_first(grammar))
         made.append(
@@ -45,6 +47,23 @@ def _local(match: re.Match[str], grammar: Grammar) -> str | None:
     if month > 12 >= day:
         day, month = month, day
     return _date(day, month, year, match, grammar)
+
+
+def _without_year(grammar: Grammar) -> Rule:
+    """As in "am 24.12. um acht": where an article or preposition leads to it or a small letter goes on, for it might be
+    a version at the end of a sentence."""
+    pattern = re.compile(r"(?<![\d./,-])(\d{1,2})\.(\d{1,2})\.(?![\d-])")
+    leads = "|".join(f"(?:{lead})" for lead, _ in grammar.ordinal_endings[:-1])
+
+    def say(match: re.Match[str]) -> str | None:
+        day, month = int(match[1]), int(match[2])
+        before, after = match.string[: match.start()], match.string[match.end() :]
+        led = re.search(leads, before.rstrip(), re.IGNORECASE) or re.match(r",?\s+[^\W\d_A-ZÄÖÜ]", after)
+        if not (led and 1 <= day <= 31 and 1 <= month <= 12):
+            return None
+        return f"{_day(day, match, grammar)} {grammar.months[month - 1]}{'' if after.strip() else '.'}"
+
+    return Rule("date", pattern, say, ".")
 
 
 def _date(day: int, month: int, year: int, match: re.Match[str], grammar: Grammar) -> str | None:

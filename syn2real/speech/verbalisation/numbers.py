@@ -83,7 +83,8 @@ def _number(written: str, after: str, grammar: Grammar) -> str:
     else:
         words = numerals.spoken(written, grammar)
     if grammar.noun and not numerals.parts(written, grammar)[1]:
-        following = re.match(rf"\s({grammar.noun})", after)
+        linked = r"(?:de\s)?" if grammar.link_from else ""  # "22 de fete"
+        following = re.match(rf"\s{linked}({grammar.noun})", after)
         if following:
             likely = grammar.feminine is not None and re.search(grammar.feminine, following[1])
             words = grammar.agreeing(words, "f" if likely else "m")

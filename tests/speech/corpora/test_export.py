@@ -88,6 +88,32 @@ def test_kaldi_directories_are_what_kaldi_demands(tmp_path: Path, corpus: Corpus
         assert (header.samplerate, header.channels, header.format, header.subtype) == (16_000, 1, "WAV", "PCM_16")
 
 
+@pytest.mark.parametrize(
+    ("speakers", "named"),
+    [
+        (("19", "198"), {"19", "198"}),
+        (("ann", "ann-b"), {"ann", "ann_b"}),
+        (("ann b", "ann-b"), {"ann_b", "ann_b_2"}),
+    ],
+)
+def test_kaldis_utterances_sort_as_their_speakers_do(
+    tmp_path: Path, corpus: Corpus, speakers: tuple[str, str], named: set[str]
+) -> None:
+    pairs = zip(corpus, (*speakers, speakers[0]), (f"{speakers[0]}_1", f"{speakers[1]}_1", "zz"), strict=True)
+    export(Corpus.of(replace(u, speaker=s, id=name) for u, s, name in pairs), tmp_path / "out", "kaldi")
+    rows = [line.split() for line in (tmp_path / "out" / "utt2spk").read_text().splitlines()]
+    assert rows == sorted(rows) == sorted(rows, key=lambda row: row[::-1])
+    assert {speaker for _, speaker in rows} == named
+
+
+@pytest.mark.parametrize("form", ["nemo", "hf", "kaldi", "webdataset"])
+def test_what_is_augmented_as_it_is_read_is_not_exported_clean(tmp_path: Path, corpus: Corpus, form: str) -> None:
+    changed = replace(corpus[1], extra=corpus[1].extra | {"augmentation": {"preset": "telephone"}})
+    with pytest.raises(UserError, match=rf"{changed.id}: is augmented as it is read; .* --materialise"):
+        export(Corpus.of([corpus[0], changed]), tmp_path / "out", form)
+    assert not (tmp_path / "out").exists()
+
+
 def test_tars_are_read_by_webdataset(tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     webdataset = pytest.importorskip("webdataset", reason="needs webdataset (syn2real[webdataset])")
     monkeypatch.setattr("syn2real.speech.corpora.export.SHARD", 2)

@@ -86,6 +86,7 @@ def test_a_manifest_from_anywhere(tmp_path: Path, recordings: Path) -> None:
         ({"audio_filepath": "a.wav"}, "'text' is missing"),
         ({"audio_filepath": "a.wav", "text": "x", "offset": 1}, "'duration' must be a number of seconds"),
         ({"audio_filepath": "a.wav", "text": "x", "offset": "1", "duration": 1}, "'offset' must be"),
+        ({"audio_filepath": "a.wav", "text": "x", "offset": 0, "duration": 0}, "'duration' is 0"),
         ({"audio_filepath": "a.wav", "text": "x", "id": "one"}, r"duplicate id 'one' \(first on line 1\)"),
     ],
 )
@@ -94,3 +95,12 @@ def test_bad_manifests(tmp_path: Path, recordings: Path, row: dict, problem: str
     (recordings / "m.jsonl").write_text(json.dumps(first) + "\n" + json.dumps(row) + "\n")
     with pytest.raises(UserError, match=rf"m.jsonl:2: .*{problem}"):
         import_manifest(tmp_path / "out", recordings / "m.jsonl")
+
+
+def test_segments_may_have_no_ids(tmp_path: Path, recordings: Path) -> None:
+    rows = [
+        {"id": None, "audio_filepath": "a.wav", "text": f"part {start}", "offset": start, "duration": 0.1}
+        for start in (0, 0.1)
+    ]
+    (recordings / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [u.id for u in import_manifest(tmp_path / "out", recordings / "m.jsonl").corpus] == ["a", "a-2"]

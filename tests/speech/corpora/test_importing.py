@@ -6,7 +6,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from made import tone
 
 from syn2real.errors import UserError
@@ -96,6 +98,31 @@ def test_another_plan_starts_afresh(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     fewer = import_clips(tmp_path / "out", plan[2:], origin={"kind": "x"})
     assert [u.extra["number"] for u in fewer.corpus] == [2, 4, 5]
     assert len(list((tmp_path / "out" / "audio").iterdir())) == 3
+
+
+def test_recordings_that_were_changed_in_place_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = clips(tmp_path / "in", 3)
+    from syn2real.speech import audio
+
+    write, written = audio.write_flac, []
+
+    def interrupted(path: Path, samples: np.ndarray, rate: int = 16_000) -> None:
+        if written:
+            raise KeyboardInterrupt
+        written.append(path)
+        write(path, samples, rate)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(audio, "write_flac", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            import_clips(tmp_path / "out", plan, origin={"kind": "x"})
+    samples, rate = soundfile.read(plan[0].path, dtype="int16")
+    size = plan[0].path.stat().st_size
+    soundfile.write(plan[0].path, samples // 2, rate)
+    assert plan[0].path.stat().st_size == size
+    again = import_clips(tmp_path / "out", plan, origin={"kind": "x"})
+    found = soundfile.read(again.corpus[0].audio_filepath, dtype="int16")[0]
+    assert abs(int(found.max()) - int(samples.max()) // 2) <= 2
 
 
 def test_one_import_at_a_time(tmp_path: Path) -> None:

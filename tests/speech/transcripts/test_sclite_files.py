@@ -131,6 +131,7 @@ def test_systems_that_heard_other_readings_are_compared_each_by_its_own(files):
         ("ref.stm", "call A anna 0.0 2.0 the cat / hat } sat\n", r"ref.stm:1: a '\}' without its '\{'"),
         ("ref.stm", "call A anna 0.0\n", r"ref.stm:1: fewer than five fields"),
         ("ref.stm", "call A anna zero 2.0 hello\n", r"ref.stm:1: 'zero' is no time"),
+        ("ref.stm", "call A anna 0.0 nan hello\n", r"ref.stm:1: 'nan' is no time"),
         ("ref.stm", ";; nothing\n", "holds no transcripts"),
     ],
 )

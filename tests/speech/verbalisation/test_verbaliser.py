@@ -89,6 +89,9 @@ CASES = {
     },
     "de": {
         "um 17:05 Uhr oder 1 Uhr": "um siebzehn Uhr fünf oder ein Uhr",
+        "am 24.12. feiern wir, ab 1.5. frei": "am vierundzwanzigsten Dezember feiern wir, ab ersten Mai frei",
+        "Am 3.4.": "Am dritten April.",
+        "Version 2.1. Dann am 24.13.": "Version zwei Komma eins. Dann am vierundzwanzig Komma dreizehn.",
         "am 21.11.2026, der 2. Weltkrieg": "am einundzwanzigsten November zweitausendsechsundzwanzig, "
         "der zweite Weltkrieg",
         "um 17:05 Uhr. Dann 5 Min. Pause, 5 Min., 3 Std. 20 Min.": "um siebzehn Uhr fünf. Dann fünf Minuten. Pause, "
@@ -108,6 +111,8 @@ CASES = {
         "o sută douăzeci de kilometri",
         "1 mai, 21.11.2026": "întâi mai, douăzeci și unu noiembrie două mii douăzeci și șase",
         "al 2-lea, a 2-a": "al doilea, a doua",
+        "22 de fete, 22 de copii": "douăzeci și două de fete, douăzeci și doi de copii",
+        "21 de fete": "douăzeci și una de fete",
     },
     "it": {
         "alle 17:05, alle 1:00": "alle diciassette e zero cinque, alle una",
