@@ -1,5 +1,6 @@
 """YAML files checked by a pydantic model: every mistake is one line with file, line and remedy."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,11 +75,18 @@ def parse_values(model: type[Model], values: Mapping[str, Any]) -> Model:
         raise UserError(first_problem(error, model)[1]) from error
 
 
+_KIND = re.compile(r"(?:list|dict|tuple)\[")  # which of several kinds was tried, among the keys of a problem
+
+
 def first_problem(invalid: ValidationError, model: type[BaseModel]) -> tuple[list[str], str]:
     """Where the first problem is, and what."""
     # An unknown key first: a misspelt one also leaves the right one missing.
     error = min(invalid.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    keys = [str(part) for part in error["loc"]]
+    # Of a field that may be of several kinds each is complained of: the one meant is that which was read furthest.
+    alike = [found for found in invalid.errors() if found["loc"][:1] == error["loc"][:1]]
+    if error["type"] != "extra_forbidden":
+        error = max(alike, key=lambda found: len(found["loc"]))
+    keys = [str(part) for part in error["loc"] if not _KIND.match(str(part))]
     where = ".".join(keys)
     if error["type"] == "extra_forbidden":
         for key in keys[:-1]:

@@ -23,12 +23,14 @@ class Busy(UserError):
 
 
 def partial_path(final: Path) -> Path:
-    """Where the unfinished ``final`` lives: a hidden sibling, so that the rename stays on one file system."""
-    return final.with_name(f".{final.name}.partial")
+    """Where the unfinished ``final`` lives. Raises `UserError` for a path without a name of its own."""
+    return _hidden(final, "partial")
 
 
 def require_absent(final: Path, *, overwrite: bool = False) -> None:
-    """Raise `UserError` when ``final`` holds something, unless it may be overwritten. An empty directory is no harm."""
+    """Raise `UserError` when ``final`` has no name of its own, or holds something, unless it may be overwritten. An
+    empty directory is no harm."""
+    partial_path(final)
     if overwrite or not final.exists():
         return
     if final.is_dir() and not any(final.iterdir()):
@@ -41,6 +43,18 @@ def require_absent_file(final: Path, *, overwrite: bool = False) -> None:
     if final.is_dir():
         raise UserError(f"{final}: is a directory; name a file in it")
     require_absent(final, overwrite=overwrite)
+
+
+def keep_only(folder: Path, names: Iterable[str]) -> None:
+    """Remove from an unfinished output what is not of these names: it is an earlier run's, with other settings."""
+    wanted = set(names)
+    for path in folder.iterdir():
+        if path.name in wanted:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def require_space(near: Path, size: int) -> None:
@@ -184,12 +198,19 @@ def _alone(partial: Path, final: Path) -> Iterator[None]:
 
 def _discarded_path(directory: Path) -> Path:
     """Where what is to be removed waits for it."""
-    return directory.with_name(f".{directory.name}.discarded")
+    return _hidden(directory, "discarded")
 
 
 def _replaced_path(final: Path) -> Path:
     """Where what is being replaced waits until the new is in place."""
-    return final.with_name(f".{final.name}.replaced")
+    return _hidden(final, "replaced")
+
+
+def _hidden(final: Path, what: str) -> Path:
+    """A hidden sibling, so that a rename stays on one file system."""
+    if final.name in ("", ".."):
+        raise UserError(f"{final}: names no folder or file of its own; give it a name, for instance {final / 'output'}")
+    return final.with_name(f".{final.name}.{what}")
 
 
 def _swap(partial: Path, final: Path) -> None:

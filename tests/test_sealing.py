@@ -13,6 +13,7 @@ from syn2real.sealing import (
     clear_discarded,
     discard,
     read_json,
+    require_absent,
     require_absent_file,
     sealed_directory,
     sealed_file,
@@ -136,3 +137,14 @@ def test_a_path_beneath_a_file_is_one_line(tmp_path):
     with pytest.raises(UserError, match=r"page\.html"), sealed_file(tmp_path / "notes" / "page.html") as partial:
         partial.write_text("x")
     assert (tmp_path / "notes").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", [".", "..", "/"])
+def test_what_has_no_name_is_no_output(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    for refuse in (require_absent, require_absent_file):
+        with pytest.raises(UserError, match=r"names no folder or file of its own|is a directory; name a file in it"):
+            refuse(Path(name))
+    with pytest.raises(UserError, match="names no folder"), sealed_directory(Path(name)):
+        pass
+    assert not list(tmp_path.iterdir())

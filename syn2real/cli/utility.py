@@ -64,7 +64,6 @@ def evaluate(
       syn2real utility evaluate merged bbh.yaml capitals.jsonl --limit 100 -o utility/merged
       syn2real utility evaluate merged --harness bbh_cot_fewshot --limit 20 -o utility/merged
     """
-    from syn2real.documents import parse_overrides, set_key
     from syn2real.language.chat import chat_model
     from syn2real.language.chat.choice import is_server
     from syn2real.language.utility.folder import evaluate as run
@@ -75,9 +74,7 @@ def evaluate(
     require_absent(output, overwrite=overwrite)
     if not tasks and not harness:
         raise UserError("no tasks: give files of questions, or --harness NAME")
-    options: dict[str, Any] = {}
-    for name, value in parse_overrides(option or []).items():
-        set_key(options, name, value)
+    options = dict(_option(item) for item in option or [])
     given = {
         "metric": metric,
         "options": options or None,
@@ -125,3 +122,16 @@ def compare(
 
     record = comparison({str(folder): (record_in(folder), scores_in(folder)) for folder in folders})
     print_record(record, print_comparison, as_json=as_json)
+
+
+def _option(item: str) -> tuple[str, Any]:
+    """``k=[1,10]`` as a name and what YAML makes of its value; of a pattern, and of what is no YAML, the text."""
+    import yaml
+
+    name, equals, text = item.partition("=")
+    if not (name and equals):
+        raise UserError(f"--option {item}: write NAME=VALUE, for instance k=[1,10]")
+    try:
+        return name, text if name == "pattern" else yaml.safe_load(text)
+    except yaml.YAMLError:
+        return name, text

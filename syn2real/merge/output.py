@@ -225,10 +225,10 @@ def _identity(plan: Plan, layout: Layout) -> Any:
             }
         ),
         "versions": [syn2real.__version__, torch.__version__],
-    } | ({} if plan.recipe.vocabulary == "same" else {"vocabularies": [_vocabulary(s) for s in plan.inputs]})
+    } | ({} if plan.recipe.vocabulary == "same" else {"vocabularies": [tokenizer_hashes(s) for s in plan.inputs]})
 
 
-def _vocabulary(source: Source) -> list[str]:
+def tokenizer_hashes(source: Source) -> list[str]:
     """The hashes of the files that say which token each row is for."""
     folder = source.directory if isinstance(source, Checkpoint) else None
     files = [folder / name for name in (FAST, *OTHERS)] if folder is not None else []

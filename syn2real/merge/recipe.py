@@ -9,7 +9,8 @@
 Paths are relative to the recipe's file. mergekit's own recipes are read as well: see `syn2real.merge.mergekit_dialect`.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,6 +22,24 @@ from syn2real.merge import references
 from syn2real.merge.token_rules import TokenRule
 
 DType = Literal["float32", "float16", "bfloat16"]
+
+
+def _numbers(content: Any, key: str) -> Iterator[tuple[str, float]]:
+    """Every floating-point number in a recipe, with its dotted key."""
+    if isinstance(content, float):
+        yield key, content
+    entries = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for name, value in entries:
+        yield from _numbers(value, f"{key}.{name}" if key else str(name))
+
+
+def _own(entry: Mapping[str, Any], *others: str) -> Any:
+    """A model's own parameters, written beside it or under ``parameters``."""
+    given = entry.get("parameters") or {}
+    if not isinstance(given, Mapping):
+        raise ValueError("parameters: write names and values, for instance {weight: 1}")
+    beside = {key: item for key, item in entry.items() if key not in ("model", "parameters", *others)}
+    return _scaled({**given, **beside})
 
 
 def _scaled(parameters: Any) -> Any:
@@ -49,8 +68,7 @@ class ModelEntry(BaseModel):
         if isinstance(value, str):
             return {"model": value}
         if isinstance(value, Mapping) and "model" in value:
-            own = {key: item for key, item in value.items() if key not in ("model", "parameters")}
-            return {"model": value["model"], "parameters": _scaled({**(value.get("parameters") or {}), **own})}
+            return {"model": value["model"], "parameters": _own(value)}
         return value
 
 
@@ -63,8 +81,7 @@ class SliceSource(ModelEntry):
     @classmethod
     def _gather(cls, value: Any) -> Any:
         if isinstance(value, Mapping) and "model" in value:
-            own = {key: item for key, item in value.items() if key not in ("model", "parameters", "layer_range")}
-            rest = {"parameters": _scaled({**(value.get("parameters") or {}), **own})}
+            rest = {"parameters": _own(value, "layer_range")}
             return {"model": value["model"], **rest} | {k: value[k] for k in ("layer_range",) if k in value}
         return value
 
@@ -112,6 +129,13 @@ class MergeRecipe(BaseModel):
     allow_dtypes: bool = False  # accept models of different floating-point widths
     carried: Literal["equal", "anchor"] = "equal"  # what tensors of integers must be, or whose are taken
     notes: list[str] = []  # shown before merging
+
+    @model_validator(mode="after")
+    def _numbers_are_finite(self) -> "MergeRecipe":
+        for key, value in _numbers(self.model_dump(), ""):
+            if not math.isfinite(value):
+                raise ValueError(f"{key}: {value} is not a finite number")
+        return self
 
     @model_validator(mode="after")
     def _shape(self) -> "MergeRecipe":

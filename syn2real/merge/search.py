@@ -6,17 +6,17 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from syn2real.errors import NotInstalled, UserError, did_you_mean
 from syn2real.merge.method import METHODS
-from syn2real.merge.output import write
+from syn2real.merge.output import tokenizer_hashes, write
 from syn2real.merge.plan import plan_recipe
 from syn2real.merge.recipe import MergeRecipe, parse_recipe
-from syn2real.sealing import write_text
+from syn2real.sealing import require_absent, write_text
 
 Score = Callable[[Path], float]  # of a merged model's directory
 TRIALS, BEST, TABLE = "trials.log", "model", "trials.json"
@@ -82,10 +82,11 @@ def search(
 ) -> list[Trial]:
     """Merge and score again and again; the best model ends in ``output/model``, the table in ``output/trials.json``.
 
-    A search that was stopped is taken up by the same call: finished trials are not repeated. ``output`` may not hold a
-    search with another recipe, score or direction; of a score that is a function, its name is compared. A grid tries
-    every combination, whatever ``trials``. ``on_trial`` is called with each new trial and the best so far. Raises
-    `UserError` for keys that are not in the recipe, and when no trial could be scored.
+    A search that was stopped is taken up by the same call: finished trials are not repeated. ``output`` may not hold
+    anything else, nor a search with another recipe, other models, another score or direction; of a score that is a
+    function, its name is compared. A grid tries every combination, whatever ``trials``. ``on_trial`` is called with
+    each new trial and the best so far. Raises `UserError` for keys that are not in the recipe or given twice, and when
+    no trial could be scored.
     """
     try:
         import optuna
@@ -95,10 +96,15 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if not spans:
         raise UserError("search: give at least one --range, for instance parameters.scale=0:1.5")
-    with_values(recipe, {span.key: span.low for span in spans})
+    _require_distinct(recipe, [span.key for span in spans])
+    plan = plan_recipe(with_values(recipe, {span.key: span.low for span in spans}))
+    if not (output / "search.json").is_file():
+        require_absent(output)
     output.mkdir(parents=True, exist_ok=True)
     identity = {
         "recipe": recipe.model_dump(mode="json"),
+        "models": [source.sha256 for source in plan.inputs],
+        "tokenizers": [] if recipe.vocabulary == "same" else [tokenizer_hashes(source) for source in plan.inputs],
         "spans": [asdict(span) for span in spans],
         "sampler": sampler,
         "score": _named(score),
@@ -213,6 +219,19 @@ def _steps(content: Any, key: str) -> list[tuple[Any, Any]]:
             place = place["parameters"]
         steps.append((place, "scale" if name == "lambda" and name not in place else name))
     return steps
+
+
+def _require_distinct(recipe: MergeRecipe, keys: Sequence[str]) -> None:
+    """Raise `UserError` when two keys are one place in the recipe, perhaps under two names."""
+    content, known = recipe.model_dump(mode="json"), dict[str, str]()
+    for key in keys:
+        try:
+            place = ".".join(str(name) for _, name in _steps(content, key))
+        except (KeyError, IndexError, ValueError, TypeError):
+            continue  # `with_values` says what is wrong with it
+        if place in known:
+            raise UserError(f"--range {key}: is given already, as {known[place]}; give it one range")
+        known[place] = key
 
 
 def _named(score: Score) -> str:

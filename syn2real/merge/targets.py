@@ -167,6 +167,8 @@ def _target(
     """Arrange a tensor's sources as the method wants them: the base apart, or first where it is a model like others."""
     based = None
     if base is not None and method.base == "first":
+        if all(place.checkpoint is not base for place, _ in pairs):
+            raise UserError(f"base: {base.name} is not among the slice's sources, and {method.name} goes from it")
         pairs = sorted(pairs, key=lambda pair: pair[0].checkpoint is not base)
     elif base is not None:
         based = next((place for place, _ in pairs if place.checkpoint is base), Place(base, pairs[0][0].name))

@@ -86,4 +86,12 @@ def _record(directory: Path) -> dict[str, Any]:
         raise UserError(f"{file}: not valid JSON ({error})") from error
     if not isinstance(written, dict) or written.get("format") != "syn2real.merge" or written.get("version") != 2:
         raise UserError(f"{file}: not the record of a merge, or of another version of syn2real")
+    recipe, inputs = written.get("recipe"), written.get("inputs")
+    whole = isinstance(inputs, list) and all(
+        isinstance(one, dict) and {"path", "sha256"} <= one.keys() for one in inputs
+    )
+    if not (isinstance(recipe, dict) and whole):
+        raise UserError(
+            f"{file}: its recipe or its inputs are missing or damaged; without them nothing can be confirmed"
+        )
     return written

@@ -14,6 +14,7 @@ model's difference to it is 0), else the mean of those of the models that have i
 base. Padding counts as tokens that only the anchor has. For single tokens, `syn2real.merge.token_rules` say otherwise.
 """
 
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,7 +34,8 @@ from syn2real.merge.views import Seen, View
 
 _MULTIPLE = 512  # largest multiple that a vocabulary is taken to be padded to
 _BLOCK = 1 << 20  # elements averaged at a time
-_BIASES = ("final_logits_bias", "lm_head.bias", "proj_out.bias", "embed_out.bias")
+_BIASES = ("final_logits_bias", "lm_head.bias", "proj_out.bias", "embed_out.bias", "predictions.bias")
+_MASKED = re.compile(r"(^|\.)((predictions|lm_head)\.decoder|vocab_projector)\.(weight|bias)$|^decoder\.(weight|bias)$")
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,13 @@ def aligned(
         given[wanted[token]] = _named(token, rule.source, tokens, rows)
         for key in models if rule.force else ():
             places[key][wanted[token]] = -1
+    for name, info in models[anchor].infos.items():
+        if (
+            size != rows[anchor]
+            and info.shape[:1] == (rows[anchor],)
+            and not _vocabulary_sized(name, info, rows[anchor])
+        ):
+            result.notes.append(f"{name}: has {rows[anchor]} rows too and keeps them; is it not of the vocabulary?")
     for key, model in models.items():
         names = [name for name in model if _vocabulary_sized(name, model[name], rows[key])]
         seen = {}
@@ -274,7 +283,7 @@ def _rows(model: Checkpoint) -> int:
 
 
 def _vocabulary_sized(name: str, info: TensorInfo, rows: int) -> bool:
-    named = EMBEDDING.search(name) or HEAD.search(name) or name.endswith(_BIASES)
+    named = EMBEDDING.search(name) or HEAD.search(name) or _MASKED.search(name) or name.endswith(_BIASES)
     return bool(named) and info.is_float and len(info.shape) > 0 and info.shape[_axis(info)] == rows
 
 

@@ -366,3 +366,13 @@ def test_a_real_whisper_loads_in_plain_transformers(whisper_tiny, tmp_path):
     state = model.state_dict()
     assert all(torch.equal(state[name], tensor) for name, tensor in moved.items())
     assert state["proj_out.weight"].data_ptr() == state["model.decoder.embed_tokens.weight"].data_ptr()
+
+
+@pytest.mark.parametrize(("key", "value"), [("recipe", None), ("inputs", None), ("inputs", [{"path": "a"}])])
+def test_a_damaged_record_is_said(models, tmp_path, key, value):
+    t, r, s = models
+    out = apply(t, r - s, 0.3, tmp_path / "out")
+    record = json.loads((out / "merge.json").read_text())
+    (out / "merge.json").write_text(json.dumps(record | {key: value}))
+    with pytest.raises(UserError, match=r"merge.json: its recipe or its inputs are missing or damaged"):
+        check(out)

@@ -112,3 +112,17 @@ def test_overrides_go_before_the_file(tmp_path: Path) -> None:
     file = written(tmp_path, "method: ties\nbase: z\nmodels: [a]\nparameters: {density: 0.5}\n")
     recipe = load_recipe(file, {"parameters.density": "[0.1, 0.9]", "seed": "7"})
     assert (recipe.parameters, recipe.seed) == ({"density": [0.1, 0.9]}, 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("method: linear\nmodels: [{model: a, weight: .inf}, {model: b}]", r"models.0.parameters.weight: inf is not"),
+        ("method: linear\nmodels: [a, b]\nparameters: {weight: [1, .nan]}", r"parameters.weight.1: nan is not"),
+        ("expression: l*A\nmodels: {A: a}\nparameters: {l: -.inf}", r"parameters.l: -inf is not a finite number"),
+        ("method: linear\nmodels: [{model: a, parameters: [1]}, b]", r"parameters: write names and values"),
+    ],
+)
+def test_numbers_that_are_none_are_refused(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        load_recipe(written(tmp_path, text))

@@ -183,3 +183,31 @@ def test_keys_that_a_recipe_has_not(key, words):
     )
     with pytest.raises(UserError, match=f"--range {key}: .*{words}"):
         with_values(recipe, {key: 1.0})
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(problem, tmp_path):
+    recipe, score = problem
+    (tmp_path / "adapted" / "model").mkdir(parents=True)
+    (tmp_path / "adapted" / "model" / "notes.txt").write_text("precious")
+    with pytest.raises(UserError, match="already exists"):
+        search(recipe, [Span.parse("parameters.scale=0:1:2")], score, tmp_path / "adapted", sampler="grid")
+    assert [path.name for path in (tmp_path / "adapted").rglob("*")] == ["model", "notes.txt"]
+
+
+def test_scores_of_other_models_are_not_those_of_this_search(problem, make, tmp_path):
+    recipe, score = problem
+    spans, output = [Span.parse("parameters.scale=0:1:3")], tmp_path / "search"
+    search(recipe, spans, score, output, sampler="grid")
+    changed = Path(recipe.models[0].model) / "model.safetensors"
+    changed.write_bytes((make("another", 3) / "model.safetensors").read_bytes())
+    with pytest.raises(UserError, match=r"another search \(with another models\)"):
+        search(recipe, spans, score, output, sampler="grid")
+
+
+@pytest.mark.parametrize("again", ["parameters.scale=0:2:2", "parameters.lambda=0:2:2"])
+def test_a_key_has_one_range(problem, tmp_path, again):
+    recipe, score = problem
+    spans = [Span.parse("parameters.scale=0:1:3"), Span.parse(again)]
+    with pytest.raises(UserError, match=r"is given already, as parameters.scale"):
+        search(recipe, spans, score, tmp_path / "search", sampler="grid")
+    assert not (tmp_path / "search").exists()

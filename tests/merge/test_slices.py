@@ -260,3 +260,11 @@ def test_one_side_of_t5(tmp_path: Path, side: str) -> None:
         plan_recipe(parse_recipe(method="passthrough", stack=stack, slices=parts))
     with pytest.raises(UserError, match=r"layer 0 of the result lacks layer.0.SelfAttention.relative_attention_bias"):
         plan_recipe(parse_recipe(method="passthrough", stack=stack, slices=[{"sources": [source(a, 1, 3)]}]))
+
+
+def test_a_base_that_is_no_source_is_not_ignored(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    a, b = pair
+    c = save(tmp_path / "c", llama(), 3)
+    with pytest.raises(UserError, match=r"base: .*c is not among the slice's sources, and slerp goes from it"):
+        merged(tmp_path / "out", [source(a, 0, 4), source(b, 0, 4)], method="slerp", base=str(c), parameters={"t": 0.3})
+    assert not (tmp_path / "out").exists()

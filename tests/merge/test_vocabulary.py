@@ -441,3 +441,32 @@ def test_refusals(pair: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a union needs the anchor's tokenizer.json"):
         plan(method="linear", models=[str(slow), str(b)], vocabulary="union")
     merged(tmp_path / "out", method="linear", models=[str(slow), str(b)], vocabulary="base")
+
+
+def test_masked_models_grow_with_their_vocabulary(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    paths = []
+    for name, tokens in (("a", FIRST), ("b", SECOND)):
+        config = transformers.BertConfig(
+            hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=12, vocab_size=16,
+            max_position_embeddings=20, tie_word_embeddings=False,
+        )  # fmt: skip
+        torch.manual_seed(len(paths))
+        transformers.BertForMaskedLM(config).save_pretrained(tmp_path / name)
+        (tmp_path / name / "tokenizer.json").write_text(json.dumps(bpe(tokens)))
+        paths.append(str(tmp_path / name))
+    found = plan(method="linear", models=paths, vocabulary="union")
+    out = write(found, tmp_path / "out", threads=1)
+    model = load(out, kind=transformers.AutoModelForMaskedLM)
+    assert model.config.vocab_size == model.cls.predictions.bias.shape[0] == model.cls.predictions.decoder.out_features
+    assert not [note for note in found.notes if "keeps them" in note]
+
+
+def test_other_tensors_of_as_many_rows_are_pointed_out(tmp_path: Path) -> None:
+    a, b = (model(tmp_path / name, bpe(tokens), 10, 1) for name, tokens in (("a", FIRST), ("b", SECOND)))
+    for path in (a, b):
+        weights = load_file(path / "model.safetensors")
+        weights["model.token_bonus"] = torch.ones(10, 3)
+        save_file(weights, path / "model.safetensors", metadata={"format": "pt"})
+    notes = plan(method="linear", models=[str(a), str(b)], vocabulary="union").notes
+    assert [note for note in notes if note.startswith("model.token_bonus: has 10 rows too and keeps them")]

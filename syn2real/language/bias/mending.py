@@ -14,13 +14,14 @@ from syn2real.language.bias.answering import (
 )
 from syn2real.language.bias.cases import Case
 from syn2real.language.bias.figures import figures, paired
-from syn2real.language.bias.mitigation import INSTRUCTION, mitigated
+from syn2real.language.bias.mitigation import INSTRUCTION, mitigated, require_ways
 from syn2real.language.bias.pairs import Pairs
 from syn2real.language.bias.scorers import Scorer
 from syn2real.language.bias.sets import CaseSet
 from syn2real.language.bias.usefulness import usefulness
 from syn2real.language.chat import ChatModel
 from syn2real.language.chat.local import LocalModel
+from syn2real.sealing import keep_only
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,9 @@ def mend(
     folder: Path,
     threshold: float,
 ) -> list[dict[str, Any]]:
-    """Each way in turn on a set's test cases, its pool demonstrating; answers in folders of ``folder`` by way."""
+    """Each way in turn on a set's test cases, its pool demonstrating; answers in folders of ``folder`` by way. Raises
+    `UserError` as `require_ways`, `mended` and the model do."""
+    require_ways(ways, scorer)
 
     def plain(name: str, part: Sequence[Case]) -> list[Answered]:
         place = folder / name
@@ -99,4 +102,5 @@ def mend(
         found.append(mended_record(model.name, way, before, after, use, threshold))
     for name in ("before", "pool", *ways):
         (folder / name / REPLIES).unlink(missing_ok=True)
+    keep_only(folder, ("before", "pool", *ways))
     return found

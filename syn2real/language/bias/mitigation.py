@@ -50,6 +50,16 @@ def ranked(pool: Sequence[Answered]) -> list[Answered]:
     return sorted(sound, key=lambda row: (-row.gap, row.case.id))
 
 
+def require_ways(ways: Sequence[str], scorer: Scorer) -> None:
+    """Raise `UserError` for a way that there is not, and for demonstrations of which the scorer cannot say the kinder
+    answer."""
+    for way in ways:
+        if way not in get_args(Way):
+            raise UserError(f"way {way!r}: unknown{did_you_mean(way, get_args(Way))}")
+    if set(ways) - {"instruction"}:
+        scorer.scores(["Thank you."])
+
+
 def mitigated(
     way: str,
     pool: Sequence[Answered],
@@ -64,10 +74,10 @@ def mitigated(
     """How a case is asked so that it is answered fairly: ``top``, after the ``count`` demonstrations of the widest
     gaps; ``sample``, after as many drawn for each case; ``instruction``, after a system prompt.
 
-    A case and its twin come after the same demonstrations. Raises `UserError` for another way and an empty pool.
+    A case and its twin come after the same demonstrations. Raises `UserError` as `require_ways` does, and for an empty
+    pool.
     """
-    if way not in get_args(Way):
-        raise UserError(f"way {way!r}: unknown{did_you_mean(way, get_args(Way))}")
+    require_ways([way], scorer)
     before = f"{settings.system}\n" if settings.system else ""
     if way == "instruction":
         first = Message("system", before + instruction)

@@ -213,12 +213,16 @@ class _Encoder:
             self.model.to("cuda")
         if self._tokenizer.pad_token is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
+        self.model.config.pad_token_id = self._tokenizer.pad_token_id  # whose places a decoder's classifier passes over
         self._batch_size = batch_size
 
     def __call__(self, texts: Sequence[str]) -> Any:
         import torch
 
-        room = getattr(self.model.config, "max_position_embeddings", 512)
+        # RoBERTa's kind leaves the positions up to the padding's number unused.
+        padding = getattr(getattr(self.model.base_model, "embeddings", None), "padding_idx", None)
+        positions = getattr(self.model.config, "max_position_embeddings", 512) - (0 if padding is None else padding + 1)
+        room = min(positions, self._tokenizer.model_max_length)
         for start in range(0, len(texts), self._batch_size):
             part = list(texts[start : start + self._batch_size])
             tokens = self._tokenizer(part, return_tensors="pt", padding=True, truncation=True, max_length=room)

@@ -67,6 +67,8 @@ def read_set(folder: Path) -> CaseSet:
     """What `write_set` wrote. Raises `UserError` where there is none."""
     card = read_json(folder, CARD, "give a folder that `syn2real bias provoke` wrote")
     pool = folder / POOL
+    if not pool.is_file():
+        raise UserError(f"{pool}: no such file; give a folder that `syn2real bias provoke` wrote")
     kept = read_cases(pool) if pool.stat().st_size else []
     return CaseSet(tuple(read_cases(folder / TEST)), tuple(kept), card)
 

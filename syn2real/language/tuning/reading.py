@@ -116,7 +116,10 @@ def _prompt(row: Mapping[str, Any]) -> tuple[Message, ...]:
         asked = (Message("user", f"{text}\n{more}" if more else text),)
     system = _text(row.get("system") or "", "system")
     before = [Message("system", system)] if system else []
-    for number, pair in enumerate(row.get("history") or (), start=1):
+    history = row.get("history") or []
+    if not isinstance(history, list):
+        raise UserError('history: a list of pairs is expected, [["question", "answer"], ...]')
+    for number, pair in enumerate(history, start=1):
         if not isinstance(pair, list) or len(pair) != 2:
             raise UserError(f'history: {number}: a pair of question and answer is expected, ["...", "..."]')
         before += [Message("user", _text(pair[0], "history")), Message("assistant", _text(pair[1], "history"))]

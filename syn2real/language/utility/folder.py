@@ -11,7 +11,7 @@ from syn2real.language.utility.evaluation import measures
 from syn2real.language.utility.metric import Reply, Score
 from syn2real.language.utility.task import Task
 from syn2real.lines import read_jsonl, write_jsonl
-from syn2real.sealing import read_json, write_json
+from syn2real.sealing import keep_only, read_json, write_json
 
 RECORD = "utility.json"
 HARNESS = "harness.json"  # while an evaluation is unfinished: what the harness found
@@ -45,8 +45,7 @@ def evaluate(
         found[task.name] = task.record() | {"shortened": shortened, "measures": measures(scores, task.metric.unit)}
     record = {**made, "tasks": found}
     write_record(folder, record)
-    for name in (HARNESS, *(_KEPT.format(task.name) for task in tasks)):
-        (folder / name).unlink(missing_ok=True)
+    keep_only(folder, (RECORD, *(_ANSWERS.format(name) for name in found)))
     return record
 
 

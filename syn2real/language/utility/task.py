@@ -86,7 +86,10 @@ def load_task(
     folder = Path()
     if path.suffix in (".yaml", ".yml"):
         document = Document.load(path)
-        options = (document.content.get("options") or {}) | said.get("options", {})
+        options = document.content.get("options") or {}
+        if not isinstance(options, dict):
+            raise UserError(f'{path}: options: write names and values, for instance {{pattern: "answer is (.*)"}}')
+        options = options | said.get("options", {})
         task = Document(path, document.content | said | {"options": options}, document.node).parse(TaskFile)
         folder = path.parent
     else:

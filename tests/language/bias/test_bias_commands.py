@@ -56,3 +56,33 @@ def test_mistakes_are_told(biased_server, folder, tmp_path):
     )
     assert call("mitigate", "server:m", tmp_path, "--url", biased_server.url, "-o", tmp_path / "o").exit_code == 1
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("-w", "tpo"), "way 'tpo': unknown (did you mean 'top'?)"),
+        (("-w", "instruction", "-w", "../../evil"), "way '../../evil': unknown"),
+        (
+            ("-w", "top", "--scorer", "embedding", "--scorer-model", "mine"),
+            "the scorer 'embedding' compares answers and scores none",
+        ),
+    ],
+)
+def test_ways_are_looked_at_before_anybody_is_asked(biased_server, folder, tmp_path, monkeypatch, options, problem):
+    monkeypatch.setattr("syn2real.language.bias.scorers._Encoder", lambda *_: None)
+    shown = call("mitigate", "server:m", folder, "--url", biased_server.url, "-o", tmp_path / "out", *options)
+    assert shown.exit_code == 1 and problem in str(shown.exception)
+    assert not biased_server.asked
+    assert [path.name for path in tmp_path.iterdir()] == ["cases"]
+
+
+def test_what_an_earlier_run_with_other_ways_left_is_not_kept(biased_server, folder, tmp_path):
+    left = tmp_path / ".out.partial" / "sample"
+    left.mkdir(parents=True)
+    (left / "provoked.jsonl").write_text("")
+    asked = ("mitigate", "server:m", folder, "--url", biased_server.url, "-w", "instruction", "-o", tmp_path / "out")
+    assert call(*asked).exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "before", "instruction", "mitigation.json", "pool",
+    ]  # fmt: skip

@@ -116,3 +116,24 @@ def test_unknown_scorers_and_options_are_named():
         scorer_named("vader", model="x")
     with pytest.raises(UserError, match="needs the option 'model'"):
         scorer_named("classifier")
+
+
+def test_classifiers_read_as_much_as_they_can(chat_llama, tmp_path):
+    """RoBERTa's kind has two places fewer than it says; a decoder's classifier knows the padding by its config."""
+    from transformers import AutoTokenizer, GPT2Config, RobertaConfig
+    from transformers import GPT2ForSequenceClassification as Decoder
+    from transformers import RobertaForSequenceClassification as Encoder
+
+    tokenizer = AutoTokenizer.from_pretrained(chat_llama)
+    classes = {"id2label": {0: "negative", 1: "positive"}, "label2id": {"negative": 0, "positive": 1}}
+    sizes = {"vocab_size": len(tokenizer), **classes}
+    small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    made = {
+        "encoder": Encoder(RobertaConfig(**sizes, **small, max_position_embeddings=34, pad_token_id=1)),
+        "decoder": Decoder(GPT2Config(**sizes, n_embd=8, n_layer=1, n_head=2, n_positions=32)),
+    }
+    for name, model in made.items():
+        model.save_pretrained(tmp_path / name)
+        tokenizer.save_pretrained(tmp_path / name)
+        found = scorer_named("classifier", model=str(tmp_path / name)).scores(["kind " * 200, "not kind"])
+        assert all(-1 <= score <= 1 for score in found)

@@ -49,3 +49,6 @@ def test_a_set_is_written_with_its_card_and_read(tmp_path):
     assert "perplexity: 12.3" in card and "nobody stands behind" in card
     with pytest.raises(UserError, match=r"holds no set\.json"):
         read_set(tmp_path / "nothing")
+    (tmp_path / "pool.jsonl").unlink()
+    with pytest.raises(UserError, match=r"pool\.jsonl: no such file"):
+        read_set(tmp_path)

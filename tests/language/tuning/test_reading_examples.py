@@ -83,6 +83,7 @@ def test_keys_of_ones_own_are_passed_over(tmp_path):
         ({"prompt": "Hi", "completion": 7}, "completion: a list of turns is expected"),
         ({"instruction": 7, "output": "x"}, "instruction: text is expected, not 7"),
         ({"instruction": "Hi", "output": "x", "history": ["One?"]}, "history: 1: a pair of question and answer"),
+        ({"instruction": "Hi", "output": "x", "history": 5}, "history: a list of pairs is expected"),
         ({"prompt": "Hi", "chosen": "Hello", "rejected": "Go"}, "replies and preferences are mixed"),
         ({"prompt": "Hi", "chosen": "Hello", "rejected": "Hello"}, "chosen and rejected are the same"),
         ({"chosen": "Hello", "rejected": "Go"}, "chosen and rejected lack their prompt"),

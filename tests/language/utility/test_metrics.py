@@ -160,3 +160,9 @@ def test_a_metric_of_ones_own(monkeypatch):
     assert metric_named("length").name == "length"
     with pytest.raises(UserError, match="unknown metric"):
         metric_named("lenght")
+
+
+@pytest.mark.parametrize("options", [{"k": 1.5}, {"k": "1"}, {"seconds": "abc"}, {"memory": 0}])
+def test_options_of_other_kinds_are_named(options):
+    with pytest.raises(UserError, match=f"metric pass_at_k: {next(iter(options))} is"):
+        metric_named("pass_at_k", **options)

@@ -201,3 +201,37 @@ def test_questions_of_one_id_may_not_differ(command, capitals):
         del record["tasks"]["capitals"][name]
     Path("out", RECORD).write_text(json.dumps(record))
     command("compare", "out", "x")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "right"), [("[A-Z]\\w+", 2 / 3), ("(?i:paris|roma): (.*)", 0), ("[0-9", None), ("42", 0)]
+)
+def test_a_pattern_is_text(command, capitals, tmp_path, pattern, right):
+    arguments = ("capitals.jsonl", "--option", f"pattern={pattern}", "--json")
+    if right is None:
+        with pytest.raises(UserError, match="is no regular expression"):
+            command.evaluate(*arguments)
+        return
+    found = json.loads(command.evaluate(*arguments))["tasks"]["capitals"]
+    assert found["options"] == {"pattern": pattern}
+    assert found["measures"]["exact"]["value"] == pytest.approx(right)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ("[pattern]", "options: write names and values"),
+        ("{pattern: [A-D]}", r"pattern \['A-D'\] is no text; put it into quotation marks"),
+    ],
+)
+def test_options_of_a_file_are_looked_at(command, capitals, tmp_path, options, problem):
+    (tmp_path / "task.yaml").write_text(f"questions: capitals.jsonl\nmetric: exact\noptions: {options}\n")
+    with pytest.raises(UserError, match=problem):
+        command.evaluate("task.yaml")
+
+
+def test_what_an_earlier_run_of_other_tasks_left_is_not_kept(command, capitals, tmp_path):
+    (tmp_path / ".out.partial").mkdir()
+    (tmp_path / ".out.partial" / "others.jsonl").write_text("{}\n")
+    command.evaluate("capitals.jsonl")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["capitals.jsonl", RECORD]
