@@ -27,6 +27,8 @@ CASES = CALLS | {
     "della_linear plain": {"weight": W3, "density": 0.6, "rescale": False},
     "ties negative": {"weight": [0.5, -0.3, 0.9], "density": [0.4, 1, 0], "scale": 1.3},
     "ties undivided": {"weight": W3, "density": 0.4, "normalize": False},
+    "breadcrumbs whole": {"weight": W3, "density": 1, "gamma": 0},
+    "breadcrumbs_ties edges": {"weight": W3, "density": [0, 0.2, 1], "gamma": [0, 0.8, 1]},
 }
 
 
