@@ -8,7 +8,7 @@ from syn2real.language.chat.model import ChatModel, Conversation, Sampling
 from syn2real.progress import track
 
 T = TypeVar("T")
-TOGETHER = 32  # conversations asked at once, of similar length
+TOGETHER = 64  # conversations asked at once, of similar length: two batches, for two threads
 
 
 def ask(

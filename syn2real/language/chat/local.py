@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from syn2real.errors import UserError, did_you_mean, one_line
 from syn2real.language.chat.model import Conversation, Message, Sampling
+from syn2real.language.chat.threads import fair_share, side_by_side
 from syn2real.language.chat.weights import PACKAGES, model_identity, resolve_chat_model
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+T = TypeVar("T")
 BATCH = 8  # conversations answered at once
 USUAL = 128  # tokens of a conversation, of which a batch may hold as many as it has places
 WORTH = 8  # tokens that all conversations of a batch begin with, which are then read once
@@ -129,11 +131,12 @@ class LocalModel:
         than the model's context."""
         tokens = self._tokenizer(list(texts), add_special_tokens=False).input_ids if texts else []
         lengths = [len(each) for each in tokens]
-        found: dict[int, str] = {}
-        for places in batches(lengths, self.batch_size):
+
+        def answered(places: Sequence[int]) -> list[str]:
             own = [seeds[place] for place in places] if seeds else []
-            found |= zip(places, self._batch([texts[place] for place in places], sampling, own), strict=True)
-        return [found[place] for place in range(len(texts))]
+            return self._batch([texts[place] for place in places], sampling, own)
+
+        return self._in_batches(lengths, answered)
 
     def likelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, int]]:
         """Of each text and what comes after it: the log-likelihood of the latter's tokens (nats), and their number.
@@ -145,10 +148,17 @@ class LocalModel:
             return list(self._tokenizer(text, add_special_tokens=False).input_ids)
 
         rows = [(cut(before), cut(after)) for before, after in pairs]
-        found: dict[int, tuple[float, int]] = {}
-        for places in batches([len(before) + len(after) for before, after in rows], self.batch_size):
-            found |= zip(places, self._likelihoods([rows[place] for place in places]), strict=True)
-        return [found[place] for place in range(len(pairs))]
+        lengths = [len(before) + len(after) for before, after in rows]
+        return self._in_batches(lengths, lambda places: self._likelihoods([rows[place] for place in places]))
+
+    def _in_batches(self, lengths: Sequence[int], work: Callable[[Sequence[int]], Sequence[T]]) -> list[T]:
+        """What ``work`` finds of each text, given the places of a batch of texts of these lengths (tokens)."""
+        alone = self._model.device.type != "cpu"
+        parts = batches(lengths, self.batch_size if alone else fair_share(len(lengths), self.batch_size))
+        found: dict[int, T] = {}
+        for places, results in zip(parts, map(work, parts) if alone else side_by_side(work, parts), strict=True):
+            found |= zip(places, results, strict=True)
+        return [found[place] for place in range(len(lengths))]
 
     def _likelihoods(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[tuple[float, int]]:
         """Of one batch, as tokens."""
