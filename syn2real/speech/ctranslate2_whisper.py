@@ -51,10 +51,12 @@ class CTranslate2Whisper(WhisperListener):
 
         language = checked_language(GenerationConfig.from_pretrained(directory), directory, language)
         short = json.loads((directory / "config.json").read_text(encoding="utf-8")).get(SHORT_WINDOWS, False)
-        workers = torch.get_num_threads() if device == "cpu" else None
+        threads = torch.get_num_threads()
+        workers = threads if device == "cpu" else None
         model = ctranslate2.models.Whisper(
             str(converted_to), device=device, compute_type=compute_type, inter_threads=workers or 1, intra_threads=1
         )
+        torch.set_num_threads(threads)  # which it has set to its own
         tokenizer = WhisperTokenizer.from_pretrained(directory)
         features = WhisperFeatureExtractor.from_pretrained(directory)
         return cls(model, tokenizer, features, language, bool(short), workers)

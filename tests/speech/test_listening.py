@@ -90,7 +90,9 @@ class Counted:
 def test_threads_of_ctranslate2_share_the_clips_and_hear_the_same(tiny_en, recordings):
     pytest.importorskip("ctranslate2")
     clips = [audio.read(utterance.audio_filepath) for utterance in Corpus.load(recordings).sample(5)]
+    threads = torch.get_num_threads()
     listener = CTranslate2Whisper.load(tiny_en)
+    assert torch.get_num_threads() == threads
     assert listener.workers == (torch.get_num_threads() if listener.model.device == "cpu" else None)
     whole, parts = (replace(listener, model=Counted(listener.model), workers=workers) for workers in (None, 2))
     for times in (None, "word"):  # words are timed from what the encoder made
