@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from syn2real.language.chat.kept import KeptReplies
+from syn2real.language.chat.local import LocalModel
 from syn2real.language.chat.model import ChatModel, Conversation, Sampling
 from syn2real.progress import track
 
 T = TypeVar("T")
-TOGETHER = 64  # conversations asked at once, of similar length: two batches, for two threads
+TOGETHER = 32  # conversations asked at once, of similar length
 
 
 def ask(
@@ -39,7 +40,9 @@ def ask_in_parts(
         return ask(model, talks, sampling, drawn, kept)
 
     lengths = [sum(len(turn.content) for turn in talk) for talk in conversations]
-    return by_length(lengths, part, title=title, together=TOGETHER)
+    # A model of one's own answers two batches side by side. Of a server's a kill loses what was paid for.
+    together = 2 * TOGETHER if isinstance(model, LocalModel) else TOGETHER
+    return by_length(lengths, part, title=title, together=together)
 
 
 def by_length(
