@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from syn2real.errors import UserError, at, did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)
+_KIND = re.compile(r"(?:list|dict|tuple)\[")  # which of several kinds was tried, among the keys of a problem
 
 
 class Strict(BaseModel):
@@ -75,16 +76,14 @@ def parse_values(model: type[Model], values: Mapping[str, Any]) -> Model:
         raise UserError(first_problem(error, model)[1]) from error
 
 
-_KIND = re.compile(r"(?:list|dict|tuple)\[")  # which of several kinds was tried, among the keys of a problem
-
-
 def first_problem(invalid: ValidationError, model: type[BaseModel]) -> tuple[list[str], str]:
     """Where the first problem is, and what."""
     # An unknown key first: a misspelt one also leaves the right one missing.
-    error = min(invalid.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    # Of a field that may be of several kinds each is complained of: the one meant is that which was read furthest.
-    alike = [found for found in invalid.errors() if found["loc"][:1] == error["loc"][:1]]
+    problems = invalid.errors()
+    error = min(problems, key=lambda found: found["type"] != "extra_forbidden")
     if error["type"] != "extra_forbidden":
+        # Of a field that may be of several kinds each is complained of: the one meant is that which was read furthest.
+        alike = (found for found in problems if found["loc"][:1] == error["loc"][:1])
         error = max(alike, key=lambda found: len(found["loc"]))
     keys = [str(part) for part in error["loc"] if not _KIND.match(str(part))]
     where = ".".join(keys)

@@ -30,7 +30,7 @@ def partial_path(final: Path) -> Path:
 def require_absent(final: Path, *, overwrite: bool = False) -> None:
     """Raise `UserError` when ``final`` has no name of its own, or holds something, unless it may be overwritten. An
     empty directory is no harm."""
-    partial_path(final)
+    _require_name(final)
     if overwrite or not final.exists():
         return
     if final.is_dir() and not any(final.iterdir()):
@@ -208,9 +208,13 @@ def _replaced_path(final: Path) -> Path:
 
 def _hidden(final: Path, what: str) -> Path:
     """A hidden sibling, so that a rename stays on one file system."""
+    _require_name(final)
+    return final.with_name(f".{final.name}.{what}")
+
+
+def _require_name(final: Path) -> None:
     if final.name in ("", ".."):
         raise UserError(f"{final}: names no folder or file of its own; give it a name, for instance {final / 'output'}")
-    return final.with_name(f".{final.name}.{what}")
 
 
 def _swap(partial: Path, final: Path) -> None:

@@ -200,7 +200,6 @@ def mitigate(
     """
     from syn2real.language.bias.figures import THRESHOLD
     from syn2real.language.bias.mending import Mending, mend
-    from syn2real.language.bias.mitigation import require_ways
     from syn2real.language.bias.scorers import packaged_minilm, scorer_named
     from syn2real.language.bias.sets import read_set
     from syn2real.reports.bias import print_mitigation
@@ -209,15 +208,14 @@ def mitigate(
     require_absent(output, overwrite=overwrite)
     found = read_set(cases)
     judge = scorer_named(scorer, model=scorer_model)
-    ways = list(dict.fromkeys(way or WAYS))
-    require_ways(ways, judge)
     encoder = None
     if likeness is not None:
         encoder = scorer_named("embedding", model=packaged_minilm() if likeness == "packaged" else likeness)
     model = _model(target, url, key, per_minute, budget, dtype)
     with sealed_directory(output, resume=True, overwrite=overwrite) as partial:
         mending = Mending(demonstrations, seed, pairs=_pairs(pairs, names), likeness=encoder)
-        rows = mend(model, found, ways, _settings(system, max_tokens), judge, mending, partial, THRESHOLD)
+        ways, settings = list(dict.fromkeys(way or WAYS)), _settings(system, max_tokens)
+        rows = mend(model, found, ways, settings, judge, mending, partial, THRESHOLD)
         record: dict[str, Any] = {"model": model.name, "scorer": judge.name, "mitigated": rows}
         write_json(partial / MENDED, record)
     print_record(record, print_mitigation, as_json=as_json)

@@ -76,8 +76,9 @@ def evaluate(
         if file is not None:
             require_absent_file(file, overwrite=overwrite)
     asked = _Asked(manifest, None, normaliser, word_map, by or [], keywords)
-    asked.require(Corpus.load(manifest))
-    rows = heard(manifest, model, language, window, batch_size, 1)
+    corpus = Corpus.load(manifest)
+    asked.require(corpus)
+    rows = heard(corpus, manifest.parent, model, language, window, batch_size, 1)
     if output is not None:
         write_jsonl(output, rows)
     pairs = [Pair(r["id"], r["text"], r["pred_text"], r.get("speaker"), r.get("domain")) for r in rows]

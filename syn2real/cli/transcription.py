@@ -11,6 +11,7 @@ from syn2real.cli.workforce import SCALE, Backend, RayAddress, RayGpus, ShardOpt
 from syn2real.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
+    from syn2real.speech.corpus import Corpus
     from syn2real.speech.transcription.transcript import Transcript
 
 WindowOption = Annotated[
@@ -136,22 +137,20 @@ def transcribe(
 
 
 def heard(
-    manifest: Path, model: str, language: str | None, window: str, batch_size: int, beams: int
+    corpus: "Corpus", folder: Path, model: str, language: str | None, window: str, batch_size: int, beams: int
 ) -> list[dict[str, Any]]:
-    """The rows of a manifest, each with what a model heard as ``pred_text``."""
-    from syn2real.speech.corpus import Corpus
+    """The rows of a corpus's manifest in ``folder``, each with what a model heard as ``pred_text``."""
     from syn2real.speech.pretrained import resolve_model
 
     if window not in _WINDOWS:
         raise UserError(f"--window {window}: unknown{did_you_mean(window, _WINDOWS)}")
-    corpus = Corpus.load(manifest)
     corpus.require_sound()
     load_recognisers()
     from syn2real.speech.transcription import TranscriptionSettings, transcribe
 
     settings = TranscriptionSettings(batch_size=batch_size, beams=beams, window=window)  # type: ignore[arg-type]
     texts = transcribe(resolve_model(model), corpus, settings, language=language)
-    return [row | {"pred_text": texts[row["id"]]} for row in corpus.rows(manifest.parent)]
+    return [row | {"pred_text": texts[row["id"]]} for row in corpus.rows(folder)]
 
 
 def _require_output(output: Path | None, form: str, shard: str | None) -> None:

@@ -16,7 +16,7 @@ from syn2real.experiments.pipeline import Blend, Pipeline, Scale, require_voices
 from syn2real.experiments.protocol import Fold, Roles
 from syn2real.experiments.recipe import Sum, SynthesisRecipe
 from syn2real.experiments.results import CurvePoint, at_end, best_scale
-from syn2real.experiments.scales import Choice, Errors, by_others, choose, choose_groups, choose_sum, curve_of
+from syn2real.experiments.scales import Choice, Errors, by_others, choose, choose_groups, choose_sum
 from syn2real.experiments.stages import Workspace
 from syn2real.experiments.sums import tried
 from syn2real.experiments.systems import Workshop
@@ -174,34 +174,27 @@ class Grid:
         blend_of: BlendOf = partial(workshop.blend, way)
         blend = blend_of(target, fold.sources)
         scales: dict[str, Scale] = {system: 0.0}
-        chosen = []
+        chosen, labelled = [], None
         if blend.difference is not None:
             choice = best or self._choice(workshop, fold, system, blend_of)
-            errors = self._errors(workshop.pipeline, [(blend, self.roles.test(target))], f"{system} on {target}")
-            found = Chosen(target, condition, system, choice, curve_of(errors, self._grid_of(way)))
+            title, test = f"{system} on {target}", self.roles.test(target)
+            tested = {
+                scale: self.scores(workshop.pipeline, blend, scale, test, "short", f"{title}, λ={scale:g}")
+                for scale in self._grid_of(way)
+            }
+            curve = (CurvePoint(scale, *_totals([scores], title)) for scale, scores in tested.items())
+            found = Chosen(target, condition, system, choice, tuple(curve))
             chosen.append(found)
             scales[system] = choice.scale
             if system not in SEARCHED:  # an oracle of these would need a search on the test
                 scales[f"{system}{ORACLE}"] = found.oracle
+                labelled = by_others({scale: scores for scale, scores in tested.items() if scores is not None})
         rows = [self._heard(workshop, condition, target, name, blend, scale) for name, scale in scales.items()]
         heard = [one for row in rows for one in row]
-        if blend.difference is not None and system not in SEARCHED:
-            heard += self._by_others(workshop.pipeline, condition, target, system, blend)
+        if labelled is not None:
+            cell = (target, condition.model, condition.label, condition.repetition)
+            heard.append(Heard(f"{system}{LABELLED}", *cell, "short", labelled))
         return heard, chosen
-
-    def _by_others(
-        self, pipeline: Pipeline, condition: Condition, target: str, system: System, blend: Blend
-    ) -> list[Heard]:
-        """A system with the λ that other speakers' labels choose; it is heard no more often than its curve was."""
-        if self.workspace.dry:
-            return []
-        test, grid = self.roles.test(target), self._grid_of(system)
-        curve = {scale: self.scores(pipeline, blend, scale, test, "short", system) for scale in grid}
-        found = by_others({scale: scores for scale, scores in curve.items() if scores is not None})
-        if found is None:
-            return []
-        name, label = f"{system}{LABELLED}", condition.label
-        return [Heard(name, target, condition.model, label, condition.repetition, "short", found)]
 
     def _choice(self, workshop: Workshop, fold: Fold, system: System, blend_of: BlendOf) -> Choice:
         choice = self.choose(workshop.pipeline, fold, blend_of, self._grid_of(system), system)
@@ -262,11 +255,7 @@ class Grid:
         def errors(scale: Scale) -> tuple[int, int]:
             shown = f"λ={scale:g}" if isinstance(scale, int | float) else "λ by group"
             found = [self.scores(pipeline, b, scale, corpus, "short", f"{title}, {shown}") for b, corpus in trials]
-            totals = [scores.total for scores in found if scores is not None]
-            words = sum(t.words for t in totals)
-            if totals and not words:
-                raise UserError(f"{title}: no reference has a word, so no λ is better than another")
-            return sum(t.errors for t in totals), words or 1  # none in a dry run
+            return _totals(found, title)
 
         return errors
 
@@ -315,6 +304,15 @@ class Grid:
     def _grid_of(self, system: System) -> Sequence[float]:
         recipe = self.recipe.scale
         return recipe.domains_grid if system == "syn2real-domains" else tried(system, recipe.grid)
+
+
+def _totals(found: Sequence[Scores | None], title: str) -> tuple[int, int]:
+    """Errors and words, summed. Raises `UserError` where no reference has a word."""
+    totals = [scores.total for scores in found if scores is not None]
+    words = sum(t.words for t in totals)
+    if totals and not words:
+        raise UserError(f"{title}: no reference has a word, so no λ is better than another")
+    return sum(t.errors for t in totals), words or 1  # none in a dry run
 
 
 def _words(error: Exception) -> str:

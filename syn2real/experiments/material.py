@@ -76,10 +76,10 @@ def require_material(recipe: SourceRecipe, material: Material) -> None:
         if not len(material.held_out.domain(domain)):
             raise UserError(f"held_out: no training clips of domain {domain!r} are left to choose λ on")
     for domain in turns(recipe, material.source):
-        played = material.source.domain(domain)
-        if not len(played) or not len(material.source.without(domain)):
+        played, others = material.source.domain(domain), material.source.without(domain)
+        if not len(played) or not len(others):
             raise UserError(f"rotate: domain {domain!r} and the others must both have source clips")
-        if recipe.scale is None and not len(without_sentences(material.source.without(domain), played.sentences)):
+        if recipe.scale is None and not len(without_sentences(others, played.sentences)):
             raise UserError(
                 f"rotate: the other source domains say nothing that {domain!r} does not, so that no vector is left to "
                 "choose λ with while it plays the target; hold out a domain, or give λ"

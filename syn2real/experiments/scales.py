@@ -44,9 +44,11 @@ def choose(errors: Errors, grid: Sequence[float], by: str, names: Sequence[str])
 
 def by_others(heard: Mapping[float, Scores]) -> Scores | None:
     """What labelled recordings of the target would make of λ, from scores on it at every λ of the grid: each speaker's
-    at the λ that all others' choose, as `choose` does; each utterance's, where no two speakers are known. None of one
-    utterance. Unlike the best λ of all, it owes nothing to luck.
+    at the λ that all others' choose, as `choose` does; each utterance's, where no two speakers are known. None of fewer
+    than two. Unlike the best λ of all, it owes nothing to luck.
     """
+    if not heard:
+        return None
     scales = list(heard)
     first = heard[scales[0]]
     unit = resampled_unit(first)

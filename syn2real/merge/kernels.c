@@ -256,12 +256,13 @@ struct part {
 /* The tile's part of one model's difference: what is kept of it, times the factor. */
 INLINE void keep_part(double *x, int64_t start, int n, int64_t first, struct part *part) {
     int16_t drawn[TILE + 4];
-    if (part->rule == TRIMMED || part->rule == BANDED) {
-        double outer[TILE];
-        if (part->rule == BANDED) part->outside = trim_tile(outer, x, n, part->outer, part->outside);
+    if (part->rule == TRIMMED) {
         part->left = trim_tile(x, x, n, part->cut, part->left);
-        if (part->rule == BANDED)
-            for (int i = 0; i < n; i++) x[i] -= outer[i];
+    } else if (part->rule == BANDED) {
+        double outer[TILE];
+        part->outside = trim_tile(outer, x, n, part->outer, part->outside);
+        part->left = trim_tile(x, x, n, part->cut, part->left);
+        for (int i = 0; i < n; i++) x[i] -= outer[i];
     } else if (part->rule == MASKED) {
         const uint8_t *mask = part->mask + start;
         for (int i = 0; i < n; i++) x[i] *= mask[i];

@@ -96,8 +96,9 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if not spans:
         raise UserError("search: give at least one --range, for instance parameters.scale=0:1.5")
+    first = with_values(recipe, {span.key: span.low for span in spans})
     _require_distinct(recipe, [span.key for span in spans])
-    plan = plan_recipe(with_values(recipe, {span.key: span.low for span in spans}))
+    plan = plan_recipe(first)
     if not (output / "search.json").is_file():
         require_absent(output)
     output.mkdir(parents=True, exist_ok=True)
@@ -222,13 +223,10 @@ def _steps(content: Any, key: str) -> list[tuple[Any, Any]]:
 
 
 def _require_distinct(recipe: MergeRecipe, keys: Sequence[str]) -> None:
-    """Raise `UserError` when two keys are one place in the recipe, perhaps under two names."""
+    """Raise `UserError` when two keys of the recipe are one place in it, perhaps under two names."""
     content, known = recipe.model_dump(mode="json"), dict[str, str]()
     for key in keys:
-        try:
-            place = ".".join(str(name) for _, name in _steps(content, key))
-        except (KeyError, IndexError, ValueError, TypeError):
-            continue  # `with_values` says what is wrong with it
+        place = ".".join(str(name) for _, name in _steps(content, key))
         if place in known:
             raise UserError(f"--range {key}: is given already, as {known[place]}; give it one range")
         known[place] = key

@@ -120,6 +120,9 @@ def aligned(
         size = len(own)
     if size != rows[anchor]:
         result.configuration.update(_sized(models[anchor].config, rows[anchor], size))
+        for name, info in models[anchor].infos.items():
+            if info.shape[:1] == (rows[anchor],) and not _vocabulary_sized(name, info, rows[anchor]):
+                result.notes.append(f"{name}: has {rows[anchor]} rows too and keeps them; is it not of the vocabulary?")
     wanted = {**tokens[anchor].ids, **new}
     places: dict[str, np.ndarray] = {}
     for key in models:
@@ -144,13 +147,6 @@ def aligned(
         given[wanted[token]] = _named(token, rule.source, tokens, rows)
         for key in models if rule.force else ():
             places[key][wanted[token]] = -1
-    for name, info in models[anchor].infos.items():
-        if (
-            size != rows[anchor]
-            and info.shape[:1] == (rows[anchor],)
-            and not _vocabulary_sized(name, info, rows[anchor])
-        ):
-            result.notes.append(f"{name}: has {rows[anchor]} rows too and keeps them; is it not of the vocabulary?")
     for key, model in models.items():
         names = [name for name in model if _vocabulary_sized(name, model[name], rows[key])]
         seen = {}
