@@ -23,8 +23,10 @@
 #else
 #define PUBLIC
 #endif
-#if defined(__GNUC__) && defined(__x86_64__) && defined(__gnu_linux__)
-#define LOOP PUBLIC __attribute__((target_clones("avx2", "default"))) /* chosen when the library is loaded */
+#if defined(__GNUC__) && __GNUC__ >= 12 && defined(__x86_64__) && defined(__gnu_linux__)
+#define LOOP PUBLIC __attribute__((target_clones("arch=x86-64-v4", "avx2", "default"))) /* chosen when it is loaded */
+#elif defined(__GNUC__) && defined(__x86_64__) && defined(__gnu_linux__)
+#define LOOP PUBLIC __attribute__((target_clones("avx2", "default")))
 #else
 #define LOOP PUBLIC
 #endif
@@ -80,19 +82,30 @@ INLINE float to_odd(double x) {
     return (float)as_double((((bits & low) + low) | bits) & ~low);
 }
 
+INLINE double number(const void *values, int kind, int64_t i) {
+    if (kind == FLOAT64) return ((const double *)values)[i];
+    if (kind == FLOAT32) return ((const float *)values)[i];
+    if (kind == BFLOAT16) return as_float((uint32_t)((const uint16_t *)values)[i] << 16);
+    return from_float16(((const uint16_t *)values)[i]);
+}
+
+/* A loop with the kind as a constant, KIND, so that it is compiled for each. */
+#define BY_KIND(kind, loop) \
+    do { \
+        if ((kind) == FLOAT64) { enum { KIND = FLOAT64 }; loop; } \
+        else if ((kind) == FLOAT32) { enum { KIND = FLOAT32 }; loop; } \
+        else if ((kind) == BFLOAT16) { enum { KIND = BFLOAT16 }; loop; } \
+        else { enum { KIND = FLOAT16 }; loop; } \
+    } while (0)
+
 INLINE void load(double *tile, const void *values, int kind, int64_t start, int count) {
-    if (kind == FLOAT64) {
-        memcpy(tile, (const double *)values + start, (size_t)count * sizeof *tile);
-    } else if (kind == FLOAT32) {
-        const float *x = (const float *)values + start;
-        for (int i = 0; i < count; i++) tile[i] = x[i];
-    } else if (kind == BFLOAT16) {
-        const uint16_t *x = (const uint16_t *)values + start;
-        for (int i = 0; i < count; i++) tile[i] = as_float((uint32_t)x[i] << 16);
-    } else {
-        const uint16_t *x = (const uint16_t *)values + start;
-        for (int i = 0; i < count; i++) tile[i] = from_float16(x[i]);
-    }
+    BY_KIND(kind, for (int i = 0; i < count; i++) tile[i] = number(values, KIND, start + i));
+}
+
+/* What is loaded, less ``origin``. */
+INLINE void load_difference(double *tile, const void *values, int kind, int64_t start, int count,
+                            const double *origin) {
+    BY_KIND(kind, for (int i = 0; i < count; i++) tile[i] = number(values, KIND, start + i) - origin[i]);
 }
 
 INLINE void store(void *result, int kind, int64_t start, int count, const double *tile) {
@@ -113,7 +126,7 @@ INLINE void store(void *result, int kind, int64_t start, int count, const double
 INLINE int tile_at(int64_t start, int64_t count) { return count - start < TILE ? (int)(count - start) : TILE; }
 
 /* Raised whenever a function here takes or gives something else: kernels.py calls none of another version. */
-PUBLIC int version(void) { return 2; }
+PUBLIC int version(void) { return 3; }
 
 /* What linkers of Windows ask of an extension of Python. It is not imported. */
 PUBLIC void *PyInit__kernels(void) { return 0; }
@@ -213,7 +226,7 @@ LOOP void keep(double *mask, uint64_t seed, int64_t first, int64_t count, const 
 /* The values, with 0 for those whose magnitude is below ``cut`` and for those that equal it, but for the first ``left``
  * of these; as they are where the cut is not positive. Returns how many of them may still be kept. */
 INLINE int64_t trim_tile(double *result, const double *values, int n, double cut, int64_t left) {
-    int equal = 0;
+    int64_t equal = 0;
     if (cut <= 0) {
         memmove(result, values, (size_t)n * sizeof *result);
         return left;
@@ -240,8 +253,8 @@ LOOP int64_t trim(double *result, const double *values, int64_t count, double cu
     return left;
 }
 
-/* One model of a sparse sum: its values, which of their differences to the base are kept, what these are multiplied by,
- * its weight in the sum and its share in an election. */
+/* One model of a sparse sum, or of norms: its values, which of their differences to the base are kept, what these are
+ * multiplied by, its weight in the sum and its share in an election. */
 struct part {
     const void *values;
     const int16_t *limits; /* one for each element, for DRAWN and RESCALED */
@@ -253,7 +266,7 @@ struct part {
     int32_t kind, rule, each; /* each: there is a limit for every element, not one for all */
 };
 
-/* The tile's part of one model's difference: what is kept of it, times the factor. */
+/* The tile's part of one model's difference: what is kept of it. */
 INLINE void keep_part(double *x, int64_t start, int n, int64_t first, struct part *part) {
     int16_t drawn[TILE + 4];
     if (part->rule == TRIMMED) {
@@ -278,8 +291,11 @@ INLINE void keep_part(double *x, int64_t start, int n, int64_t first, struct par
                 x[i] = x[i] * (number[i] <= limits[start + i]) / chance;
             }
     }
-    double factor = part->factor;
-    for (int i = 0; i < n; i++) x[i] *= factor;
+}
+
+INLINE void multiply(double *x, int n, double factor) {
+    if (factor != 1.0)
+        for (int i = 0; i < n; i++) x[i] *= factor;
 }
 
 /* result = base + scale * (the weighted differences that are kept, summed, or elected where ``how`` is given), rounded
@@ -299,11 +315,11 @@ LOOP void sparse_sum(void *result, int kind, int64_t first, int64_t count, const
         load(origin, base, base_kind, start, n);
         for (int m = 0; m < models; m++) {
             double *x = values[m], weight = parts[m].weight;
-            load(x, parts[m].values, parts[m].kind, start, n);
-            for (int i = 0; i < n; i++) x[i] -= origin[i];
+            load_difference(x, parts[m].values, parts[m].kind, start, n, origin);
             keep_part(x, start, n, first, parts + m);
+            multiply(x, n, parts[m].factor);
             if (unweighted) memcpy(votes[m], x, (size_t)n * sizeof *x);
-            for (int i = 0; i < n; i++) x[i] *= weight;
+            multiply(x, n, weight);
         }
         if (how) {
             elect(total, n, models, value, vote, shares, how);
@@ -312,35 +328,82 @@ LOOP void sparse_sum(void *result, int kind, int64_t first, int64_t count, const
             for (int m = 1; m < models; m++)
                 for (int i = 0; i < n; i++) total[i] += values[m][i];
         }
-        for (int i = 0; i < n; i++) total[i] = total[i] * scale + origin[i];
+        multiply(total, n, scale);
+        for (int i = 0; i < n; i++) total[i] += origin[i];
         store(result, kind, start, n, total);
     }
 }
 
-/* Of |model - base|: how many are larger than ``high``, and, in order, those from ``low`` to ``high``; after them one
- * NaN where there is any. Returns how many these are; ``inside`` has room for all and one more. */
-LOOP int64_t screen(const void *model, int model_kind, const void *base, int base_kind, int64_t count, double low,
-                    double high, int64_t *above, double *inside) {
-    const int64_t infinite = 0x7ff0000000000000, most = (int64_t)bits_of_double(high);
-    const int64_t least = low > 0 ? (int64_t)bits_of_double(low) : 0;
-    const uint64_t width = (uint64_t)(most - least);
-    double size[TILE], other[TILE];
-    int64_t bits[TILE], more = 0, found = 0, unordered = 0; /* magnitudes order as their bits do */
+/* To whole[k] is added, in order, |model - base| of the elements whose number in their tensor is k modulo TILE, and to
+ * kept[k] that of what is kept of them, times the factor. ``first``, the first one's number, is a multiple of TILE. */
+LOOP void norms(double *whole, double *kept, int64_t first, int64_t count, const void *base, int base_kind,
+                struct part *part) {
+    double x[TILE], origin[TILE];
     for (int64_t start = 0; start < count; start += TILE) {
         int n = tile_at(start, count);
-        int64_t larger = 0, smaller = 0;
-        load(size, model, model_kind, start, n);
-        load(other, base, base_kind, start, n);
+        load(origin, base, base_kind, start, n);
+        load_difference(x, part->values, part->kind, start, n, origin);
+        for (int i = 0; i < n; i++) whole[i] += magnitude(x[i]);
+        keep_part(x, start, n, first, part);
+        multiply(x, n, part->factor);
+        for (int i = 0; i < n; i++) kept[i] += magnitude(x[i]);
+    }
+}
+
+/* model - base in float32: what float64's difference would be rounded to, for that of two numbers of float32 it rounds
+ * twice without harm (Figueroa 1995). Of two differences the larger is never rounded to less than the smaller. */
+INLINE void load_float_difference(float *tile, const void *model, int model_kind, const void *base, int base_kind,
+                                  int64_t start, int count) {
+    if (model_kind == FLOAT64 || base_kind == FLOAT64) {
+        double exact[TILE], origin[TILE];
+        load(origin, base, base_kind, start, count);
+        load_difference(exact, model, model_kind, start, count, origin);
+        for (int i = 0; i < count; i++) tile[i] = (float)exact[i];
+    } else {
+        float origin[TILE];
+        BY_KIND(base_kind, for (int i = 0; i < count; i++) origin[i] = (float)number(base, KIND, start + i));
+        BY_KIND(model_kind, for (int i = 0; i < count; i++) tile[i] = (float)number(model, KIND, start + i));
+        for (int i = 0; i < count; i++) tile[i] -= origin[i];
+    }
+}
+
+/* Of |model - base|: how many are larger than ``high``, and, in order, those from ``low`` to ``high``; after them one
+ * NaN where there is any. Of what float32 cannot tell from a bound, some that are larger may be among the latter, and
+ * some that are smaller. Returns how many these are; ``inside`` has room for all and one more. */
+LOOP int64_t screen(const void *model, int model_kind, const void *base, int base_kind, int64_t count, double low,
+                    double high, int64_t *above, double *inside) {
+    const int32_t infinite = 0x7f800000, most = (int32_t)bits_of((float)high);
+    const int32_t least = low > 0 ? (int32_t)bits_of((float)low) : 0;
+    const uint32_t width = (uint32_t)(most - least);
+    float size[TILE];
+    uint8_t within[TILE + 8];
+    int16_t places[TILE + 8];
+    int64_t more = 0, found = 0, unordered = 0; /* magnitudes order as their bits do */
+    for (int64_t start = 0; start < count; start += TILE) {
+        int n = tile_at(start, count), kept = 0;
+        int32_t larger = 0, nan = 0;
+        load_float_difference(size, model, model_kind, base, base_kind, start, n);
         for (int i = 0; i < n; i++) {
-            bits[i] = (int64_t)(bits_of_double(size[i] - other[i]) & ~(1ull << 63));
-            larger += bits[i] > most;
-            smaller += bits[i] < least;
-            unordered += bits[i] > infinite;
+            int32_t bits = (int32_t)(bits_of(size[i]) & 0x7fffffffu);
+            larger += bits > most;
+            nan += bits > infinite;
+            within[i] = (uint32_t)(bits - least) <= width;
         }
         more += larger;
-        for (int i = 0; larger + smaller < n && i < n; i++) {
-            inside[found] = as_double((uint64_t)bits[i]); /* counts only where it lies within */
-            found += (uint64_t)(bits[i] - least) <= width;
+        unordered += nan;
+        memset(within + n, 0, 8);
+        for (int i = 0; i < n; i += 8) { /* few of them lie within */
+            uint64_t eight;
+            memcpy(&eight, within + i, sizeof eight);
+            if (eight)
+                for (int k = i; k < i + 8; k++) {
+                    places[kept] = (int16_t)k; /* counts only where it lies within */
+                    kept += within[k];
+                }
+        }
+        for (int k = 0; k < kept; k++) {
+            int64_t i = start + places[k];
+            inside[found++] = magnitude(number(model, model_kind, i) - number(base, base_kind, i));
         }
     }
     if (unordered) inside[found++] = as_double(0x7ff8000000000000u);

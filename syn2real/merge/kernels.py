@@ -17,11 +17,12 @@ from torch import Tensor
 KINDS = {torch.float64: 0, torch.float32: 1, torch.bfloat16: 2, torch.float16: 3}
 MOST = 12  # models of one sum
 ALL, TRIMMED, BANDED, DRAWN, RESCALED, MASKED = range(6)  # rules of a `Part`
-_VERSION = 2  # of kernels.c: what was built from another is not called
+LANES = 512  # sums that `norms` adds to: TILE in kernels.c
+_VERSION = 3  # of kernels.c: what was built from another is not called
 
 
 class Part(ctypes.Structure):
-    """One model of a `sparse_sum`: which elements of its difference to the base are kept, and what becomes of them."""
+    """One model of a `sparse_sum` or of `norms`: which elements of its difference to the base are kept, and how."""
 
     _fields_ = (
         ("values", c_void_p),
@@ -65,9 +66,11 @@ def taken(*tensors: Tensor) -> bool:
     )
 
 
-def fit(tensor: Tensor) -> Tensor:
-    """The tensor as it can be `taken`."""
-    return tensor if taken(tensor) else tensor.cpu().double().resolve_neg().contiguous()
+def fit(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The tensors as they can be `taken`. Raises `ValueError` where they are not of one length."""
+    found = [tensor if taken(tensor) else tensor.cpu().double().resolve_neg().contiguous() for tensor in tensors]
+    taken(*found)
+    return found
 
 
 def combine(pieces: Sequence[tuple[float, Tensor]], result: Tensor) -> None:
@@ -122,8 +125,16 @@ def sparse_sum(
     )
 
 
+def norms(whole: np.ndarray, kept: np.ndarray, first: int, base: Tensor, part: Part) -> None:
+    """Add to `LANES` sums, of elements by their number modulo `LANES`: of the magnitudes of one model's differences,
+    and of those of what is kept of them, times the factor. ``first`` is a multiple of `LANES`."""
+    assert first % LANES == 0 and whole.shape == kept.shape == (LANES,)
+    sums = whole.ctypes.data, kept.ctypes.data
+    _library().norms(*sums, first, base.numel(), base.data_ptr(), KINDS[base.dtype], ctypes.byref(part))
+
+
 def screen(model: Tensor, base: Tensor, low: float, high: float) -> tuple[int, np.ndarray]:
-    """One stretch of `Series.screen`, of |model − base|; NaN is among the values."""
+    """One stretch of `Series.screen`, of |model − base| in float64; NaN is among the values."""
     above = c_int64()
     inside = np.empty(model.numel() + 1)
     found = _library().screen(*_pair(model, base), model.numel(), low, high, ctypes.byref(above), inside.ctypes.data)
@@ -197,6 +208,7 @@ def _load() -> ctypes.CDLL | None:
     signatures: dict[str, tuple[object, ...]] = {
         "combine": (pointer, c_int, c_int64, c_int, pointer, pointer, pointer),
         "agreeing_mean": (c_int64, c_int, pointer, pointer, pointer, POINTER(Election)),
+        "norms": (pointer, pointer, c_int64, c_int64, pointer, c_int, POINTER(Part)),
         "sparse_sum": (pointer, *sizes, pointer, *[c_int] * 2, pointer, POINTER(Election), c_int, c_double),
         "screen": (*pair, c_int64, c_double, c_double, POINTER(c_int64), pointer),
         "trim": (pointer, pointer, c_int64, c_double, c_int64),

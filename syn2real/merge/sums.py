@@ -4,6 +4,7 @@ They are float64 blocks, as any method's are. Where those would only be rounded,
 pass over memory with compiled loops, and gives the same bits.
 """
 
+import ctypes
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -106,6 +107,18 @@ class Everything:
         """See `Choice.rule`: nothing is dropped unless it says so."""
 
 
+def described(
+    stack: Stack, choice: Choice, parts: "ctypes.Array[kernels.Part]", start: int, stop: int
+) -> tuple[Tensor, list[Any]]:
+    """A stretch as compiled loops take it: the models in ``parts``, and the base; with all that the parts point to."""
+    *models, base = kernels.fit(stack.read(start, stop))
+    pointed_to: list[Any] = [models]
+    for i, (part, model) in enumerate(zip(parts, models, strict=True)):
+        part.values, part.kind = model.data_ptr(), kernels.KINDS[model.dtype]
+        pointed_to.append(choice.rule(part, i, start, model, base))
+    return base, pointed_to
+
+
 @dataclass(frozen=True)
 class SparseSum:
     """θ₀ + ``scale`` · Σ ``weights``ᵢ·(what is kept of θᵢ − θ₀), or with an ``election`` their `elected_mean`.
@@ -142,13 +155,10 @@ class SparseSum:
             part.weight, part.share, part.factor = weight, share, 1.0
         stack = self.stack
         for start, stop in stack.stretches(rows=True) if self.choice.rows else ranges(stack.numel, SLICE):
-            *models, base = map(kernels.fit, stack.read(start, stop))
             result = torch.empty(stop - start, dtype=dtype)
-            pointed_to = []  # kept until the sum is done
-            for i, (part, model) in enumerate(zip(parts, models, strict=True)):
-                part.values, part.kind = model.data_ptr(), kernels.KINDS[model.dtype]
-                pointed_to.append(self.choice.rule(part, i, start, model, base))
+            base, pointed_to = described(stack, self.choice, parts, start, stop)
             kernels.sparse_sum(result, start, base, parts, how, unweighted=unweighted, scale=self.scale)
+            del pointed_to  # not before
             yield result
 
     def _sum(self, block: Block) -> Tensor:

@@ -1,6 +1,6 @@
 """Which elements of a difference to the base are kept: the largest, a band of magnitudes, or a random share."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -50,8 +50,8 @@ class Magnitudes:
     def screen(self, low: float, high: float) -> Iterator[tuple[int, np.ndarray]]:
         """See `Series.screen`.
 
-        By the bits of differences in the inputs' own dtype, which order as the numbers do: rounding keeps the order, so
-        what lies above or below the rounded bounds does so unrounded. The rest is computed in float64.
+        By the bits of differences in float32 or the inputs' own dtype, which order as the numbers do: rounding keeps
+        the order, so what lies above or below the rounded bounds does so unrounded. The rest is computed in float64.
         """
         for stack in self._stacks:
             bounds: dict[torch.dtype, tuple[int, int, int]] = {}
@@ -149,24 +149,3 @@ def limits(share: np.ndarray | float) -> np.ndarray:
 def chances(limits: Tensor, like: Tensor) -> Tensor:
     """The shares of which ``limits`` are, in the dtype and on the device of ``like``."""
     return limits.to(like.device).to(like.dtype).add_(_LEVELS // 2 + 1).div_(_LEVELS)
-
-
-def norm_keeping(
-    stack: Stack, keep: Callable[[Block, int, Tensor], Tensor | None], *, rows: bool = False
-) -> list[float]:
-    """For every model, what its kept differences are multiplied by so that Σ|δ| stays what it was.
-
-    ``keep(block, model, delta)`` is 1 for each element that is kept and 0 elsewhere; None: all are.
-    """
-
-    def norms(block: Block) -> Tensor:
-        found = torch.empty(2, len(stack), dtype=torch.float64)
-        for i, delta in enumerate(block.deltas()):
-            mask = keep(block, i, delta)
-            sizes = delta.abs_()
-            found[0, i] = sizes.sum()
-            found[1, i] = found[0, i] if mask is None else torch.dot(sizes, mask)
-        return found
-
-    whole, kept = stack.sum(norms, rows=rows).tolist()
-    return [a / b if b else 0.0 for a, b in zip(whole, kept, strict=True)]

@@ -1,8 +1,11 @@
 """Compiled loops give the bits that torch and numpy give, and are done without where they were not built."""
 
 import ctypes
+import platform
 import shutil
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,7 @@ import pytest
 import torch
 
 from syn2real.errors import UserError
-from syn2real.merge import METHODS, Stack, arithmetic, kernels, sums, trimming, weighting
+from syn2real.merge import METHODS, Stack, arithmetic, kernels, norms, stack, sums, trimming, weighting
 from syn2real.merge.selection import Cut, largest, screened
 from syn2real.merge.sums import round_blocks
 from syn2real.merge.trimming import Magnitudes
@@ -19,6 +22,7 @@ from tests.merge.test_methods import CALLS, W3, count_of, tensors
 pytestmark = pytest.mark.skipif(not kernels.built(), reason="no C compiler when the package was installed")
 
 DTYPES = list(kernels.KINDS)
+SOURCE = Path(kernels.__file__).with_suffix(".c")
 CASES = CALLS | {
     "dare_linear mergekit": {"weight": W3, "density": [0.3, 0, 1], "variant": "mergekit"},
     "dare_ties mergekit": {"weight": W3, "density": [0.3, 0, 1], "variant": "mergekit"},
@@ -151,8 +155,59 @@ def test_screen(model, base):
     assert np.isnan(kernels.screen(values, origin, 0.5, 1.0)[1]).sum() == 1
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_screen_next_to_its_bounds(dtype):
+    """What float32 cannot tell from a bound is never lost, nor counted for larger when it is not."""
+    generator = torch.Generator().manual_seed(1)
+    low, high = 0.5, 1.0
+    near = torch.tensor([low, high])[torch.randint(2, (5003,), generator=generator)].double()
+    values = (near * (1 + torch.randn(5003, generator=generator, dtype=torch.float64) * 1e-9)).to(dtype)
+    size = values.double().abs().numpy()
+    above, inside = kernels.screen(values, torch.zeros(5003, dtype=dtype), low, high)
+    assert above + (inside > high).sum() == (size > high).sum()
+    wanted = size[(size >= low) & (size <= high)]
+    assert len(wanted) and np.array_equal(inside[(inside >= low) & (inside <= high)], wanted)
+
+
+def test_screen_of_differences_of_more_bits_than_float32_has():
+    values, origin = torch.rand(2, 20_011, generator=torch.Generator().manual_seed(0))
+    origin *= 1e-5
+    size = (values.double() - origin.double()).abs().numpy()
+    for low, high in np.sort(size)[[[100, 200], [5000, 5000], [20_000, 20_010]]]:
+        above, inside = kernels.screen(values, origin, low, high)
+        assert above + (inside > high).sum() == (size > high).sum()
+        wanted = size[(size >= low) & (size <= high)]
+        assert np.array_equal(inside[(inside >= low) & (inside <= high)], wanted)
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 1])
+def test_norms(share, without, monkeypatch):
+    """However long the stretches and the blocks are, and by loops or not."""
+    models, base = tensors((300, 257), 3, dtype=torch.bfloat16)
+    factors = lambda: METHODS.get("dare_linear")(Stack.of(models, base), density=share, variant="mergekit")  # noqa: E731
+    wanted = factors().choice._factors
+    assert without(factors).choice._factors == wanted
+    monkeypatch.setattr(norms, "STRETCH", 4096)
+    monkeypatch.setattr(stack, "UNIT", 1000)
+    assert factors().choice._factors == wanted
+    assert without(factors).choice._factors == wanted
+    assert len(set(wanted)) == (3 if share == 0.3 else 1)
+
+
+def test_sums_know_no_blocks():
+    values = torch.randn(20_011, generator=torch.Generator().manual_seed(0), dtype=torch.float64).abs_()
+    whole = np.zeros(kernels.LANES)
+    norms._add(whole, values.clone(), 0)
+    assert whole[7] == np.cumsum(values[7 :: kernels.LANES])[-1]  # one after the other
+    for size in (1, 100, 512, 777, 20_000):
+        added = np.zeros(kernels.LANES)
+        for start in range(0, len(values), size):
+            norms._add(added, values[start : start + size].clone(), start)
+        assert np.array_equal(added, whole)
+
+
 def test_all_within_the_bracket():
-    """The loop writes one element ahead of what it has found."""
+    """The loop notes one place ahead of those it has found."""
     for count in (1, 512, 513, 1000):
         values = torch.arange(count, dtype=torch.float64)
         above, inside = kernels.screen(values, torch.zeros(count), -1.0, torch.inf)
@@ -210,9 +265,15 @@ def test_lengths_that_differ_are_refused():
     longer, shorter = torch.zeros(5000), torch.ones(3)
     with pytest.raises(ValueError, match="5000 and 3"):
         arithmetic.combine([(1.0, longer), (1.0, shorter)], torch.float64)
-    for name in ("linear", "ties"):
+    for name, given in (
+        ("linear", {}),
+        ("ties", {}),
+        ("dare_linear", {}),
+        ("dare_linear", {"variant": "mergekit"}),
+        ("della", {}),
+    ):
         with pytest.raises((ValueError, RuntimeError), match="5000"):  # ours, and torch's
-            list(round_blocks(METHODS.get(name)(Stack.of([longer, shorter], longer)), torch.float32))
+            list(round_blocks(METHODS.get(name)(Stack.of([longer, shorter], longer), **given), torch.float32))
     with pytest.raises(ValueError, match="limits"):
         Stack.of([longer]).kept(0, 0, 2000, np.zeros(3, np.int16))
     narrow = [torch.ones(4, dtype=torch.float64), torch.ones(4)]
@@ -264,24 +325,57 @@ def test_what_was_built_from_another_source_is_not_called(monkeypatch, tmp_path)
     assert kernels._load() is None
 
 
-def test_structures_and_numbers_are_those_of_the_source(tmp_path):
-    """The compiler's own sizes, where there still is one: a field too many would be read from other memory."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
+@pytest.fixture
+def compiler():
+    """The C compiler, where there still is one."""
+    found = shutil.which("cc") or shutil.which("gcc")
+    if found is None:
         pytest.skip("no C compiler")
-    source = Path(kernels.__file__).with_suffix(".c")
-    constants = "FLOAT64, FLOAT32, BFLOAT16, FLOAT16, ALL, TRIMMED, DRAWN, RESCALED, MASKED, MOST, LEVELS"
+    return found
+
+
+@pytest.mark.skipif(
+    platform.machine() != "x86_64" or sys.platform != "linux", reason="loops are built for several widths there alone"
+)
+@pytest.mark.parametrize(
+    ("level", "needs"), [("x86-64", "sse2"), ("x86-64-v3", "avx2"), ("x86-64-v4", "avx512dq")], ids=lambda given: given
+)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_processors_of_all_levels_give_the_same_bits(dtype, level, needs, compiler, tmp_path, monkeypatch):
+    """Each as if it were the only one: which of them is called is else the processor's choice."""
+    if needs not in Path("/proc/cpuinfo").read_text().split():
+        pytest.skip(f"a processor without {needs}")
+    given = {name: tensors((300, 257), count_of(name), dtype=torch.bfloat16) for name in CASES}
+    chosen = {name: merged(name, *given[name], dtype) for name in CASES}
+    flags = ["-fPIC", "-shared", f"-march={level}", "-U__gnu_linux__"]
+    if subprocess.run([compiler, *flags, "-E", "-x", "c", "/dev/null"], capture_output=True).returncode:
+        pytest.skip(f"a compiler that knows no {level}")
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    (module,) = project["tool"]["setuptools"]["ext-modules"]
+    flags += module["extra-compile-args"]
+    subprocess.run([compiler, *flags, "-o", tmp_path / "loops.so", SOURCE], check=True, capture_output=True)
+    monkeypatch.setattr(kernels, "find_spec", lambda _: type("Spec", (), {"origin": str(tmp_path / "loops.so")}))
+    library = kernels._load()
+    assert library is not None
+    monkeypatch.setattr(kernels, "_LIBRARY", library)
+    for name in CASES:
+        assert torch.equal(bits(merged(name, *given[name], dtype)), bits(chosen[name])), name
+
+
+def test_structures_and_numbers_are_those_of_the_source(compiler, tmp_path):
+    """The compiler's own sizes: a field too many would be read from other memory."""
+    constants = "FLOAT64, FLOAT32, BFLOAT16, FLOAT16, ALL, TRIMMED, BANDED, DRAWN, RESCALED, MASKED, MOST, LEVELS, TILE"
     program = tmp_path / "sizes.c"
     offsets = ", ".join(f"offsetof(struct part, {name})" for name, _ in kernels.Part._fields_)
     program.write_text(
-        f'#include "{source}"\n#include <stddef.h>\n#include <stdio.h>\nint main(void) {{'
+        f'#include "{SOURCE}"\n#include <stddef.h>\n#include <stdio.h>\nint main(void) {{'
         f" size_t found[] = {{{constants}, sizeof(struct part), sizeof(struct election), {offsets}}};"
         ' for (unsigned i = 0; i < sizeof found / sizeof *found; i++) printf("%zu ", found[i]); }'
     )
     subprocess.run([compiler, "-o", tmp_path / "sizes", program], check=True, capture_output=True)
     said = subprocess.run([tmp_path / "sizes"], check=True, capture_output=True, text=True).stdout.split()
     placed = [getattr(kernels.Part, name).offset for name, _ in kernels.Part._fields_]
-    rules = [kernels.ALL, kernels.TRIMMED, kernels.DRAWN, kernels.RESCALED, kernels.MASKED]
-    numbers = [*kernels.KINDS.values(), *rules, kernels.MOST, trimming._LEVELS]
+    rules = [kernels.ALL, kernels.TRIMMED, kernels.BANDED, kernels.DRAWN, kernels.RESCALED, kernels.MASKED]
+    numbers = [*kernels.KINDS.values(), *rules, kernels.MOST, trimming._LEVELS, kernels.LANES]
     sizes = [ctypes.sizeof(kernels.Part), ctypes.sizeof(kernels.Election)]
     assert [int(size) for size in said] == [*numbers, *sizes, *placed]

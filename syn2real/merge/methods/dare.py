@@ -9,9 +9,10 @@ from torch import Tensor
 
 from syn2real.merge import kernels
 from syn2real.merge.method import PerModel, method
+from syn2real.merge.norms import norm_keeping
 from syn2real.merge.stack import Block, Stack
 from syn2real.merge.sums import SparseSum
-from syn2real.merge.trimming import limits, norm_keeping, require_share, rounded
+from syn2real.merge.trimming import limits, require_share, rounded
 from syn2real.merge.weighting import normalised, scaled
 
 Rescale = Literal["paper", "mergekit"]
@@ -67,7 +68,7 @@ class _Choice:
         if rescale and (variant == "paper" or not stack.numel):
             self._factors = [1 / share if share else 0.0 for share in self._shares]
         elif rescale:
-            self._factors = norm_keeping(stack, self._keep)
+            self._factors = norm_keeping(stack, self._keep, self)  # with factors of 1, as they are yet
 
     def dropped(self, block: Block) -> list[Tensor]:
         """See `Choice.dropped`."""

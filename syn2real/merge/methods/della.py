@@ -11,9 +11,10 @@ from torch import Tensor
 from syn2real.errors import UserError
 from syn2real.merge import kernels
 from syn2real.merge.method import PerModel, method
+from syn2real.merge.norms import norm_keeping
 from syn2real.merge.stack import Block, Stack
 from syn2real.merge.sums import SparseSum
-from syn2real.merge.trimming import chances, limits, norm_keeping, require_share, rounded
+from syn2real.merge.trimming import chances, limits, require_share, rounded
 from syn2real.merge.weighting import normalised, scaled
 
 Window = Literal["paper", "mergekit"]

@@ -1,0 +1,79 @@
+"""What a random choice of differences is multiplied by, so that a tensor keeps its L1 norm."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from syn2real.errors import UserError
+from syn2real.merge import kernels
+from syn2real.merge.stack import NO_BASE, Block, Stack
+from syn2real.merge.sums import Choice, described
+from syn2real.merge.tensors import ranges
+
+STRETCH = 1 << 19  # elements that compiled loops go over at a time; a multiple of `kernels.LANES`
+
+
+def norm_keeping(
+    stack: Stack,
+    keep: Callable[[Block, int, Tensor], Tensor | None],
+    choice: Choice | None = None,
+    *,
+    rows: bool = False,
+) -> list[float]:
+    """For every model, what its kept differences are multiplied by so that Σ|δ| stays what it was.
+
+    ``keep(block, model, delta)`` is 1 for each element that is kept and 0 elsewhere; None: all are. A ``choice`` tells
+    compiled loops the same; without it, and for whole ``rows``, blocks are asked for. On the processor the sums know
+    nothing of blocks. Raises `UserError` where there is no base, and `ValueError` for tensors of several lengths.
+    """
+    if not stack.has_base:
+        raise UserError(NO_BASE)
+    whole, kept = np.zeros((2, len(stack), kernels.LANES))
+    if choice is not None and stack.plain and kernels.built() and not rows:
+        parts = (kernels.Part * len(stack))()
+        for part in parts:
+            part.factor = 1.0
+        for start, stop in ranges(stack.numel, STRETCH):
+            base, pointed_to = described(stack, choice, parts, start, stop)
+            for i, part in enumerate(parts):
+                kernels.norms(whole[i], kept[i], start, base, part)
+            del pointed_to  # not before
+    else:
+        for block in stack.blocks(rows=rows):
+            for i, delta in enumerate(block.deltas()):
+                mask = keep(block, i, delta)
+                sizes = delta.abs_()
+                if mask is not None:
+                    _add(kept[i], sizes * mask, block.start)
+                _add(whole[i], sizes, block.start)
+                if mask is None:
+                    kept[i] = whole[i]
+    sums = [(_total(a), _total(b)) for a, b in zip(whole, kept, strict=True)]
+    return [a / b if b else 0.0 for a, b in sums]
+
+
+def _add(lanes: np.ndarray, values: Tensor, first: int) -> None:
+    """To lane k, in order, the ``values`` whose number, from ``first`` on, is k modulo lanes. Overwrites them."""
+    if values.device.type != "cpu":
+        lanes[0] += float(values.sum(dtype=torch.float64))
+        return
+    numbers, place = values.double().numpy(), first % len(lanes)
+    head = min(-first % len(lanes), len(numbers))
+    lanes[place : place + head] += numbers[:head]
+    rows = len(numbers[head:]) // len(lanes)
+    if rows:
+        body = numbers[head : head + rows * len(lanes)].reshape(rows, len(lanes))
+        body[0] += lanes
+        np.add.reduce(body, axis=0, out=lanes)  # row by row
+    tail = numbers[head + rows * len(lanes) :]
+    lanes[: len(tail)] += tail
+
+
+def _total(lanes: np.ndarray) -> float:
+    try:
+        return math.fsum(lanes)
+    except OverflowError:
+        return math.inf
