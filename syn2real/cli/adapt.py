@@ -26,7 +26,7 @@ OptionalModel = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="A model directory, packaged name or hub id (org/name); default whisper-base, or the vector's own.",
+        help="A model directory, one of Whisper's names or a hub id (org/name); default whisper-base, or the vector's.",
     ),
 ]
 

@@ -54,7 +54,7 @@ def merge(
     [bold]Examples[/bold]
 
       syn2real merge -e "T + 0.7*(R - S)" -m T=tuned-menu -m R=tuned-real -m S=tuned-synthetic -o adapted
-      syn2real merge recipes/ties.yaml --output merged --dry-run
+      syn2real merge recipes/merge/ties.yaml --output merged --dry-run
       syn2real merge mergekit.yml -o merged --set parameters.density=0.3 --out-dtype bfloat16
       syn2real merge --check merged
     """

@@ -16,7 +16,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON on 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that is already there.")]
 Language = Annotated[str | None, typer.Option("--language", "-l", help="Language spoken, as ISO 639-1 (es, fr, …).")]
 Model = Annotated[
-    str, typer.Option("--model", "-m", help="A model directory, a packaged name (whisper-base) or a hub id (org/name).")
+    str,
+    typer.Option(
+        "--model", "-m", help="A model directory, one of Whisper's names (whisper-base) or a hub id (org/name)."
+    ),
 ]
 Manifest = Annotated[Path, typer.Argument(help="A JSONL manifest with audio_filepath and text.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Clips heard at once.")]

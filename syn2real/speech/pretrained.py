@@ -62,9 +62,14 @@ PACKAGES = {
     ),
 }
 
+# Whisper's own names, of which those that are not packaged come from its authors on the hub.
+SIZES = ("tiny", "base", "small", "medium", "large", "large-v2", "large-v3", "large-v3-turbo")
+NAMES = [f"whisper-{size}{only}" for size in SIZES for only in (("", ".en") if "large" not in size else ("",))]
+
 
 def resolve_model(name: str | Path) -> Path:
-    """The Hugging Face directory for a model given by path, packaged name (``whisper-base``) or hub id (``org/name``).
+    """The Hugging Face directory for a model given by path, Whisper's own name (``whisper-base``) or hub id
+    (``org/name``).
 
     A path that holds a CTranslate2 Whisper is converted into the cache. Raises `UserError` for a path without a model,
     an unknown name, or a hub id that cannot be had.
@@ -78,11 +83,13 @@ def resolve_model(name: str | Path) -> Path:
     text = str(name)
     if text in PACKAGES:
         return _packaged(text)
+    if text in NAMES:
+        text = f"openai/{text}"
     if text.count("/") == 1 and not text.startswith((".", "/", "~")):
         path = _from_hub(text)
         require_recogniser(path)
         return path
-    raise UserError(f"{text}: no such model directory or packaged model{did_you_mean(text, PACKAGES)}")
+    raise UserError(f"{text}: no such model directory, nor a name of Whisper's{did_you_mean(text, NAMES)}")
 
 
 def require_recogniser(directory: Path) -> str:
