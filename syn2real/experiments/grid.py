@@ -17,12 +17,12 @@ from syn2real.experiments.protocol import Fold, Roles
 from syn2real.experiments.recipe import Sum, SynthesisRecipe
 from syn2real.experiments.results import CurvePoint, at_end, best_scale
 from syn2real.experiments.scales import Choice, Errors, by_others, choose, choose_groups, choose_sum
-from syn2real.experiments.stages import Workspace
+from syn2real.experiments.stages import Stage, Workspace
 from syn2real.experiments.sums import tried
 from syn2real.experiments.systems import Workshop
 from syn2real.progress import say
 from syn2real.speech.corpus import Corpus
-from syn2real.speech.pretrained import PACKAGES, resolve_model
+from syn2real.speech.pretrained import PACKAGES, located
 from syn2real.speech.scoring import Scores, pairs_of, score
 
 if TYPE_CHECKING:
@@ -112,8 +112,10 @@ class Grid:
             from syn2real.speech.augmentation import Augmentation
 
             Augmentation.from_spec(recipe.augmentation)  # a name that is none is found before anything is trained
-        bases = {name: resolve_model(name) for name in recipe.models}
-        self._pipelines = {name: Pipeline.of(workspace, base, recipe.language) for name, base in bases.items()}
+        self._pipelines = {}
+        for name in recipe.models:
+            directory, key = located(name, look=workspace.dry)
+            self._pipelines[name] = Pipeline(workspace, Stage("base", key, directory), recipe.language)
 
     def run(self) -> Outcome:
         """Every cell. In a dry run nothing is made, and the outcome is empty of scores."""

@@ -22,7 +22,7 @@ from syn2real.speech.checking.judges import CheckSettings
 from syn2real.speech.corpus import MANIFEST, Corpus, Sentence
 from syn2real.speech.engines import ENGINES, by_content, configured
 from syn2real.speech.engines.options import voices_by_content
-from syn2real.speech.pretrained import model_key, resolve_model
+from syn2real.speech.pretrained import model_key, parameters_by_name, resolve_model
 from syn2real.speech.synthesis import Cast, SynthesisSettings, read_rejections, synthesize
 from syn2real.speech.synthesis.wording import worded
 from syn2real.speech.training import TrainingSettings
@@ -293,7 +293,9 @@ class Pipeline:
         return CheckSettings(recipe.by, recogniser, Limits.of(recipe.limits))
 
     @cached_property
-    def _parameters(self) -> int:
+    def _parameters(self) -> float:
+        if not self.base.directory.is_dir():  # in a dry run
+            return parameters_by_name(str(self.base.directory))
         return Checkpoint.open(self.base.directory).parameters
 
     def _shifted(self, anchor: Stage, difference: Addend, scale: Scale) -> "Callable[[str], Tensor]":

@@ -334,6 +334,15 @@ LOOP void sparse_sum(void *result, int kind, int64_t first, int64_t count, const
     }
 }
 
+/* To lane k, in order, the values whose number, from ``first`` on, is k modulo TILE. */
+LOOP void add_up(double *lanes, const double *values, int64_t first, int64_t count) {
+    for (int64_t start = 0, n; start < count; start += n) {
+        int64_t place = (first + start) % TILE;
+        n = count - start < TILE - place ? count - start : TILE - place;
+        for (int64_t i = 0; i < n; i++) lanes[place + i] += values[start + i];
+    }
+}
+
 /* To whole[k] is added, in order, |model - base| of the elements whose number in their tensor is k modulo TILE, and to
  * kept[k] that of what is kept of them, times the factor. ``first``, the first one's number, is a multiple of TILE. */
 LOOP void norms(double *whole, double *kept, int64_t first, int64_t count, const void *base, int base_kind,

@@ -125,6 +125,12 @@ def sparse_sum(
     )
 
 
+def add_up(lanes: np.ndarray, values: Tensor, first: int) -> None:
+    """Add float64 ``values`` to `LANES` sums, by their number, from ``first`` on, modulo `LANES`."""
+    assert lanes.shape == (LANES,) and values.dtype == torch.float64
+    _library().add_up(lanes.ctypes.data, values.data_ptr(), first, values.numel())
+
+
 def norms(whole: np.ndarray, kept: np.ndarray, first: int, base: Tensor, part: Part) -> None:
     """Add to `LANES` sums, of elements by their number modulo `LANES`: of the magnitudes of one model's differences,
     and of those of what is kept of them, times the factor. ``first`` is a multiple of `LANES`."""
@@ -208,6 +214,7 @@ def _load() -> ctypes.CDLL | None:
     signatures: dict[str, tuple[object, ...]] = {
         "combine": (pointer, c_int, c_int64, c_int, pointer, pointer, pointer),
         "agreeing_mean": (c_int64, c_int, pointer, pointer, pointer, POINTER(Election)),
+        "add_up": (pointer, pointer, c_int64, c_int64),
         "norms": (pointer, pointer, c_int64, c_int64, pointer, c_int, POINTER(Part)),
         "sparse_sum": (pointer, *sizes, pointer, *[c_int] * 2, pointer, POINTER(Election), c_int, c_double),
         "screen": (*pair, c_int64, c_double, c_double, POINTER(c_int64), pointer),

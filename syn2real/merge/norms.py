@@ -46,30 +46,26 @@ def norm_keeping(
             for i, delta in enumerate(block.deltas()):
                 mask = keep(block, i, delta)
                 sizes = delta.abs_()
-                if mask is not None:
-                    _add(kept[i], sizes * mask, block.start)
                 _add(whole[i], sizes, block.start)
                 if mask is None:
                     kept[i] = whole[i]
+                else:
+                    _add(kept[i], sizes.mul_(mask), block.start)
     sums = [(_total(a), _total(b)) for a, b in zip(whole, kept, strict=True)]
     return [a / b if b else 0.0 for a, b in sums]
 
 
 def _add(lanes: np.ndarray, values: Tensor, first: int) -> None:
-    """To lane k, in order, the ``values`` whose number, from ``first`` on, is k modulo lanes. Overwrites them."""
+    """To lane k, in order, the ``values`` whose number, from ``first`` on, is k modulo lanes."""
     if values.device.type != "cpu":
         lanes[0] += float(values.sum(dtype=torch.float64))
-        return
-    numbers, place = values.double().numpy(), first % len(lanes)
-    head = min(-first % len(lanes), len(numbers))
-    lanes[place : place + head] += numbers[:head]
-    rows = len(numbers[head:]) // len(lanes)
-    if rows:
-        body = numbers[head : head + rows * len(lanes)].reshape(rows, len(lanes))
-        body[0] += lanes
-        np.add.reduce(body, axis=0, out=lanes)  # row by row
-    tail = numbers[head + rows * len(lanes) :]
-    lanes[: len(tail)] += tail
+    elif kernels.taken(values) and values.dtype == torch.float64:
+        kernels.add_up(lanes, values, first)
+    else:
+        place = first % len(lanes)
+        padded = np.zeros(-(-(place + len(values)) // len(lanes)) * len(lanes))
+        padded[place : place + len(values)] = values.double().numpy()
+        lanes[:] = np.add.reduce(np.vstack([lanes, padded.reshape(-1, len(lanes))]), axis=0)  # row by row
 
 
 def _total(lanes: np.ndarray) -> float:

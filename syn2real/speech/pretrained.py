@@ -62,9 +62,12 @@ PACKAGES = {
     ),
 }
 
-# Whisper's own names, of which those that are not packaged come from its authors on the hub.
-SIZES = ("tiny", "base", "small", "medium", "large", "large-v2", "large-v3", "large-v3-turbo")
-NAMES = [f"whisper-{size}{only}" for size in SIZES for only in (("", ".en") if "large" not in size else ("",))]
+# Whisper's own names, with numbers of parameters (Radford et al. 2022, and the models' cards). What is not packaged
+# comes from its authors on the hub.
+_BOTH = {"tiny": 39e6, "base": 74e6, "small": 244e6, "medium": 769e6}
+_LARGE = {"large": 1550e6, "large-v2": 1550e6, "large-v3": 1550e6, "large-v3-turbo": 809e6}
+SIZES = {f"whisper-{name}{only}": size for name, size in _BOTH.items() for only in ("", ".en")}
+SIZES |= {f"whisper-{name}": size for name, size in _LARGE.items()}
 
 
 def resolve_model(name: str | Path) -> Path:
@@ -83,13 +86,37 @@ def resolve_model(name: str | Path) -> Path:
     text = str(name)
     if text in PACKAGES:
         return _packaged(text)
-    if text in NAMES:
-        text = f"openai/{text}"
-    if text.count("/") == 1 and not text.startswith((".", "/", "~")):
-        path = _from_hub(text)
-        require_recogniser(path)
-        return path
-    raise UserError(f"{text}: no such model directory, nor a name of Whisper's{did_you_mean(text, NAMES)}")
+    hub_id = _hub_id(text)
+    if hub_id is None:
+        raise UserError(f"{text}: no such model directory, nor a name of Whisper's{did_you_mean(text, SIZES)}")
+    path = _from_hub(hub_id)
+    require_recogniser(path)
+    return path
+
+
+def located(name: str, *, look: bool = False) -> tuple[Path, str]:
+    """Where a model is, and its `model_key`.
+
+    To ``look``, as a dry run does, fetches nothing: of a model that would have to be fetched the name stands for both.
+    Raises `UserError` as `resolve_model` does.
+    """
+    hub_id = None if Path(name).is_dir() or name in PACKAGES else _hub_id(name)
+    if look and hub_id is not None and not _fetched(hub_id):
+        return Path(name), name
+    directory = resolve_model(name)
+    return directory, model_key(directory)
+
+
+def parameters_by_name(name: str) -> float:
+    """How many parameters a model that is not here has, by its name; as many as Whisper base, where that does not
+    tell."""
+    return SIZES.get(name.removeprefix("openai/"), SIZES["whisper-base"])
+
+
+def _hub_id(name: str) -> str | None:
+    if name in SIZES:
+        return f"openai/{name}"
+    return name if name.count("/") == 1 and not name.startswith((".", "/", "~")) else None
 
 
 def require_recogniser(directory: Path) -> str:
@@ -277,13 +304,26 @@ def _write_tokenizer(source: Path, vocabulary: int, directory: Path) -> dict[str
     return ids
 
 
+_FETCHED = ["*.json", "*.txt", "*.safetensors"]
+
+
+def _fetched(hub_id: str) -> bool:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        snapshot_download(hub_id, allow_patterns=_FETCHED, local_files_only=True)
+    except (LocalEntryNotFoundError, HFValidationError):
+        return False
+    return True
+
+
 def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
-    patterns = ["*.json", "*.txt", "*.safetensors"]
     try:
-        return Path(snapshot_download(name, allow_patterns=patterns))
+        return Path(snapshot_download(name, allow_patterns=_FETCHED))
     except RepositoryNotFoundError as error:
         raise UserError(f"{name}: no such model on the hub (or it is private: log in first)") from error
     except HFValidationError as error:

@@ -47,7 +47,7 @@ def slurp(tmp_path_factory) -> Path:
     return corpus / "manifest.jsonl"
 
 
-def study(name: str, slurp: Path, model: Path, **changes: str) -> GridRecipe:
+def study(name: str, slurp: Path, model: Path | None, **changes: str) -> GridRecipe:
     values = {"corpus.manifest": str(slurp), "models": f"['{model}']", "targets": "[cooking, music]"}
     values |= {"synthesis.target_renditions": "1", "synthesis.source_renditions": "1", "evaluation.elsewhere": "4"}
     values |= {"evaluation.draws": "100", "lambda.grid": "[0, 1]", "seeds": "[0]", "training.batch_size": "4"}
@@ -71,6 +71,18 @@ def test_the_small_study_of_slurp(slurp, small_whisper, tmp_path):
     done = plan_grid(recipe, tmp_path / "run")
     # Which λ is chosen a plan cannot know; all that is spoken and trained it does.
     assert {row["name"] for row in done["stages"] if not row["done"]} <= {"hypotheses"}
+
+
+@pytest.mark.parametrize("name", ["slurp_small_gpu", "slurp_paper"])
+def test_a_plan_fetches_no_model(name, slurp, tmp_path, monkeypatch):
+    """SLURP's studies with their own models, which are on the hub."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    recipe = study(name, slurp, None, **{"synthesis.engines": "{espeak: 1}", "engines": "{}", "folds": "[]"})
+    recipe = recipe.model_copy(update={"models": load_study(RECIPES / f"{name}.yaml", absent=True).models})
+    plan = plan_grid(recipe, tmp_path / "run")
+    assert plan["seconds"] > 0 and not (tmp_path / "run").exists() and not (tmp_path / "hub").exists()
+    larger = plan_grid(recipe.model_copy(update={"models": ("whisper-medium.en",)}), tmp_path / "run")
+    assert larger["seconds"] > 2 * plan["seconds"]
 
 
 def test_what_holds_something_else_is_left_alone(slurp, small_whisper, tmp_path):

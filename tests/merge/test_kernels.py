@@ -194,16 +194,20 @@ def test_norms(share, without, monkeypatch):
     assert len(set(wanted)) == (3 if share == 0.3 else 1)
 
 
-def test_sums_know_no_blocks():
+def test_sums_know_no_blocks(without):
     values = torch.randn(20_011, generator=torch.Generator().manual_seed(0), dtype=torch.float64).abs_()
     whole = np.zeros(kernels.LANES)
-    norms._add(whole, values.clone(), 0)
+    norms._add(whole, values, 0)
     assert whole[7] == np.cumsum(values[7 :: kernels.LANES])[-1]  # one after the other
     for size in (1, 100, 512, 777, 20_000):
         added = np.zeros(kernels.LANES)
         for start in range(0, len(values), size):
-            norms._add(added, values[start : start + size].clone(), start)
+            norms._add(added, values[start : start + size], start)
         assert np.array_equal(added, whole)
+        by_rows = np.zeros(kernels.LANES)
+        for start in range(0, len(values), size):
+            without(norms._add, by_rows, values[start : start + size], start)
+        assert np.array_equal(by_rows, whole)
 
 
 def test_all_within_the_bracket():

@@ -57,7 +57,7 @@ def test_names_of_whisper_are_its_authors(small, tmp_path):
     with HubStandin({"openai/whisper-small.en": small}) as hub:
         done = load("whisper-small.en", hub.environment(tmp_path))
         assert done.returncode == 0, done.stderr
-    assert "did you mean whisper-small" in refusal("whisper-smal", hub.environment(tmp_path))
+    assert "did you mean 'whisper-small'" in refusal("whisper-smal", hub.environment(tmp_path))
 
 
 def test_it_is_downloaded_once_and_loads(small, tmp_path):
