@@ -343,19 +343,19 @@ LOOP void add_up(double *lanes, const double *values, int64_t first, int64_t cou
     }
 }
 
-/* To whole[k] is added, in order, |model - base| of the elements whose number in their tensor is k modulo TILE, and to
- * kept[k] that of what is kept of them, times the factor. ``first``, the first one's number, is a multiple of TILE. */
+/* The same of |model - base| to ``whole``, and to ``kept`` of what is kept of it, times the factor. */
 LOOP void norms(double *whole, double *kept, int64_t first, int64_t count, const void *base, int base_kind,
                 struct part *part) {
     double x[TILE], origin[TILE];
-    for (int64_t start = 0; start < count; start += TILE) {
-        int n = tile_at(start, count);
-        load(origin, base, base_kind, start, n);
-        load_difference(x, part->values, part->kind, start, n, origin);
-        for (int i = 0; i < n; i++) whole[i] += magnitude(x[i]);
-        keep_part(x, start, n, first, part);
-        multiply(x, n, part->factor);
-        for (int i = 0; i < n; i++) kept[i] += magnitude(x[i]);
+    for (int64_t start = 0, n; start < count; start += n) {
+        int64_t place = (first + start) % TILE;
+        n = count - start < TILE - place ? count - start : TILE - place;
+        load(origin, base, base_kind, start, (int)n);
+        load_difference(x, part->values, part->kind, start, (int)n, origin);
+        for (int64_t i = 0; i < n; i++) whole[place + i] += magnitude(x[i]);
+        keep_part(x, start, (int)n, first, part);
+        multiply(x, (int)n, part->factor);
+        for (int64_t i = 0; i < n; i++) kept[place + i] += magnitude(x[i]);
     }
 }
 

@@ -133,8 +133,8 @@ def add_up(lanes: np.ndarray, values: Tensor, first: int) -> None:
 
 def norms(whole: np.ndarray, kept: np.ndarray, first: int, base: Tensor, part: Part) -> None:
     """Add to `LANES` sums, of elements by their number modulo `LANES`: of the magnitudes of one model's differences,
-    and of those of what is kept of them, times the factor. ``first`` is a multiple of `LANES`."""
-    assert first % LANES == 0 and whole.shape == kept.shape == (LANES,)
+    and of those of what is kept of them, times the factor. ``first`` is the number of the first."""
+    assert whole.shape == kept.shape == (LANES,)
     sums = whole.ctypes.data, kept.ctypes.data
     _library().norms(*sums, first, base.numel(), base.data_ptr(), KINDS[base.dtype], ctypes.byref(part))
 

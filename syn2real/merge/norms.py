@@ -13,36 +13,30 @@ from syn2real.merge.stack import NO_BASE, Block, Stack
 from syn2real.merge.sums import Choice, described
 from syn2real.merge.tensors import ranges
 
-STRETCH = 1 << 19  # elements that compiled loops go over at a time; a multiple of `kernels.LANES`
+STRETCH = 1 << 19  # elements that compiled loops go over at a time
 
 
-def norm_keeping(
-    stack: Stack,
-    keep: Callable[[Block, int, Tensor], Tensor | None],
-    choice: Choice | None = None,
-    *,
-    rows: bool = False,
-) -> list[float]:
+def norm_keeping(stack: Stack, choice: Choice, keep: Callable[[Block, int, Tensor], Tensor | None]) -> list[float]:
     """For every model, what its kept differences are multiplied by so that Σ|δ| stays what it was.
 
-    ``keep(block, model, delta)`` is 1 for each element that is kept and 0 elsewhere; None: all are. A ``choice`` tells
-    compiled loops the same; without it, and for whole ``rows``, blocks are asked for. On the processor the sums know
-    nothing of blocks. Raises `UserError` where there is no base, and `ValueError` for tensors of several lengths.
+    ``keep(block, model, delta)`` is 1 for each element that is kept and 0 elsewhere; None: all are. The ``choice``
+    tells compiled loops the same, but for a factor. On the processor the sums know nothing of blocks. Raises `UserError`
+    where there is no base, and `ValueError` for tensors of several lengths.
     """
     if not stack.has_base:
         raise UserError(NO_BASE)
     whole, kept = np.zeros((2, len(stack), kernels.LANES))
-    if choice is not None and stack.plain and kernels.built() and not rows:
+    if stack.plain and kernels.built():
         parts = (kernels.Part * len(stack))()
         for part in parts:
             part.factor = 1.0
-        for start, stop in ranges(stack.numel, STRETCH):
+        for start, stop in stack.stretches(rows=True) if choice.rows else ranges(stack.numel, STRETCH):
             base, pointed_to = described(stack, choice, parts, start, stop)
             for i, part in enumerate(parts):
                 kernels.norms(whole[i], kept[i], start, base, part)
             del pointed_to  # not before
     else:
-        for block in stack.blocks(rows=rows):
+        for block in stack.blocks(rows=choice.rows):
             for i, delta in enumerate(block.deltas()):
                 mask = keep(block, i, delta)
                 sizes = delta.abs_()

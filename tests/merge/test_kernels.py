@@ -181,10 +181,11 @@ def test_screen_of_differences_of_more_bits_than_float32_has():
 
 
 @pytest.mark.parametrize("share", [0, 0.3, 1])
-def test_norms(share, without, monkeypatch):
+@pytest.mark.parametrize("name", ["dare_linear", "della"])
+def test_norms(name, share, without, monkeypatch):
     """However long the stretches and the blocks are, and by loops or not."""
     models, base = tensors((300, 257), 3, dtype=torch.bfloat16)
-    factors = lambda: METHODS.get("dare_linear")(Stack.of(models, base), density=share, variant="mergekit")  # noqa: E731
+    factors = lambda: METHODS.get(name)(Stack.of(models, base), density=share, variant="mergekit")  # noqa: E731
     wanted = factors().choice._factors
     assert without(factors).choice._factors == wanted
     monkeypatch.setattr(norms, "STRETCH", 4096)

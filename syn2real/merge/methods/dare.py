@@ -68,7 +68,7 @@ class _Choice:
         if rescale and (variant == "paper" or not stack.numel):
             self._factors = [1 / share if share else 0.0 for share in self._shares]
         elif rescale:
-            self._factors = norm_keeping(stack, self._keep, self)  # with factors of 1, as they are yet
+            self._factors = norm_keeping(stack, self, self._keep)  # with factors of 1, as they are yet
 
     def dropped(self, block: Block) -> list[Tensor]:
         """See `Choice.dropped`."""

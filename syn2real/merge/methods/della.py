@@ -78,10 +78,13 @@ class _Choice:
         self._half = [width / 2 if variant == "paper" else width for width in epsilon]
         self._masks: dict[tuple[int, int], np.ndarray] = {}  # as bits, by block and model: ranking takes long
         self._factors: Sequence[float] | None = None  # None: each element by its own 1/(1 − pₖ)
-        if not rescale:
+        self._noting = False
+        if not rescale or variant == "mergekit":
             self._factors = [1.0] * len(stack)
-        elif variant == "mergekit" and stack.numel:
-            self._factors = norm_keeping(stack, self._noted, rows=True)
+        if rescale and variant == "mergekit" and stack.numel:
+            self._noting = stack.numel <= _NOTED
+            self._factors = norm_keeping(stack, self, self._noted)
+            self._noting = False
 
     def dropped(self, block: Block) -> list[Tensor]:
         """See `Choice.dropped`."""
@@ -104,22 +107,29 @@ class _Choice:
         if share in (0, 1):
             return None
         mask = self._recalled(start, i, model.numel())
-        if mask is not None:
-            part.rule, part.mask = kernels.MASKED, mask.ctypes.data
-            return mask
-        found = self._limits(i, model, base)
-        part.rule = kernels.RESCALED if self._factors is None else kernels.DRAWN
-        part.seed, part.limits, part.each = self._stack.stream(i), found.ctypes.data, True
-        return found
+        if mask is None:
+            found = self._limits(i, model, base)
+            if not self._noting:
+                part.rule = kernels.RESCALED if self._factors is None else kernels.DRAWN
+                part.seed, part.limits, part.each = self._stack.stream(i), found.ctypes.data, True
+                return found
+            mask = self._note(start, i, self._stack.kept(i, start, start + len(found), found))
+        part.rule, part.mask = kernels.MASKED, mask.ctypes.data
+        return mask
 
     def _noted(self, block: Block, i: int, delta: Tensor) -> Tensor | None:
         """What is multiplied with a difference, kept for when it is asked for again; None: nothing."""
         if self._density[i] in (0, 1):
             return None if self._density[i] else torch.zeros_like(delta)
         mask = self._mask(block, i, delta)
-        if self._stack.numel <= _NOTED:
-            self._masks[block.start, i] = np.packbits(mask.bool().cpu().numpy())
+        if self._noting:
+            self._note(block.start, i, mask)
         return mask
+
+    def _note(self, start: int, i: int, mask: Tensor) -> np.ndarray:
+        kept = mask.bool().cpu().numpy()
+        self._masks[start, i] = np.packbits(kept)
+        return kept.view(np.uint8)
 
     def _mask(self, block: Block, i: int, delta: Tensor) -> Tensor:
         """1 for each element that is kept and 0 elsewhere."""
