@@ -20,8 +20,8 @@ def norm_keeping(stack: Stack, choice: Choice, keep: Callable[[Block, int, Tenso
     """For every model, what its kept differences are multiplied by so that Σ|δ| stays what it was.
 
     ``keep(block, model, delta)`` is 1 for each element that is kept and 0 elsewhere; None: all are. The ``choice``
-    tells compiled loops the same, but for a factor. On the processor the sums know nothing of blocks. Raises `UserError`
-    where there is no base, and `ValueError` for tensors of several lengths.
+    tells compiled loops the same, but for a factor. On the processor the sums know nothing of blocks. Raises
+    `UserError` where there is no base, and `ValueError` for tensors of several lengths.
     """
     if not stack.has_base:
         raise UserError(NO_BASE)
