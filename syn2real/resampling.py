@@ -10,7 +10,7 @@ import numpy as np
 
 DRAWS = 10_000  # samples of a bootstrap
 _CHUNK = 1 << 21  # unit indices drawn at a time: 16 MB, however many units there are
-_MANY = 10_000  # units from which on those with equal counts are drawn together
+_MANY = 10_000  # units from which on those that are equal are drawn together
 _EXACT = 16  # units up to which every choice of signs is tried: 32,768 of them
 _ROUNDING = 1e-9  # by which sums of fractions that are equal may differ
 
@@ -32,12 +32,11 @@ def resample_alike(counts: np.ndarray, draws: int = DRAWS, seed: int = 0) -> np.
     How many of a sample have certain counts is multinomial, so the sums have the same law. Of `_MANY` units or more the
     samples are others than those of `resample`; nothing else may rest on them.
     """
-    rows = counts.reshape(len(counts), -1)
-    if len(rows) >= _MANY:
-        kinds, times = np.unique(rows, axis=0, return_counts=True)
-        if len(kinds) < len(rows) // 2:
-            return resample_kinds(kinds.reshape(-1, *counts.shape[1:]), times, draws, seed)
-    return resample(counts, draws, seed)
+    found = _kinds(counts.reshape(len(counts), -1))
+    if found is None:
+        return resample(counts, draws, seed)
+    kinds, times = found
+    return resample_kinds(kinds.reshape(-1, *counts.shape[1:]), times, draws, seed)
 
 
 def resample_kinds(kinds: np.ndarray, times: np.ndarray, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
@@ -68,23 +67,29 @@ def sign_flips(gaps: np.ndarray, draws: int = 100_000, seed: int = 0) -> np.ndar
     Were two systems alike, each unit's difference would as likely have the other sign. p is the share of choices of
     signs whose sum is at least as far from 0: of all of them up to 16 units (exact, least value 2 / 2^units), beyond
     that of ``draws`` random ones and the one observed (Noreen, Computer-Intensive Methods, 1989). Right for any number
-    of units, where the bootstrap of fewer than about 30 rejects too often.
+    of units, where the bootstrap of fewer than about 30 rejects too often. Of `_MANY` units or more, how many of those
+    with the same differences have the other sign is drawn at once.
     """
     units = len(gaps)
     values = gaps.astype(np.float64)
     seen = np.abs(values.sum(axis=0))
     exact = units <= _EXACT
+    alike = _kinds(values)
+    if alike is not None:
+        values, times = alike
     generator = np.random.default_rng(seed)
     choices = 1 << max(0, units - 1) if exact else draws  # of all, those that differ in more than what is called plus
-    size = max(1, _CHUNK // max(units, values.shape[1]))
+    size = max(1, _CHUNK // max(values.shape))
     beyond = np.zeros(values.shape[1])
     for start in range(0, choices, size):
         count = min(size, choices - start)
         if exact:
-            flipped = np.arange(start, start + count)[:, None] >> np.arange(units) & 1
+            signs = 1.0 - 2.0 * (np.arange(start, start + count)[:, None] >> np.arange(units) & 1)
+        elif alike is None:
+            signs = 1.0 - 2.0 * generator.integers(0, 2, size=(count, units), dtype=np.int8)
         else:
-            flipped = generator.integers(0, 2, size=(count, units), dtype=np.int8)
-        beyond += (np.abs((1.0 - 2.0 * flipped) @ values) + _ROUNDING >= seen).sum(axis=0)
+            signs = times - 2.0 * generator.binomial(times, 0.5, size=(count, len(times)))
+        beyond += (np.abs(signs @ values) + _ROUNDING >= seen).sum(axis=0)
     return beyond / choices if exact else (beyond + 1) / (choices + 1)
 
 
@@ -105,6 +110,14 @@ def holm(ps: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(ps) - rank) * ps[index]))
         corrected[index] = largest
     return corrected
+
+
+def _kinds(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Of many rows, those that differ and how often each occurs; None of fewer, or where most differ."""
+    if len(rows) < _MANY:
+        return None
+    kinds, times = np.unique(rows, axis=0, return_counts=True)
+    return (kinds, times) if len(kinds) < len(rows) // 2 else None
 
 
 def _samples(units: int, draws: int, seed: int) -> Iterator[np.ndarray]:

@@ -64,6 +64,17 @@ def test_random_sign_flips_agree_with_all_of_them() -> None:
     assert sign_flips(padded, 20_000) == pytest.approx(sign_flips(gaps), abs=0.015)
 
 
+def test_sign_flips_of_many_units() -> None:
+    """Those with equal differences are drawn at once; so many sums follow the normal law."""
+    gaps = np.zeros((20_000, 3), dtype=int)
+    gaps[:5000, 0], gaps[5000:9850, 0] = 1, -1
+    gaps[::4, 1], gaps[:4900, 1] = 2, -2
+    z = np.abs(gaps.sum(axis=0)) / np.sqrt((gaps**2).sum(axis=0) + 1e-9)
+    wanted = [math.erfc(value / math.sqrt(2)) for value in z]
+    assert wanted == pytest.approx([0.131, 0, 1], abs=0.001)
+    assert sign_flips(gaps, 20_000) == pytest.approx(wanted, abs=0.015)
+
+
 def test_sign_flips_hold_for_few_speakers_where_the_bootstrap_does_not() -> None:
     random, trials = np.random.default_rng(12), 500
     words = random.integers(60, 260, (8, trials))

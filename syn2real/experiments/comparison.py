@@ -65,9 +65,16 @@ class Heard:
 
 
 def compare(
-    heard: Sequence[Heard], *, baseline: str = BASELINE, headline: str = HEADLINE, evaluation: Evaluation
+    heard: Sequence[Heard],
+    *,
+    baseline: str = BASELINE,
+    headline: str = HEADLINE,
+    repeated: str = "seed",
+    evaluation: Evaluation,
 ) -> dict[str, Any]:
     """Rates with intervals, relative improvements and tests of all systems, as a JSON object.
+
+    What a `Heard` has as its seed is called ``repeated``: of a seed and a draw of sources, a draw.
 
     Systems that lack cells are compared with each other system on the cells both have, and say so (``missing``,
     ``complete``). Raises `UserError` for nothing to compare, a system given twice for a cell, or systems of a cell
@@ -87,6 +94,7 @@ def compare(
     return {
         "baseline": baseline,
         "headline": headline,
+        "repeated": repeated,
         "normaliser": heard[0].scores.normaliser,
         "level": evaluation.level,
         "draws": evaluation.draws,

@@ -7,6 +7,7 @@ the others go on. Whatever is finished is found again by its hash, so the same c
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from syn2real.errors import UserError
@@ -41,7 +42,7 @@ class Condition:
     sources: int | None  # how many source domains; None for all
     draw: int  # which random choice of them
     seed: int
-    repetition: int  # counts seeds and draws
+    repetition: int  # the seed; with several draws of sources a count of seeds and draws
 
     @property
     def label(self) -> str:
@@ -124,7 +125,8 @@ class Grid:
             for target in self.roles.targets:
                 cell = CellReport(target, condition.model, condition.label, condition.repetition)
                 outcome.cells.append(cell)
-                say(f"{condition.model}, {condition.label}, seed {condition.repetition}: target {target}")
+                drawn = f", draw {condition.draw}" if self.recipe.sources.draws > 1 else ""
+                say(f"{condition.model}, {condition.label}, seed {condition.seed}{drawn}: target {target}")
                 try:
                     fold = self.roles.fold(target, condition.sources, condition.draw)
                     cell.sources = fold.sources
@@ -153,12 +155,11 @@ class Grid:
         for model in recipe.models:
             for engines, synthesis in recipe.engine_sets.items():
                 for count in recipe.counts:
-                    repetition = 0
-                    for seed in recipe.seeds:
-                        for draw in range(recipe.sources.draws):
-                            spoken = synthesis.model_copy(update={"seed": synthesis.seed + seed})
-                            yield Condition(model, engines, spoken, count, draw, seed, repetition)
-                            repetition += 1
+                    draws = recipe.sources.draws
+                    for number, (seed, draw) in enumerate(product(recipe.seeds, range(draws))):
+                        spoken = synthesis.model_copy(update={"seed": synthesis.seed + seed})
+                        repetition = seed if draws == 1 else number
+                        yield Condition(model, engines, spoken, count, draw, seed, repetition)
 
     def workshop(self, condition: Condition) -> Workshop:
         """What makes the models of a condition."""

@@ -148,7 +148,7 @@ class GridRecipe(Strict):
     selection: Selection = "none"  # recordings that stop a training early and choose its checkpoint
     augmentation: str | list[dict[str, Any]] = "broad"
     scale: Annotated[ScaleRecipe, Field(alias="lambda")] = ScaleRecipe()
-    systems: tuple[System, ...] = STANDARD
+    systems: Annotated[tuple[System, ...], Field(min_length=1)] = STANDARD
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     evaluation: GridEvaluationRecipe = GridEvaluationRecipe()
     keep_duplicates: bool = False  # keep target sentences that are also tested

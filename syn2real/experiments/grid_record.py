@@ -8,13 +8,15 @@ from typing import Any
 from syn2real.experiments.comparison import BASELINE, HEADLINE, Heard, compare
 from syn2real.experiments.grid import CellReport, Chosen, Grid, Outcome, curve_record
 from syn2real.experiments.grid_recipe import uninformed
+from syn2real.experiments.pipeline import Clips
 from syn2real.experiments.vectors import sizes_record, transfer_record, vectors_record
 from syn2real.experiments.versions import versions
-from syn2real.speech.corpus import Corpus
+from syn2real.speech.corpus import Corpus, Utterance
 
-# Systems that need none of the target's text spoken, and systems that need no source.
+# Systems that need none of the target's text spoken; that need no source; and that need none of its text spoken.
 _UNSPOKEN = {"zero-shot", "target-real", "source-real", "source-synthetic", "source-mixed"}
 _SOURCELESS = {"zero-shot", "target-real", "target-synthetic", "target-synthetic-augmented"}
+_SOURCE_UNSPOKEN = _SOURCELESS | {"source-real", "average"}
 
 
 def grid_record(grid: Grid, outcome: Outcome) -> dict[str, Any]:
@@ -38,7 +40,9 @@ def grid_record(grid: Grid, outcome: Outcome) -> dict[str, Any]:
         "leaks": recipe.leaks,
         "data": _data(grid, outcome),
         "cells": [vars(cell) for cell in outcome.cells],
-        "comparison": compare(outcome.heard, evaluation=recipe.evaluation),
+        "comparison": compare(
+            outcome.heard, repeated="seed" if recipe.sources.draws == 1 else "draw", evaluation=recipe.evaluation
+        ),
         "lambdas": [_choice(chosen) for chosen in outcome.chosen],
         **analyses,
         "utterances": _utterances(grid, outcome.heard),
@@ -77,19 +81,19 @@ def _data(grid: Grid, outcome: Outcome) -> dict[str, Any]:
     heard = {_cell(one): set[str]() for one in outcome.heard}
     for one in outcome.heard:
         heard[_cell(one)].add(uninformed(one.system))
-    sources = {
-        (u.domain, u.id): u
-        for cell in outcome.cells
-        if heard.get(_cell(cell), set()) - _SOURCELESS
-        for u in roles.source(cell.sources)
-    }
-    speech = {
-        clips.key: clips
-        for condition in grid.conditions()
-        for name in roles.targets
-        if heard.get((name, condition.model, condition.label, condition.repetition), set()) - _UNSPOKEN
-        for clips in [grid.workshop(condition).target_speech(name)]
-    }
+    sources: dict[tuple[str | None, str], Utterance] = {}
+    speech: dict[str, Clips] = {}
+    workshops = {(c.model, c.label, c.repetition): grid.workshop(c) for c in grid.conditions()}
+    for cell in outcome.cells:
+        systems = heard.get(_cell(cell), set())
+        workshop = workshops[cell.model, cell.engines, cell.seed]
+        if systems - _SOURCELESS:
+            sources |= {(u.domain, u.id): u for u in roles.source(cell.sources)}
+        if systems - _UNSPOKEN:
+            target = workshop.target_speech(cell.target)
+            speech[target.key] = target
+        if systems - _SOURCE_UNSPOKEN:
+            speech |= {clips.key: clips for clips in workshop.source_speech(roles.source(cell.sources))}
     spoken = {(u.engine, u.voice, u.licence) for clips in speech.values() for u in clips.load()}
     source = Corpus.of(sources.values())
     tests = {name: roles.test(name) for name in dict.fromkeys(one.target for one in outcome.heard)}
@@ -107,7 +111,9 @@ def _data(grid: Grid, outcome: Outcome) -> dict[str, Any]:
         "source_clips": len(source),
         "source_seconds": round(source.duration, 1),
         "source_speakers": len(source.speakers),
-        "speakers_in_training_and_test": roles.speakers_shared,
+        "speakers_in_training_and_test": len(
+            source.speakers & set().union(*(test.speakers for test in tests.values()))
+        ),
         "rejected": sum(clips.rejected() for clips in speech.values()),
         "voices": sorted({f"{engine}:{voice}" for engine, voice, _ in spoken}),
         "licences": sorted({f"{engine}: {licence}" for engine, _, licence in spoken}),

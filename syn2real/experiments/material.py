@@ -8,6 +8,7 @@ from pathlib import Path
 from syn2real.errors import UserError, did_you_mean
 from syn2real.experiments.recipe import SourceRecipe, StudyRecipe
 from syn2real.hashing import seed_from
+from syn2real.progress import say
 from syn2real.speech.corpus import Corpus, Fields, Manifest, Sentence, distinct, read_sentences, sentence_key
 
 
@@ -55,8 +56,19 @@ def load_material(recipe: SourceRecipe) -> Material:
 
 def adaptation_material(source: Path, text: Path, held_out: Sequence[str], test: Path | None) -> Material:
     """Roles for `syn2real adapt`: a manifest of source speech of which some domains are held out, the target's text,
-    and recordings of the target, where given, to score only."""
+    and recordings of the target, where given, to score only.
+
+    A source domain that is called as the target is left out: its speech is the target's.
+    """
+    sentences = read_sentences(text, text.stem)
     corpus = Corpus.load(source)
+    targets = {text.stem, *(sentence.domain for sentence in sentences)} & set(corpus.domains)
+    if named := [name for name in held_out if name in targets]:
+        raise UserError(f"--held-out {named[0]}: is the target's own domain, by the name of {text.name}; name others")
+    if targets:
+        known = corpus.domain(*sorted(targets))
+        say(f"{source}: {len(known)} clips of domain {', '.join(sorted(targets))} are left out, for it is the target")
+        corpus = corpus.without(*targets)
     for name in held_out:
         if name not in corpus.domains:
             raise UserError(f"{source}: no domain {name!r}{did_you_mean(name, corpus.domains)}")
@@ -66,7 +78,7 @@ def adaptation_material(source: Path, text: Path, held_out: Sequence[str], test:
         source=without_sentences(corpus.without(*held_out), [*tested.sentences, *proxy.sentences]),
         held_out=proxy,
         test=tested,
-        target_text=distinct(read_sentences(text, text.stem)),
+        target_text=distinct(sentences),
     )
 
 

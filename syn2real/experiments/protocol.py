@@ -47,6 +47,8 @@ class Roles:
             if name not in self.domains:
                 raise UserError(f"{recipe.corpus.manifest}: no domain {name!r}{did_you_mean(name, self.domains)}")
         self.targets = tuple(recipe.targets or [name for fold in recipe.folds for name in fold] or self.domains)
+        if not self.targets:
+            raise UserError(f"{recipe.corpus.manifest}: no line has a `domain`, by which source and target are told")
         self._require()
 
     # ---- roles ---------------------------------------------------------------------------------------------------
@@ -137,15 +139,6 @@ class Roles:
     def can_stand_in(self, domain: str) -> bool:
         """Whether a domain can play the target: it has text, and recordings to hear."""
         return bool(self.text(domain)) and self._judges(domain)
-
-    @cached_property
-    def speakers_shared(self) -> int:
-        """How many speakers of the test are heard in training too; 0 where speakers are not named."""
-        train, test = (
-            {row.get("speaker") for _, row in self._manifest.select(self._is(split)).rows}
-            for split in ("train", "test")
-        )
-        return len((train & test) - {None})
 
     # ---- lines ---------------------------------------------------------------------------------------------------
 

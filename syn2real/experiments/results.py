@@ -9,7 +9,7 @@ import numpy as np
 from syn2real.experiments.recipe import ScoringRecipe, StudyRecipe, Sum
 from syn2real.experiments.versions import versions
 from syn2real.speech.scoring import Pair, Scores, score
-from syn2real.speech.statistics import bootstrap_interval, paired_test
+from syn2real.speech.statistics import bootstrap_interval, paired_flips, paired_test
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class SystemResult:
     relative_low: float | None
     relative_high: float | None
     p: float | None  # two-sided paired bootstrap against target-synthetic in the same window
+    flip_p: float | None  # the same by flipping signs, which of few speakers is the one to trust
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def measure(
     scale: float | None,
     evaluation: ScoringRecipe,
 ) -> SystemResult:
-    """A system's WER with interval, CER, un-normalised WER, and the paired test against ``baseline``."""
+    """A system's WER with interval, CER, un-normalised WER, and the paired tests against ``baseline``."""
     interval = bootstrap_interval(scores, evaluation.level, evaluation.draws)
     test = paired_test(scores, baseline, evaluation.level, evaluation.draws) if baseline is not None else None
     pairs = [Pair(u.id, u.reference, u.hypothesis, u.speaker, u.domain) for u in scores]
@@ -197,4 +198,5 @@ def measure(
         relative_low=test.relative_low if test else None,
         relative_high=test.relative_high if test else None,
         p=test.p if test else None,
+        flip_p=paired_flips(scores, baseline) if baseline is not None else None,
     )

@@ -20,7 +20,7 @@ class Choice:
     """A λ, and what chose it."""
 
     scale: Scale
-    by: str  # proxies, source-dev, fixed or oracle
+    by: str  # proxies, source-dev or fixed
     names: tuple[str, ...]  # the domains it was chosen on
     curve: tuple[CurvePoint, ...]
     way: Sum | None = None  # which sum it is the λ of, where that was chosen with it

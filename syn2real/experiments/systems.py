@@ -152,11 +152,14 @@ class Workshop:
         sentences = self.roles.text(target)
         return self.pipeline.speak(sentences, self.synthesis, self.synthesis.target_renditions, f"text of {target}")
 
-    def _spoken(self, recordings: Corpus) -> Clips:
+    def source_speech(self, recordings: Corpus) -> list[Clips]:
         """The recordings' sentences, spoken: domain by domain, so that a domain is spoken once."""
         names = list(dict.fromkeys(utterance.domain for utterance in recordings))
         parts = [(name, recordings.filter(lambda u, n=name: u.domain == n)) for name in names]  # type: ignore[misc]
-        return Clips.join([self._spoken_part(name or "no domain", part) for name, part in parts])
+        return [self._spoken_part(name or "no domain", part) for name, part in parts]
+
+    def _spoken(self, recordings: Corpus) -> Clips:
+        return Clips.join(self.source_speech(recordings))
 
     def _spoken_part(self, domain: str, recordings: Corpus) -> Clips:
         title = f"text of {domain}, recording by recording"

@@ -14,6 +14,7 @@ from syn2real.speech.scoring import ErrorCounts, Scores
 
 PROXIES = 2  # domains that choose the λ of a vector carried to another domain, unless the recipe says how many
 GROUPS = ("encoder", "decoder", "cross_attention", "embeddings")
+_VECTORED = {"syn2real", "text-on-real", "best-sum"}  # systems that have made the vector of all sources
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ def transfer_record(grid: Grid) -> dict[str, Any] | None:
 
 def sizes_record(grid: Grid) -> list[dict[str, Any]] | None:
     """Of each model the number of weights, and the norm of its vectors against that of the weights they are added to;
-    None for a single model and in a dry run."""
-    if grid.workspace.dry or len(grid.recipe.models) < 2:
+    None for a single model, where no system has a vector, and in a dry run."""
+    if grid.workspace.dry or len(grid.recipe.models) < 2 or not _VECTORED & {*grid.recipe.systems}:
         return None
     from syn2real.merge import Checkpoint
 

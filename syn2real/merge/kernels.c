@@ -126,7 +126,7 @@ INLINE void store(void *result, int kind, int64_t start, int count, const double
 INLINE int tile_at(int64_t start, int64_t count) { return count - start < TILE ? (int)(count - start) : TILE; }
 
 /* Raised whenever a function here takes or gives something else: kernels.py calls none of another version. */
-PUBLIC int version(void) { return 3; }
+PUBLIC int version(void) { return 4; }
 
 /* What linkers of Windows ask of an extension of Python. It is not imported. */
 PUBLIC void *PyInit__kernels(void) { return 0; }
@@ -195,17 +195,18 @@ LOOP void agreeing_mean(int64_t count, int models, double *const *values, const 
     }
 }
 
-/* TILE numbers of the stream ``seed`` from ``first`` on, see draws.py: somewhere in ``drawn``. */
-INLINE const int16_t *draw(int16_t drawn[TILE + 4], uint64_t seed, int64_t first) {
+/* ``n`` numbers, at most TILE, of the stream ``seed`` from ``first`` on, see draws.py: somewhere in ``drawn``. */
+INLINE const int16_t *draw(int16_t drawn[TILE + 4], uint64_t seed, int64_t first, int n) {
     uint64_t words[TILE / 4 + 1];
     int64_t word = first / 4;
-    for (int i = 0; i < TILE / 4 + 1; i++) {
+    int count = (n + 3) / 4 + 1;
+    for (int i = 0; i < count; i++) {
         uint64_t z = seed + (uint64_t)(word + i + 1) * 0x9E3779B97F4A7C15u;
         z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
         z = (z ^ z >> 27) * 0x94D049BB133111EBu;
         words[i] = z ^ z >> 31;
     }
-    memcpy(drawn, words, sizeof words);
+    memcpy(drawn, words, (size_t)count * sizeof *words);
     return drawn + (first - word * 4);
 }
 
@@ -215,7 +216,7 @@ LOOP void keep(double *mask, uint64_t seed, int64_t first, int64_t count, const 
     int16_t drawn[TILE + 4], limit = limits[0];
     for (int64_t start = 0; start < count; start += TILE) {
         int n = tile_at(start, count);
-        const int16_t *number = draw(drawn, seed, first + start);
+        const int16_t *number = draw(drawn, seed, first + start, n);
         if (each)
             for (int i = 0; i < n; i++) mask[start + i] = number[i] <= limits[start + i];
         else
@@ -257,13 +258,13 @@ LOOP int64_t trim(double *result, const double *values, int64_t count, double cu
  * multiplied by, its weight in the sum and its share in an election. */
 struct part {
     const void *values;
-    const int16_t *limits; /* one for each element, for DRAWN and RESCALED */
+    const int16_t *limits; /* one for all elements for DRAWN, one for each for RESCALED */
     const uint8_t *mask;   /* for MASKED */
     uint64_t seed;         /* for DRAWN and RESCALED */
     double cut, outer;     /* for TRIMMED, and for BANDED, which drops what the outer one would keep */
     int64_t left, outside; /* of elements that equal these cuts; lowered by those that are kept */
     double factor, weight, share;
-    int32_t kind, rule, each; /* each: there is a limit for every element, not one for all */
+    int32_t kind, rule;
 };
 
 /* The tile's part of one model's difference: what is kept of it. */
@@ -280,11 +281,9 @@ INLINE void keep_part(double *x, int64_t start, int n, int64_t first, struct par
         const uint8_t *mask = part->mask + start;
         for (int i = 0; i < n; i++) x[i] *= mask[i];
     } else if (part->rule != ALL) {
-        const int16_t *number = draw(drawn, part->seed, first + start), *limits = part->limits;
-        if (!part->each)
+        const int16_t *number = draw(drawn, part->seed, first + start, n), *limits = part->limits;
+        if (part->rule == DRAWN)
             for (int i = 0; i < n; i++) x[i] *= number[i] <= *limits;
-        else if (part->rule == DRAWN)
-            for (int i = 0; i < n; i++) x[i] *= number[i] <= limits[start + i];
         else
             for (int i = 0; i < n; i++) {
                 double chance = (limits[start + i] + (LEVELS / 2 + 1)) / (double)LEVELS;
@@ -420,27 +419,34 @@ LOOP int64_t screen(const void *model, int model_kind, const void *base, int bas
     return found;
 }
 
-/* For every row of model - base, or of the model where the base is NULL, magnitudes in float32 as bits, and keys that
- * sort as they do with each element's place in the last ``places`` bits: what lies more than ``span`` below the row's
- * largest, and the last ``coarse`` bits, find no room. */
+/* One row of |model - base|, or of the model's magnitudes where the base is NULL, in float32 as bits. Returns the
+ * largest. */
+INLINE uint32_t load_row(uint32_t *bits, const void *model, int model_kind, const void *base, int base_kind,
+                         int64_t row, int64_t columns) {
+    float x[TILE];
+    uint32_t most = 0;
+    for (int64_t start = 0; start < columns; start += TILE) {
+        int n = tile_at(start, columns);
+        int64_t at = row * columns + start;
+        if (base)
+            load_float_difference(x, model, model_kind, base, base_kind, at, n);
+        else
+            BY_KIND(model_kind, for (int i = 0; i < n; i++) x[i] = (float)number(model, KIND, at + i));
+        for (int i = 0; i < n; i++) {
+            uint32_t size = bits_of(x[i]) & 0x7fffffffu;
+            bits[start + i] = size;
+            most = size > most ? size : most;
+        }
+    }
+    return most;
+}
+
+/* For every row, magnitudes as `load_row` has them, and keys that sort as they do with each element's place in the last
+ * ``places`` bits: what lies more than ``span`` below the row's largest, and the last ``coarse`` bits, find no room. */
 LOOP void rank_keys(const void *model, int model_kind, const void *base, int base_kind, int64_t rows, int64_t columns,
                     int places, int coarse, uint32_t span, uint32_t *bits, uint32_t *keys) {
-    double x[TILE], other[TILE];
     for (int64_t row = 0; row < rows; row++, bits += columns, keys += columns) {
-        uint32_t most = 0;
-        for (int64_t start = 0; start < columns; start += TILE) {
-            int n = tile_at(start, columns);
-            load(x, model, model_kind, row * columns + start, n);
-            if (base) {
-                load(other, base, base_kind, row * columns + start, n);
-                for (int i = 0; i < n; i++) x[i] -= other[i];
-            }
-            for (int i = 0; i < n; i++) {
-                uint32_t size = bits_of((float)x[i]) & 0x7fffffffu;
-                bits[start + i] = size;
-                most = size > most ? size : most;
-            }
-        }
+        uint32_t most = load_row(bits, model, model_kind, base, base_kind, row, columns);
         uint32_t floor = most >= span ? most - span + 1 : 0;
         for (int64_t i = 0; i < columns; i++) {
             uint32_t size = bits[i] > floor ? bits[i] - floor : 0;
@@ -472,5 +478,63 @@ LOOP void rank_places(uint32_t *keys, const uint32_t *bits, int64_t rows, int64_
         }
         for (int64_t k = 0; k < columns; k++) ranked[keys[k] & mask] = by_rank[k];
         wrong[row] = (uint8_t)disorder;
+    }
+}
+
+/* Of magnitudes in float32, sixteen a binade from a row's largest down: the first has all that is smaller, too. */
+enum { BUCKETS = 256, BUCKET_BITS = 19 };
+
+/* How many of a row are smaller than the one at ``place``, or equal to it and earlier. */
+INLINE int32_t rank_of(const uint32_t *bits, int64_t columns, int64_t place) {
+    const int32_t size = (int32_t)bits[place]; /* of 31 bits */
+    int32_t before = 0;
+    for (int64_t i = 0; i < place; i++) before += (int32_t)bits[i] <= size;
+    for (int64_t i = place + 1; i < columns; i++) before += (int32_t)bits[i] < size;
+    return before;
+}
+
+/* 1 for every element whose number of the stream is at most by_rank[its rank by magnitude in its row], 0 elsewhere, for
+ * rows of fewer than 2^16 elements. Only what drew a number above by_rank[0] and not above by_rank[last] hangs on its
+ * rank: ``least`` has, from by_rank[0] + 1 on, the first rank whose limit is not below the number. A histogram tells
+ * most of these on which side of it they are; the others' ranks are counted. ``bits`` and ``bucket`` have room for a
+ * row. */
+LOOP void keep_by_rank(const void *model, int model_kind, const void *base, int base_kind, int64_t rows,
+                       int64_t columns, uint64_t seed, int64_t first, const int16_t *by_rank, const uint16_t *least,
+                       uint32_t *bits, uint16_t *bucket, uint8_t *mask) {
+    const int32_t lowest = by_rank[0], highest = by_rank[columns - 1];
+    const uint32_t width = (uint32_t)(highest - lowest);
+    uint8_t within[TILE];
+    int16_t drawn[TILE + 4];
+    uint16_t places[TILE];
+    for (int64_t row = 0; row < rows; row++, first += columns, mask += columns) {
+        uint32_t most = load_row(bits, model, model_kind, base, base_kind, row, columns);
+        uint32_t span = (uint32_t)BUCKETS << BUCKET_BITS, floor = most >= span ? most - span + 1 : 0;
+        uint16_t begin[BUCKETS + 1] = {0}; /* the rank of each bucket's smallest */
+        for (int64_t i = 0; i < columns; i++)
+            bucket[i] = (uint16_t)((bits[i] > floor ? bits[i] - floor : 0) >> BUCKET_BITS);
+        for (int64_t i = 0; i < columns; i++) begin[bucket[i] + 1]++;
+        for (int b = 0; b < BUCKETS; b++) begin[b + 1] = (uint16_t)(begin[b + 1] + begin[b]);
+        for (int64_t start = 0; start < columns; start += TILE) {
+            int n = tile_at(start, columns), asked = 0, unsure = 0;
+            const int16_t *number = draw(drawn, seed, first + start, n);
+            for (int i = 0; i < n; i++) {
+                mask[start + i] = number[i] <= lowest;
+                within[i] = (uint32_t)(number[i] - lowest - 1) < width;
+            }
+            for (int i = 0; i < n; i++) {
+                places[asked] = (uint16_t)i; /* counts only where it lies within */
+                asked += within[i];
+            }
+            for (int k = 0; k < asked; k++) {
+                int i = places[k], wanted = least[number[i] - lowest - 1], b = bucket[start + i];
+                mask[start + i] = begin[b] >= wanted;
+                places[unsure] = (uint16_t)i;
+                unsure += begin[b] < wanted && begin[b + 1] > wanted;
+            }
+            for (int k = 0; k < unsure; k++) {
+                int i = places[k];
+                mask[start + i] = rank_of(bits, columns, start + i) >= least[number[i] - lowest - 1];
+            }
+        }
     }
 }

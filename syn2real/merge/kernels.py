@@ -18,7 +18,7 @@ KINDS = {torch.float64: 0, torch.float32: 1, torch.bfloat16: 2, torch.float16: 3
 MOST = 12  # models of one sum
 ALL, TRIMMED, BANDED, DRAWN, RESCALED, MASKED = range(6)  # rules of a `Part`
 LANES = 512  # sums that `norms` adds to: TILE in kernels.c
-_VERSION = 3  # of kernels.c: what was built from another is not called
+_VERSION = 4  # of kernels.c: what was built from another is not called
 
 
 class Part(ctypes.Structure):
@@ -38,7 +38,6 @@ class Part(ctypes.Structure):
         ("share", c_double),
         ("kind", c_int32),
         ("rule", c_int32),
-        ("each", c_int32),
     )
 
 
@@ -166,6 +165,18 @@ def keep(seed: int, first: int, count: int, limits: np.ndarray) -> Tensor:
     return mask
 
 
+def keep_by_rank(
+    model: Tensor, base: Tensor | None, columns: int, seed: int, first: int, limits: np.ndarray, least: np.ndarray
+) -> np.ndarray:
+    """See `ranks.kept_by_rank`, for rows of fewer than 2¹⁶ ``columns``; ``limits`` and ``least`` are a `ByRank`'s."""
+    shape = model.numel() // columns, columns
+    row, mask = (np.empty(columns, np.uint32), np.empty(columns, np.uint16)), np.empty(model.numel(), np.uint8)
+    limits, least = np.require(limits, np.int16, "C"), np.require(least, np.uint16, "C")
+    arrays = [array.ctypes.data for array in (limits, least, *row, mask)]
+    _library().keep_by_rank(*_pair(model, base), *shape, seed, first, *arrays)
+    return mask
+
+
 def rank_keys(
     model: Tensor, base: Tensor | None, columns: int, places: int, coarse: int, span: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -220,6 +231,7 @@ def _load() -> ctypes.CDLL | None:
         "screen": (*pair, c_int64, c_double, c_double, POINTER(c_int64), pointer),
         "trim": (pointer, pointer, c_int64, c_double, c_int64),
         "keep": (pointer, c_uint64, c_int64, c_int64, pointer, c_int),
+        "keep_by_rank": (*pair, c_int64, c_int64, c_uint64, c_int64, pointer, pointer, pointer, pointer, pointer),
         "rank_keys": (*pair, c_int64, c_int64, c_int, c_int, c_uint32, pointer, pointer),
         "rank_places": (pointer, pointer, c_int64, c_int64, c_int, pointer, pointer, pointer),
     }

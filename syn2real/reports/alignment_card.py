@@ -1,20 +1,17 @@
 """The card of the merge that a study of language models chose: how safe it is, what it can do, and how it was made."""
 
-import re
-from pathlib import PurePath
 from typing import Any
 
 import yaml
 
 from syn2real.reports import alignment_tables as tables
 from syn2real.reports.table import markdown_text
-from syn2real.reports.wording import bounds, counted, equals, percent, signed
+from syn2real.reports.wording import bounds, counted, equals, model_name, on_hub, percent, signed
 
 PAPERS = {
     "safeguard": "a model fine-tuned for a task, merged with itself before that (Safeguard, arXiv 2412.19512)",
     "mergealign": "a domain expert and an aligned model of one base, interpolated (MergeAlign, arXiv 2411.06824)",
 }
-_HUB = re.compile(r"[\w.-]+/[\w.-]+")  # org/name
 SHOWN = ("model", "aligned", "tuned")  # beside the merge itself
 
 
@@ -23,7 +20,7 @@ def alignment_card(record: dict[str, Any]) -> str:
     delivered, recipe = record["delivered"], record["recipe"]
     chosen = next(system for system in record["systems"] if _same(system, delivered))
     head: dict[str, Any] = {"library_name": "transformers", "pipeline_tag": "text-generation"}
-    if _HUB.fullmatch(recipe["model"]):
+    if on_hub(recipe["model"]):
         head["base_model"] = recipe["model"]
     head["tags"] = ["merge", "syn2real", record["study"]]
     name = markdown_text(tables.name_of(chosen))
@@ -134,5 +131,4 @@ def _same(system: dict[str, Any], delivered: dict[str, Any]) -> bool:
 
 
 def _called(model: str) -> str:
-    """A model's name; of a directory its last part, for where it lay is nobody's business."""
-    return markdown_text(model if _HUB.fullmatch(model) else PurePath(model).name)
+    return markdown_text(model_name(model))

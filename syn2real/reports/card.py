@@ -38,12 +38,12 @@ def model_card(record: dict[str, Any]) -> str:
         "library_name: transformers",
         "pipeline_tag: automatic-speech-recognition",
         f"language: {recipe['language']}",
-        "tags: [whisper, syn2real, task-arithmetic]",
+        "tags: [syn2real, task-arithmetic]",
         "---",
         "",
         f"# {record['title']}",
         "",
-        f"{recipe['model']} adapted to {', '.join(recipe['target'])} from text alone: "
+        f"{wording.model_name(recipe['model'])} adapted to {', '.join(recipe['target'])} from text alone: "
         + MADE[scale["sum"]].format(sentences=data["target_sentences"], scale=f"{scale['chosen']:g}"),
         "",
         *_evaluation(record),
@@ -51,7 +51,7 @@ def model_card(record: dict[str, Any]) -> str:
         *([record["note"], ""] if record["note"] else []),
         "## How it was made",
         "",
-        f"- base model: {recipe['model']}",
+        f"- base model: {wording.model_name(recipe['model'])}",
         f"- {SPEECH[scale['sum']][0]}: {_published(record['vector'])}{data['source_clips']} real clips "
         f"({data['source_seconds'] / 60:.1f} min; {', '.join(data['source_domains']) or 'one domain'})"
         f"{SPEECH[scale['sum']][1]}",
@@ -76,10 +76,12 @@ def markdown_table(systems: list[dict[str, Any]]) -> list[str]:
     """The table of systems as lines of Markdown."""
     rows = [
         f"| {wording.label(s)} | {wording.window(s)} | {wording.percent(s['wer'])} "
-        f"| {wording.interval(s)} | {wording.relative(s)} | {wording.p_value(s['p'])} |"
+        f"| {wording.interval(s)} | {wording.relative(s)} | {wording.p_value(s['p'])} "
+        f"| {wording.p_value(s['flip_p'])} |"
         for s in systems
     ]
-    return ["| system | window | WER | interval | errors vs target-synthetic | p |", "|---|---|---|---|---|---|", *rows]
+    columns = "| system | window | WER | interval | errors vs target-synthetic | p | sign flips |"
+    return [columns, "|---|---|---|---|---|---|---|", *rows]
 
 
 def _published(vector: dict[str, Any] | None) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from syn2real.experiments.grid_recipe import INFORMED, ORACLE
+from syn2real.experiments.grid_recipe import INFORMED
 from syn2real.reports import grid_tables as tables
 from syn2real.reports import grid_wording as words
 from syn2real.reports.examples import example, worst_utterances
@@ -40,6 +40,7 @@ def render_grid(record: dict[str, Any], pictures: dict[str, bytes]) -> str:
         pictures={name: {"data": b64encode(data).decode(), "width": _width(data)} for name, data in pictures.items()},
         alternatives=PICTURES,
         examples=_examples(record),
+        no_examples=_no_examples(record),
         recipe=recipe_text(record),
     )
 
@@ -139,10 +140,18 @@ def _examples(record: dict[str, Any]) -> list[dict[str, Any]]:
     normalise = record["recipe"]["evaluation"]["normaliser"]
     found = []
     for row in worst_utterances(record["utterances"], headline, baseline):
-        shown = [name for name in (baseline, headline, headline + ORACLE) if name in row["hypotheses"]]
+        shown = [name for name in (baseline, headline) if name in row["hypotheses"]]
         texts = {name_of(name): row["hypotheses"][name] for name in shown}
         found.append(example(row, texts, normalise) | {"id": f"{row['target']} · {row['id']}"})
     return found
+
+
+def _no_examples(record: dict[str, Any]) -> str:
+    """Why no utterance is shown, where none is."""
+    headline = record["comparison"]["headline"]
+    if any(headline in row["hypotheses"] for row in record["utterances"]):
+        return "Nowhere: every test utterance is right."
+    return f"{name_of(headline)}, whose errors are shown here, was not heard."
 
 
 def _made_with(record: dict[str, Any]) -> str:

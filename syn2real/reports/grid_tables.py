@@ -5,7 +5,7 @@ from typing import Any
 from syn2real.experiments.grid_recipe import INFORMED, LABELLED, ORACLE
 from syn2real.reports import grid_wording as words
 from syn2real.reports.table import Row, Table
-from syn2real.reports.wording import bounds, change, name_of, p_value, percent, window
+from syn2real.reports.wording import bounds, change, model_name, name_of, p_value, percent, window
 
 
 def conditions_table(record: dict[str, Any]) -> Table | None:
@@ -22,7 +22,7 @@ def conditions_table(record: dict[str, Any]) -> Table | None:
         rows.append(
             Row(
                 (
-                    words.model_name(group["model"]),
+                    model_name(group["model"]),
                     group["engines"],
                     window(group),
                     percent(micro["rate_b"]),
@@ -56,8 +56,8 @@ def systems_table(group: dict[str, Any], comparison: dict[str, Any]) -> Table:
             p_value(test["p_holm"]) if test else "–",
         )
         rows.append(Row(cells, _kind(row["name"], comparison), (row["ci_low"], row["wer"], row["ci_high"])))
-    columns = ("system", "λ", "WER", "interval", "SD, seeds", "errors", "interval", "p", "p, Holm")
-    note = " ".join(filter(None, (words.intervals_note(group, comparison), words.missing_note(group))))
+    columns = ("system", "λ", "WER", "interval", f"SD, {comparison['repeated']}s", "errors", "interval", "p", "p, Holm")
+    note = " ".join(filter(None, (words.intervals_note(group, comparison), words.missing_note(group, comparison))))
     return Table("", columns, tuple(rows), note)
 
 
@@ -89,11 +89,11 @@ def details_table(group: dict[str, Any], comparison: dict[str, Any]) -> Table:
         "p, Holm",
         "flip p, Holm",
         "MAPSSWE p",
-        "WER by seed",
+        f"WER by {comparison['repeated']}",
         "CER",
     )
     seeds = {row["against_baseline"]["mapsswe_seed"] for row in group["systems"] if row["against_baseline"]}
-    heard = f" of seed {min(seeds)}" if seeds else ""
+    heard = f" of {comparison['repeated']} {min(seeds)}" if seeds else ""
     note = (
         "Macro WER: mean of the targets' rates, with its own change and p. Flip p: of the pooled WER, by flipping the "
         f"signs of the {group['unit']}s' differences, which holds for few of them too. MAPSSWE takes utterances as "
@@ -182,7 +182,7 @@ def _against_labels(group: dict[str, Any], name: str) -> tuple[str, str, str]:
 
 def chosen_by(record: dict[str, Any], group: dict[str, Any], name: str) -> str:
     """On what a system's λ was chosen."""
-    ways = {"proxies": "proxy domains", "source-dev": "source, dev", "fixed": "given", "oracle": "the test (oracle)"}
+    ways = {"proxies": "proxy domains", "source-dev": "source, dev", "fixed": "given"}
     found = {row["by"] for row in lambdas_of(record, group, name)}
     return ", ".join(ways.get(by, by) for by in sorted(found)) or "–"
 
@@ -265,7 +265,7 @@ def sizes_table(record: dict[str, Any]) -> Table | None:
     rows = [
         Row(
             (
-                words.model_name(row["model"]),
+                model_name(row["model"]),
                 f"{row['parameters'] / 1e6:,.1f}",
                 f"{row['norm']:.3g}",
                 f"{100 * row['share']:.2f} %",
@@ -283,7 +283,7 @@ def failures_table(record: dict[str, Any]) -> Table | None:
         Row(
             (
                 cell["target"],
-                words.model_name(cell["model"]),
+                model_name(cell["model"]),
                 cell["engines"],
                 str(cell["seed"]),
                 cell["error"] or "no reason given",

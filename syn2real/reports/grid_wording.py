@@ -1,11 +1,21 @@
 """How the findings of a grid are put into words and figures, the same on a page, in Markdown and on a terminal."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from syn2real.experiments.grid_recipe import INFORMED, uninformed
-from syn2real.reports.wording import NAMES, WINDOWS, counted, effect, equals, minus, name_of, p_value, signed
+from syn2real.reports.wording import (
+    NAMES,
+    WINDOWS,
+    counted,
+    effect,
+    equals,
+    minus,
+    model_name,
+    name_of,
+    p_value,
+    signed,
+)
 
 # Whom the headline system is set against in a sentence each, where they were heard.
 RIVALS = ("target-synthetic-augmented", "mixed-target-synthetic", "average", "source-real", "target-real")
@@ -30,11 +40,6 @@ def conditions(record: dict[str, Any]) -> list[list[dict[str, Any]]]:
 def condition_name(group: dict[str, Any]) -> str:
     """``whisper-base, espeak+piper``."""
     return f"{model_name(group['model'])}, {group['engines']}"
-
-
-def model_name(model: str) -> str:
-    """A model's name; of one on disk, that of its folder."""
-    return Path(model).name if Path(model).is_absolute() else model
 
 
 def system(group: dict[str, Any], name: str) -> dict[str, Any] | None:
@@ -124,23 +129,24 @@ def between(group: dict[str, Any], a: str, b: str) -> dict[str, Any] | None:
 
 def intervals_note(group: dict[str, Any], comparison: dict[str, Any]) -> str:
     """What a group's intervals and p-values rest on."""
-    seeds = len(group["seeds"])
+    repeated = comparison["repeated"]
     return (
-        f"Errors summed over {counted(len(group['targets']), 'target')} and {counted(seeds, 'seed')}. "
+        f"Errors summed over {counted(len(group['targets']), 'target')} and {counted(len(group['seeds']), repeated)}. "
         f"{100 * comparison['level']:.0f} % intervals: bootstrap of {group['units']} {group['unit']}s, "
-        f"{comparison['draws']:,} draws, the same for all systems, targets and seeds. p: two-sided, against "
+        f"{comparison['draws']:,} draws, the same for all systems, targets and {repeated}s. p: two-sided, against "
         f"{name_of(comparison['baseline'])}, corrected by Holm over the table. "
         + (FEW.format(unit=group["unit"]) if group["units"] < ENOUGH else "")
         + f"Normaliser: {comparison['normaliser']}."
     )
 
 
-def missing_note(group: dict[str, Any]) -> str:
+def missing_note(group: dict[str, Any], comparison: dict[str, Any]) -> str:
     """Which systems lack which cells, or nothing."""
+    repeated = comparison["repeated"]
     lacking: dict[str, list[str]] = {}
     for row in group["systems"]:
         if row["missing"]:
-            cells = ", ".join(f"{cell['target']} (seed {cell['seed']})" for cell in row["missing"])
+            cells = ", ".join(f"{cell['target']} ({repeated} {cell['seed']})" for cell in row["missing"])
             lacking.setdefault(cells, []).append(f"“{name_of(row['name'])}”")
     parts = [f"without {cells}: {', '.join(names)}" for cells, names in lacking.items()]
     return f"{MARK} {'; '.join(parts)}. Tests are over the cells both systems have." if parts else ""

@@ -8,14 +8,16 @@ from syn2real.reports.printing import printed
 from syn2real.reports.table import Row, Table
 from syn2real.reports.wording import counted
 
+MANY = {"hypotheses": "a model at a λ on recordings", "judged": "a model's answers by the judge"}
+
 
 def print_plan(plan: dict[str, Any], console: Console) -> None:
-    """Print the stages of a dry run, each with a rough time, and how long what is left takes. The many times that a
-    model is heard are one line."""
-    heard = [row for row in plan["stages"] if row["name"] == "hypotheses"]
-    rows = [_planned(row["name"], row["title"], [row]) for row in plan["stages"] if row not in heard]
-    if heard:
-        rows.append(_planned("hypotheses", f"{len(heard)} times a model at a λ on recordings", heard))
+    """Print the stages of a dry run, each with a rough time, and how long what is left takes. Stages of which there
+    are many of a kind are one line."""
+    rows = [_planned(row["name"], row["title"], [row]) for row in plan["stages"] if row["name"] not in MANY]
+    for name, what in MANY.items():
+        if alike := [row for row in plan["stages"] if row["name"] == name]:
+            rows.append(_planned(name, f"{len(alike)} times {what}", alike))
     cells = f"{counted(plan['cells'], 'cell')}, " if "cells" in plan else ""
     title = f"{cells}{counted(len(plan['stages']), 'stage')}"
     columns = ("stage", "what", plan.get("unit", "clips"), "time of a core")

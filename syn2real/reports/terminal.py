@@ -41,7 +41,7 @@ def _table(title: str, systems: list[dict[str, Any]]) -> Table:
     table = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     table.add_column("system")
     table.add_column("window")
-    for name in ("WER", "interval", "S / D / I", "errors", "p"):
+    for name in ("WER", "interval", "S / D / I", "errors", "p", "sign flips"):
         table.add_column(name, justify="right")
     for system in systems:
         counts = system["counts"]
@@ -53,6 +53,7 @@ def _table(title: str, systems: list[dict[str, Any]]) -> Table:
             f"{counts['substitutions']} / {counts['deletions']} / {counts['insertions']}",
             relative(system),
             p_value(system["p"]),
+            p_value(system["flip_p"]),
             style="bold" if is_adapted(system) else None,
         )
     return table

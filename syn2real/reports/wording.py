@@ -1,5 +1,7 @@
 """How figures are put into words: one place, so that terminal, HTML and model card say the same."""
 
+import re
+from pathlib import PurePath
 from typing import Any
 
 # In the order of a table: what a text-only domain could have had anyway, the method, and what it could not.
@@ -24,6 +26,7 @@ NAMES = {
     "target-real": "target, real (topline)",
 }
 
+_HUB = re.compile(r"[\w.-]+/[\w.-]+")  # org/name
 WINDOWS = {"short": "short windows", "full": "30 s windows, as in plain transformers"}
 
 
@@ -45,6 +48,16 @@ def interval(system: dict[str, Any]) -> str:
 def bounds(low: float | None, high: float | None) -> str:
     """Two rates, in percent: ``12.0–15.1``, and a dash where there is no interval."""
     return "–" if low is None or high is None else f"{100 * low:.1f}–{100 * high:.1f}"
+
+
+def on_hub(model: str) -> bool:
+    """Whether a model is named as on the hub: org/name."""
+    return _HUB.fullmatch(model) is not None
+
+
+def model_name(model: str) -> str:
+    """A model's name; of a directory its last part, for where it lay is nobody's business."""
+    return model if on_hub(model) else PurePath(model).name
 
 
 def p_value(p: float | None) -> str:
@@ -154,10 +167,15 @@ def effect(
     kind, sign = ("fewer", 100) if test["relative"] > 0 else ("more", -100)
     size = f"{sign * test['relative']:.0f} % {kind} errors than {baseline}"
     if test["relative_low"] is None:  # a draw in which the baseline makes no error has no ratio
-        return f"{rates}: {size} (too few errors for an interval, p {equals(test['p'])})."
+        return f"{rates}: {size} (too few errors for an interval, {chances(test)})."
     low, high = sorted((sign * test["relative_low"], sign * test["relative_high"]))
     level = f"{100 * test['level']:.0f} % interval"
-    return f"{rates}: {size} ({level} {minus(f'{low:.0f} to {high:.0f}')} %, p {equals(test['p'])})."
+    return f"{rates}: {size} ({level} {minus(f'{low:.0f} to {high:.0f}')} %, {chances(test)})."
+
+
+def chances(test: dict[str, Any]) -> str:
+    """The p-value of the bootstrap, and that of flipping signs."""
+    return f"p {equals(test['p'])}, by sign flips {p_value(test['flip_p'])}"
 
 
 def intervals_by(systems: list[dict[str, Any]]) -> str:
@@ -165,7 +183,9 @@ def intervals_by(systems: list[dict[str, Any]]) -> str:
     first = systems[0]
     return (
         f"{100 * first['ci_level']:.0f} % bootstrap intervals over {first['ci_units']} {first['ci_unit']}s; "
-        f"p: paired bootstrap against target-synthetic in the same window; normaliser: {first['normaliser']}"
+        "p: paired bootstrap against target-synthetic in the same window, and by flipping signs, which is the one to "
+        f"trust where the {first['ci_unit']}s are few; not corrected for several systems; normaliser: "
+        f"{first['normaliser']}"
     )
 
 

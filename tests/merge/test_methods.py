@@ -9,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syn2real.errors import UserError
-from syn2real.merge import METHODS, Block, PerModel, Stack, kernels, method
+from syn2real.merge import METHODS, Block, PerModel, Stack, method
 from syn2real.merge import stack as stack_module
 from syn2real.merge.methods import della
-from syn2real.merge.methods.della import _ranked as ranked
 
 SHAPES = [(300, 257), (70_000,), (5, 3, 4), (1,), (0,), ()]
 W3 = [0.5, 0.3, 0.9]
@@ -395,39 +394,6 @@ def test_della_keeps_by_rank(variant, half, shape):
         np.testing.assert_allclose(change[kept], (delta / share)[kept], rtol=1e-9, atol=1e-12)
     else:
         assert np.abs(change).sum() == pytest.approx(np.abs(delta).sum())
-
-
-@pytest.mark.parametrize("columns", [1, 7, 999, 1000, 3000])
-def test_ranks_within_rows(columns):
-    """Short rows and long ones are sorted differently, and alike; of equals the earlier is smaller."""
-    rows = torch.randint(-20, 20, (6, columns), generator=torch.Generator().manual_seed(columns)).double() / 64
-    ranks = np.argsort(np.argsort(rows.abs().numpy(), axis=1, kind="stable"), axis=1)
-    assert np.array_equal(ranked(rows.view(-1), None, columns, np.arange(columns, dtype=np.int16)), ranks.ravel())
-
-
-@pytest.mark.parametrize("columns", [2, 64, 577, 1001])
-@pytest.mark.parametrize("kind", ["float32", "far apart", "near", "infinite", "subnormal", "zero"])
-def test_ranks_where_keys_are_too_short(kind, columns, monkeypatch):
-    """Numbers that differ only in bits for which a key has no room, or that lie far below the largest."""
-    generator = torch.Generator().manual_seed(columns)
-    rows = torch.randn(40, columns, generator=generator)
-    if kind == "far apart":
-        rows *= torch.exp2(torch.randint(-120, 120, rows.shape, generator=generator))
-    elif kind == "near":
-        rows = 1 + torch.randint(0, 64, rows.shape, generator=generator) * 2.0**-23
-    elif kind == "infinite":
-        rows[::2, columns // 2] = torch.inf
-    elif kind == "subnormal":
-        rows *= 1e-42
-    elif kind == "zero":
-        rows[::3] = 0
-    ranks = np.argsort(np.argsort(rows.abs().numpy(), axis=1, kind="stable"), axis=1)
-    by_rank = np.arange(columns, dtype=np.int16)
-    assert np.array_equal(ranked(rows.double().view(-1), None, columns, by_rank), ranks.ravel())
-    assert np.array_equal(ranked(rows.view(-1), torch.zeros(rows.numel()), columns, by_rank), ranks.ravel())
-    with monkeypatch.context() as without:
-        without.setattr(kernels, "_LIBRARY", None)
-        assert np.array_equal(ranked(rows.double().view(-1), None, columns, by_rank), ranks.ravel())
 
 
 @pytest.mark.parametrize("name", ["della", "della_linear"])

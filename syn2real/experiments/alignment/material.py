@@ -116,7 +116,12 @@ class Material:
         found = [one for one in read_examples(file) if isinstance(one, Preference)]
         if not found:
             raise UserError(f"{file}: holds no preferences; each has a prompt, chosen and rejected")
-        return found
+        apart = [one for one in found if self._apart(one.prompt[-1].content)]
+        if not apart:
+            raise UserError(f"{file}: every request in it is asked in the evaluation")
+        if dropped := len(found) - len(apart):
+            say(f"{dropped} of {len(found)} preferences are not taught: their requests are like one that is asked")
+        return apart
 
     @cached_property
     def replayed(self) -> list[str]:
@@ -138,7 +143,10 @@ class Material:
 
     def _not_asked(self, texts: Iterable[str]) -> list[str]:
         """Those that are not like a request of either part."""
-        return [text for text in texts if self._evaluated.nearest(text) < ALIKE]
+        return [text for text in texts if self._apart(text)]
+
+    def _apart(self, text: str) -> bool:
+        return self._evaluated.nearest(text) < ALIKE
 
     @cached_property
     def _evaluated(self) -> Neighbours:

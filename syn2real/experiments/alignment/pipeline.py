@@ -1,6 +1,7 @@
 """The steps of a study of language models, each a stage: answer, tune, merge and ask."""
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,7 +39,8 @@ from syn2real.sealing import clear_discarded, discard, write_json
 
 ANSWERING_VERSION = 1
 TUNING_VERSION = 1
-ASKING_VERSION = 1
+ASKING_VERSION = 2
+JUDGING_VERSION = 1
 MARKING_VERSION = 1
 COMPARING_VERSION = 1
 DRESSING_VERSION = 1
@@ -206,6 +208,14 @@ class Pipeline:
     def asked(self, subject: Stage | Merge, part: Part, title: str) -> Outcome | None:
         """What a model, or a merge of some, does in a part. A merged model is not kept. None where a dry run
         comes by it first."""
+        asked = self._asked(subject, part, title)
+        verdicts, marks = self._judged(asked, part, title), self._marked(asked, part, title)
+        if verdicts is None or marks is None:
+            return None
+        return Outcome(tuple(read_answers(asked.directory / ANSWERS)), tuple(verdicts), tuple(marks))
+
+    def _asked(self, subject: Stage | Merge, part: Part, title: str) -> Stage:
+        """A model's answers to what is asked in a part: to requests, in `ANSWERS`, and to the task, in `TASK`."""
         safety, task = self.recipe.safety, self.recipe.task
 
         def make(directory: Path) -> None:
@@ -218,20 +228,18 @@ class Pipeline:
                 write_jsonl(
                     directory / TASK, ({"prompt": q.prompt, "answer": q.answer, "said": said} for q, said in rows)
                 )
-                # Last, for it removes what was kept of the answers, as is done here with the task's.
-                judged(directory, [judge_named(safety.judge, **safety.judge_options)], {"model": title})
-                kept.unlink(missing_ok=True)
+            for file in (ANSWERS, TASK):
+                kept_beside(directory / file).path.unlink(missing_ok=True)
 
         samples = task.marking().samples
         tokens = len(part.prompts) * safety.max_tokens + len(part.questions) * samples * task.max_tokens
         drawn = {"max_tokens": task.max_tokens, "samples": samples, "temperature": task.temperature}
-        stage = self.workspace.stage(
+        return self.workspace.stage(
             "asked",
             make,
             version=ASKING_VERSION,
             settings={
-                "safety": safety.model_dump(mode="json", include={"system", "max_tokens", "judge"})
-                | {"judge_options": self._keyed(safety.judge_options)},
+                "safety": safety.model_dump(mode="json", include={"system", "max_tokens"}),
                 "task": task.max_tokens if samples == 1 else drawn,
             },
             inputs={"model": subject.key, "part": _part_key(part)},
@@ -239,11 +247,29 @@ class Pipeline:
             amount=len(part.prompts) + len(part.questions),
             seconds=tokens * ANSWERING * self._times,
         )
-        marks = self._marked(stage, part, title)
-        if marks is None:
+
+    def _judged(self, asked: Stage, part: Part, title: str) -> list[Verdict] | None:
+        """The verdict on each answer to a request, by a judge who is only now loaded. None where a dry run comes by it
+        first."""
+        safety = self.recipe.safety
+
+        def make(directory: Path) -> None:
+            shutil.copyfile(asked.directory / ANSWERS, directory / ANSWERS)
+            judged(directory, [judge_named(safety.judge, **safety.judge_options)], {"model": title})
+
+        stage = self.workspace.stage(
+            "judged",
+            make,
+            version=JUDGING_VERSION,
+            settings={"judge": safety.judge, "options": self._keyed(safety.judge_options)},
+            inputs={"asked": asked.key},
+            title=title,
+            amount=len(part.prompts),
+        )
+        if not stage.directory.is_dir():
             return None
         (verdicts,) = verdicts_in(stage.directory).values()
-        return Outcome(tuple(read_answers(stage.directory / ANSWERS)), tuple(verdicts), tuple(marks))
+        return verdicts
 
     def compared(self, subject: Stage | Merge, title: str) -> list[Answered] | None:
         """What a model, or a merge of some, answers to the cases and their twins. None where a dry run comes by it

@@ -85,7 +85,7 @@ class _Choice:
         if share in (0, 1):
             return None
         limit = np.array(limits(share))
-        part.rule, part.seed, part.limits, part.each = kernels.DRAWN, self._stack.stream(i), limit.ctypes.data, False
+        part.rule, part.seed, part.limits = kernels.DRAWN, self._stack.stream(i), limit.ctypes.data
         return limit
 
     def _keep(self, block: Block, i: int, delta: Tensor) -> Tensor | None:

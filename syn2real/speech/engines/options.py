@@ -78,9 +78,14 @@ def by_content(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def voices_by_content(voices: Iterable[str]) -> dict[str, str]:
-    """A hash of what each voice holds that is named by a file, as ``piper:./voice.onnx#speaker``."""
+    """A hash of what each voice holds that is named by a file, as ``piper:./voice.onnx#speaker``; of its settings, in
+    ``voice.onnx.json``, too."""
     files = {voice: voice.partition(":")[2].partition("#")[0] for voice in voices}
-    return {voice: _hash(file) for voice, file in files.items() if file and Path(file).is_file()}
+    present = {voice: file for voice, file in files.items() if file and Path(file).is_file()}
+    return {
+        voice: sha256_json([_hash(part) for part in (file, f"{file}.json") if Path(part).is_file()])
+        for voice, file in present.items()
+    }
 
 
 @cache
