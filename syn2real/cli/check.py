@@ -23,7 +23,10 @@ def check(
     ] = None,
     language: Language = None,
     normaliser: Annotated[
-        str | None, typer.Option("--normaliser", "-n", help="none, basic or english; by default by the language.")
+        str | None,
+        typer.Option(
+            "--normaliser", "-n", help="none, basic, unicode, english or spoken-LANGUAGE; by default by the language."
+        ),
     ] = None,
     by: Annotated[str, typer.Option(help="Rows of the table: voice or engine.")] = "voice",
     limit: LimitOption = None,

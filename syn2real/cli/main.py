@@ -24,7 +24,7 @@ from syn2real.cli import (
     vector,
     voices,
 )
-from syn2real.errors import NotInstalled, UserError
+from syn2real.errors import NotInstalled, UserError, one_line
 
 app = typer.Typer(
     name="syn2real",
@@ -79,6 +79,15 @@ def main() -> None:
         if extra is None:
             raise
         typer.echo(f"error: {NotInstalled(str(error.name), extra)}", err=True)
+        sys.exit(1)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, of a GPU
+            raise
+        typer.echo(
+            f"error: the GPU has too little memory ({one_line(error, 120)}); ask for smaller batches (--batch-size), "
+            "and in training for --accumulation and --gradient-checkpointing",
+            err=True,
+        )
         sys.exit(1)
     except OSError as error:
         if error.filename is None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from syn2real.speech.survey import Worst
 
 NormaliserOption = Annotated[
-    str, typer.Option("--normaliser", "-n", help="none, basic, english or spoken-LANGUAGE; on both sides.")
+    str, typer.Option("--normaliser", "-n", help="none, basic, unicode, english or spoken-LANGUAGE; on both sides.")
 ]
 MapOption = Annotated[
     Path | None, typer.Option("--map", help="Words that count as equal, after the normaliser: lines like okay => ok.")
@@ -69,7 +69,7 @@ def evaluate(
     """
     from syn2real.lines import write_jsonl
     from syn2real.sealing import require_absent_file
-    from syn2real.speech.corpus import Corpus
+    from syn2real.speech.corpus import Corpus, named_from
     from syn2real.speech.scoring import Pair
 
     for file in (output, html):
@@ -80,7 +80,10 @@ def evaluate(
     asked.require(corpus)
     rows = heard(corpus, manifest.parent, model, language, window, batch_size, 1)
     if output is not None:
-        write_jsonl(output, rows)
+        paths = (
+            named_from(output.parent, u.audio_filepath, r["audio_filepath"]) for u, r in zip(corpus, rows, strict=True)
+        )
+        write_jsonl(output, (row | {"audio_filepath": path} for row, path in zip(rows, paths, strict=True)))
     pairs = [Pair(r["id"], r["text"], r["pred_text"], r.get("speaker"), r.get("domain")) for r in rows]
     asked.answer(lambda: iter(pairs), None, show, html, as_json)
 

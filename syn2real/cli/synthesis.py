@@ -111,7 +111,7 @@ def synthesize(
             shard=Shard.parse(shard) if shard is not None else None,
             overwrite=overwrite,
             on_problem="stop" if strict else "list",
-            judges=_judges(check, recogniser, limit or []),
+            judges=_judges(check, recogniser, limit or [], language),
             workforce=Workforce(workers, backend, ray_address, ray_gpus),
         )
     except SharesLeft as shares:
@@ -132,7 +132,7 @@ def synthesize(
         typer.echo(f"{output / MANIFEST}: {counts}{listed}")
 
 
-def _judges(check: str, recogniser: str | None, limits: list[str]) -> "Judges":
+def _judges(check: str, recogniser: str | None, limits: list[str], language: str) -> "Judges":
     from syn2real.speech.checking import Limits
     from syn2real.speech.checking.judges import CheckSettings
 
@@ -144,9 +144,10 @@ def _judges(check: str, recogniser: str | None, limits: list[str]) -> "Judges":
         raise UserError(f"--limit {limits[0]}: clips are held to no limit with --check none")
     model = None
     if check == "recogniser":
-        from syn2real.speech.pretrained import resolve_model
+        from syn2real.speech.pretrained import require_language, resolve_model
 
         model = resolve_model(recogniser or "whisper-base")
+        require_language(model, language)
     return CheckSettings(check, model, Limits.of(parse_limits(limits))).judges()  # type: ignore[arg-type]
 
 

@@ -62,12 +62,12 @@ def adaptation_material(source: Path, text: Path, held_out: Sequence[str], test:
     """
     sentences = read_sentences(text, text.stem)
     corpus = Corpus.load(source)
-    targets = {text.stem, *(sentence.domain for sentence in sentences)} & set(corpus.domains)
+    targets = sorted({text.stem, *(sentence.domain or "" for sentence in sentences)} & {*corpus.domains})
     if named := [name for name in held_out if name in targets]:
         raise UserError(f"--held-out {named[0]}: is the target's own domain, by the name of {text.name}; name others")
     if targets:
-        known = corpus.domain(*sorted(targets))
-        say(f"{source}: {len(known)} clips of domain {', '.join(sorted(targets))} are left out, for it is the target")
+        known = corpus.domain(*targets)
+        say(f"{source}: {len(known)} clips of domain {', '.join(targets)} are left out, for it is the target")
         corpus = corpus.without(*targets)
     for name in held_out:
         if name not in corpus.domains:

@@ -22,7 +22,7 @@ from syn2real.speech.checking.judges import CheckSettings
 from syn2real.speech.corpus import MANIFEST, Corpus, Sentence
 from syn2real.speech.engines import ENGINES, by_content, configured
 from syn2real.speech.engines.options import voices_by_content
-from syn2real.speech.pretrained import model_key, parameters_by_name, resolve_model
+from syn2real.speech.pretrained import model_key, parameters_by_name, require_language, resolve_model
 from syn2real.speech.synthesis import Cast, SynthesisSettings, read_rejections, synthesize
 from syn2real.speech.synthesis.wording import worded
 from syn2real.speech.training import TrainingSettings
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SYNTHESIS_VERSION = 2
 TRAINING_VERSION = 2
-TRANSCRIPTION_VERSION = 3
+TRANSCRIPTION_VERSION = 4
 MERGE_VERSION = 2
 
 # What a clip costs in seconds of one CPU core, for a dry run's estimate: measured with Whisper tiny.en and base on
@@ -290,6 +290,7 @@ class Pipeline:
         recogniser = None
         if recipe.by == "recogniser":
             recogniser = resolve_model(recipe.recogniser) if recipe.recogniser else self.base.directory
+            require_language(recogniser, self.language)
         return CheckSettings(recipe.by, recogniser, Limits.of(recipe.limits))
 
     @cached_property

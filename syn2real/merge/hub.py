@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from syn2real.merge.vector import TaskVector
 from syn2real.sealing import require_absent, sealed_file
 
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "adapter_config.json")
+UNWANTED = ["*/*", "*.fp32*", "*.fp16*", "*.bf16*"]  # the same weights once more, in another dtype
 PICKLES = ("pytorch_model*.bin", "pytorch_model.bin.index.json", "adapter_model.bin")  # where there is nothing better
 VECTOR, CARD = "task_vector.safetensors", "README.md"
 _ID = re.compile(r"(?P<id>[\w][\w.-]*/[\w][\w.-]*)(?:@(?P<revision>[\w./-]+))?")
@@ -22,8 +23,9 @@ _ID = re.compile(r"(?P<id>[\w][\w.-]*/[\w][\w.-]*)(?:@(?P<revision>[\w./-]+))?")
 def local_path(reference: str | Path, *, fetch: bool = True) -> Path:
     """Where a model lies: an existing path as it is; ``org/name[@revision]`` fetched from the hub, once.
 
-    Only weights, configuration and tokenizer are fetched. Raises `UserError` for what is neither, for what the hub has
-    not, keeps private or cannot be asked for, and without ``fetch`` for what was not fetched before.
+    Only weights, configuration and tokenizer are fetched; what was fetched before is used where the hub cannot be
+    reached. Raises `UserError` for what is neither, for what the hub has not, keeps private or cannot be asked for, and
+    without ``fetch`` for what was not fetched before.
     """
     text = str(reference)
     if Path(text).exists():
@@ -35,16 +37,24 @@ def local_path(reference: str | Path, *, fetch: bool = True) -> Path:
     with _one_line(name, revision):
         from huggingface_hub import HfApi, snapshot_download
         from huggingface_hub.constants import HF_HUB_OFFLINE
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-        wanted: dict[str, Any] = {"allow_patterns": [*WEIGHTS, *PATTERNS, "*.py"], "ignore_patterns": ["*/*"]}
+        wanted: dict[str, Any] = {"allow_patterns": [*WEIGHTS, *PATTERNS, "*.py"], "ignore_patterns": UNWANTED}
         if HF_HUB_OFFLINE:
             return Path(snapshot_download(name, revision=revision, local_files_only=True, **wanted))
-        info = HfApi().model_info(name, revision=revision)
+        try:
+            info = HfApi().model_info(name, revision=revision)
+        except (HfHubHTTPError, HFValidationError):  # the hub's own word
+            raise
+        except Exception:
+            with suppress(LocalEntryNotFoundError):
+                return Path(snapshot_download(name, revision=revision, local_files_only=True, **wanted))
+            raise
         files = [file.rfilename for file in info.siblings or []]
         better = any(file.endswith(".safetensors") and "/" not in file for file in files)
         wanted["allow_patterns"] += [] if better else PICKLES
-        # By the commit that was just seen, so that a push in between cannot mix two versions.
-        return Path(snapshot_download(name, revision=info.sha, local_files_only=not fetch, **wanted))
+        # By its name, which is noted with the commit it stood for: so it is found again where there is no hub.
+        return Path(snapshot_download(name, revision=revision, local_files_only=not fetch, **wanted))
 
 
 def resolve(reference: str | Path) -> str:

@@ -77,7 +77,7 @@ def markdown_table(systems: list[dict[str, Any]]) -> list[str]:
     rows = [
         f"| {wording.label(s)} | {wording.window(s)} | {wording.percent(s['wer'])} "
         f"| {wording.interval(s)} | {wording.relative(s)} | {wording.p_value(s['p'])} "
-        f"| {wording.p_value(s['flip_p'])} |"
+        f"| {wording.p_value(s.get('flip_p'))} |"
         for s in systems
     ]
     columns = "| system | window | WER | interval | errors vs target-synthetic | p | sign flips |"

@@ -174,8 +174,9 @@ def effect(
 
 
 def chances(test: dict[str, Any]) -> str:
-    """The p-value of the bootstrap, and that of flipping signs."""
-    return f"p {equals(test['p'])}, by sign flips {p_value(test['flip_p'])}"
+    """The p-value of the bootstrap, and that of flipping signs, which cards of before have not."""
+    flips = test.get("flip_p")
+    return f"p {equals(test['p'])}" + (f", by sign flips {p_value(flips)}" if flips is not None else "")
 
 
 def intervals_by(systems: list[dict[str, Any]]) -> str:

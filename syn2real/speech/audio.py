@@ -13,6 +13,7 @@ from syn2real.speech import ffmpeg
 SAMPLE_RATE = 16_000  # Hz, what Whisper hears
 WINDOW = 30.0  # s, Whisper's full window: the longest clip it can hold
 FOREIGN = {".g722", ".m4a", ".mp4", ".aac", ".amr", ".wma", ".webm", ".mkv", ".3gp", ".ac3"}  # formats ffmpeg reads
+UNKNOWN = 1 << 40  # frames: more has a header that does not tell how many there are
 SILENCE = 1e-4  # peak amplitude under which a clip holds no speech (-80 dBFS)
 
 
@@ -45,21 +46,26 @@ def read(path: Path, rate: int = SAMPLE_RATE, *, begin: float = 0.0, end: float 
 
     Raises `AudioError` when it is missing, unreadable, of zero length, cut short, holds NaN or infinity, or is silent.
     """
-    import soundfile
-
     source, header = _opened(path)
     first = min(round(begin * header.rate), header.frames)
     last = header.frames if end is None else min(round(end * header.rate), header.frames)
-    try:
-        samples, native = soundfile.read(str(source), start=first, stop=last, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise AudioError(f"{path}: is damaged and cannot be decoded; remove or replace it") from error
-    if len(samples) < last - first:
-        raise _cut_short(path, (first + len(samples)) / native, header)
-    mono = _finite(path, samples.mean(axis=1))
+    mono = _decoded(path, source, header, first, last)
     if mono.size == 0 or float(np.abs(mono).max()) < SILENCE:
         raise SilentError(f"{path}: is silent (peak below {SILENCE:g}); remove it from the manifest")
-    return resample(mono, native, rate)
+    return resample(mono, header.rate, rate)
+
+
+def excerpt(path: Path, size: int, random: np.random.Generator) -> np.ndarray:
+    """``size`` samples at 16 kHz from a place drawn at random, float32; a shorter recording is repeated, silence is
+    taken as it is.
+
+    Only what is needed is decoded, for a recording may be hours long. Raises `AudioError` as `read` does.
+    """
+    source, header = _opened(path)
+    needed = size * header.rate // SAMPLE_RATE + 2  # the resampler rounds
+    start = int(random.integers(max(1, header.frames - needed + 1)))
+    mono = _decoded(path, source, header, start, min(start + needed, header.frames))
+    return np.resize(resample(mono, header.rate), size)
 
 
 def stream(path: Path, seconds: float) -> Iterator[np.ndarray]:
@@ -89,6 +95,19 @@ def stream(path: Path, seconds: float) -> Iterator[np.ndarray]:
         raise _cut_short(path, seen / header.rate, header)
 
 
+def _decoded(path: Path, source: Path, header: AudioInfo, first: int, last: int) -> np.ndarray:
+    """Frames ``first`` to ``last`` of the file that stands for a recording, channels averaged: float32."""
+    import soundfile
+
+    try:
+        samples, _ = soundfile.read(str(source), start=first, stop=last, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise AudioError(f"{path}: is damaged and cannot be decoded; remove or replace it") from error
+    if len(samples) < last - first:
+        raise _cut_short(path, (first + len(samples)) / header.rate, header)
+    return _finite(path, samples.mean(axis=1))
+
+
 def _opened(path: Path) -> tuple[Path, AudioInfo]:
     """The file that libsndfile reads for a recording, which may be what ffmpeg made of it, and its header."""
     import soundfile
@@ -99,13 +118,17 @@ def _opened(path: Path) -> tuple[Path, AudioInfo]:
         raise AudioError(f"{path}: {error.strerror}; correct the path") from error
     if not there:
         raise AudioError(f"{path}: no such recording (paths are relative to the manifest)")
-    source = path
+    source, problem, cause = path, "", None
     try:
         header = soundfile.info(str(path))
+        if header.frames > UNKNOWN:
+            problem = "does not say how long it is, as when it is written to a pipe; encode it anew, or install ffmpeg"
     except (soundfile.LibsndfileError, RuntimeError) as error:
+        hint = ", or install ffmpeg, which reads other formats" if path.suffix.lower() in FOREIGN else ""
+        problem, cause = f"cannot be read as audio; convert it to FLAC, WAV or Ogg{hint}", error
+    if problem:
         if not ffmpeg.installed() or not path.stat().st_size:
-            hint = ", or install ffmpeg, which reads other formats" if path.suffix.lower() in FOREIGN else ""
-            raise AudioError(f"{path}: cannot be read as audio; convert it to FLAC, WAV or Ogg{hint}") from error
+            raise AudioError(f"{path}: {problem}") from cause
         source = ffmpeg.decoded(path)
         header = soundfile.info(str(source))
     if header.frames == 0:

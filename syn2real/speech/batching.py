@@ -29,20 +29,24 @@ class IdleClip(Clip):
 class ClipDataset(Dataset):
     """Decoded audio (float32, 16 kHz) and label ids of each utterance of a corpus, the audio augmented if wished.
 
-    A clip that would grow over 30 s, as when it is slowed down, is left as recorded. Raises `UserError` for transcripts
-    that the recogniser cannot write, and `AudioError` for an augmented clip that is no audio.
+    Asked for by its number alone, a clip is padded to 30 s only if ``full``. One that would grow over 30 s, as when it
+    is slowed down, is left as recorded. Raises `UserError` for transcripts that the recogniser cannot write, and
+    `AudioError` for an augmented clip that is no audio.
     """
 
-    def __init__(self, corpus: Corpus, recogniser: Recogniser, augmentation: Augment | None = None) -> None:
+    def __init__(
+        self, corpus: Corpus, recogniser: Recogniser, augmentation: Augment | None = None, *, full: bool = False
+    ) -> None:
         self.corpus = corpus
         self.augmentation = augmentation
+        self.full = full
         self.labels = recogniser.labels(corpus)
 
     def __len__(self) -> int:
         return len(self.corpus)
 
     def __getitem__(self, index: "int | Draw") -> Clip:
-        draw = index if isinstance(index, Draw) else Draw(index, full=False)
+        draw = index if isinstance(index, Draw) else Draw(index, full=self.full)
         utterance = self.corpus[draw.clip]
         samples = read_utterance(utterance)
         audio.require_window(utterance.audio_filepath, samples.size / audio.SAMPLE_RATE)

@@ -334,6 +334,13 @@ def _record(utterance: Utterance, base: Path | None) -> dict[str, Any]:
     return {name: value for name, value in record.items() if value is not None} | utterance.extra
 
 
+def named_from(folder: Path, recording: Path, written: str) -> str:
+    """How a manifest in ``folder`` names a recording: by the way there where it lies beneath, else as it was
+    ``written``."""
+    base, path = folder.resolve(), recording.resolve()
+    return str(path.relative_to(base)) if path.is_relative_to(base) else written
+
+
 def checked_fields(row: dict[str, Any]) -> dict[str, Any]:
     """The fields of a row that we know, with their types checked and the text's white space made single."""
     for name in ("audio_filepath", "text"):

@@ -158,11 +158,11 @@ class CtcRecogniser(Recogniser):
                 self.model.config.mask_feature_min_masks = 0
             yield
 
-    def save(self, directory: Path) -> None:
+    def save(self, directory: Path, *, full_windows: float = 0.0) -> None:
         """See `Recogniser.save`."""
         from transformers import Wav2Vec2Processor
 
-        super().save(directory)
+        super().save(directory, full_windows=full_windows)
         Wav2Vec2Processor(feature_extractor=self.features, tokenizer=self.tokenizer).save_pretrained(directory)
         self.features.save_pretrained(directory)
 

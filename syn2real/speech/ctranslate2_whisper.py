@@ -47,9 +47,9 @@ class CTranslate2Whisper(WhisperListener):
         _require_type(compute_type, device)
         converted_to = converted(directory, compute_type)
         import ctranslate2
-        from transformers import GenerationConfig, WhisperFeatureExtractor, WhisperTokenizer
+        from transformers import WhisperFeatureExtractor, WhisperTokenizer
 
-        language = checked_language(GenerationConfig.from_pretrained(directory), directory, language)
+        language = checked_language(directory, language)
         short = json.loads((directory / "config.json").read_text(encoding="utf-8")).get(SHORT_WINDOWS, False)
         threads = torch.get_num_threads()
         workers = threads if device == "cpu" else None

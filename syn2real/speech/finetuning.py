@@ -88,11 +88,12 @@ def finetune(
             callbacks.append(progress)
             if tensorboard is not None:
                 callbacks.append(tensorboard_logs(tensorboard, checkpoint))
+        padded = recogniser.windowed and settings.full_windows == 1
         trainer = SpeechTrainer(
             model=network,
             args=_arguments(checkpoints, settings, precision, workers, evaluated=dev is not None),
             train_dataset=ClipDataset(corpus, recogniser, augmentation),
-            eval_dataset=ClipDataset(dev, recogniser) if dev is not None else None,
+            eval_dataset=ClipDataset(dev, recogniser, full=padded) if dev is not None else None,
             data_collator=Collator(recogniser),
             callbacks=callbacks,
             recogniser=recogniser,
@@ -106,7 +107,7 @@ def finetune(
             if settings.lora is not None:
                 save_adapters(network, output / ADAPTER)
                 network.merge_and_unload()
-            recogniser.save(output)
+            recogniser.save(output, full_windows=settings.full_windows)
         record = {
             "settings": settings.record(),
             **({"base": _weights(model)} if settings.lora is not None else {}),  # what the adapters belong to

@@ -1,13 +1,16 @@
 """Text normalisers: what is forgiven before words are compared. Both sides go through the same one.
 
 `none` leaves case and punctuation as they are. `basic` is Whisper's for every language: lower case, no
-punctuation or symbols, no text in brackets; accents are kept, as they are letters. `english` also undoes
-contractions, writes numbers as digits and British spelling as American. `spoken-es` (or any other language) puts
-numbers, signs and abbreviations in that language's words first, by the rule that labels synthetic speech.
+punctuation or symbols, no text in brackets; accents are kept, as they are letters, but in scripts of which vowels are
+marks (Devanagari, Thai) it blanks these and splits words there. `unicode` is the same with all marks kept. `english`
+also undoes contractions, writes numbers as digits and British spelling as American. `spoken-es` (or any other language)
+puts numbers, signs and abbreviations in that language's words first, by the rule that labels synthetic speech.
 """
 
 import importlib.util
 import json
+import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,6 +22,7 @@ from syn2real.speech.verbalisation import VERSION, bare, verbalise
 from syn2real.speech.verbalisation.languages import TABLES, grammar
 
 SPOKEN = "spoken-"  # and a language
+_BRACKETS = re.compile(r"<[^>]*>|\[[^\]]*\]|\([^)]*\)")
 _SPELLING_PACKAGE = "whisper-normalizer"  # carries OpenAI's english.json, byte for byte, and needs no torch
 
 
@@ -70,6 +74,29 @@ def _basic() -> Normaliser:
     return Normaliser("basic", label, _by_character(whole))
 
 
+def _unicode() -> Normaliser:
+    return Normaliser("unicode", "rules 1", _marked)
+
+
+def _marked(text: str) -> str:
+    """The text in lower case and composed, without what is in brackets; letters, marks and numbers are kept, format
+    characters go, all else parts words."""
+    plain = unicodedata.normalize("NFKC", _BRACKETS.sub("", text.lower()))
+    return "".join(_written(sign) for sign in plain)
+
+
+def _written(sign: str) -> str:
+    kind = unicodedata.category(sign)
+    return sign if kind[0] in "LMN" else "" if kind == "Cf" else " "
+
+
+def blanks_marks(text: str) -> bool:
+    """Whether `basic` would blank marks of a text that are parts of its words."""
+    if text.isascii():
+        return False
+    return any(unicodedata.category(sign)[0] == "M" for sign in unicodedata.normalize("NFKC", text))
+
+
 def _by_character(normalise: Callable[[str], str]) -> Callable[[str], str]:
     """The same, several times faster on ASCII without brackets, of which each character becomes what it becomes alone.
 
@@ -98,7 +125,12 @@ def _spoken(name: str) -> Normaliser:
     return Normaliser(name, label, lambda text: basic(bare(verbalise(text, language).text)))
 
 
-_MAKERS: dict[str, Callable[[], Normaliser]] = {"none": _none, "basic": _basic, "english": _english}
+_MAKERS: dict[str, Callable[[], Normaliser]] = {
+    "none": _none,
+    "basic": _basic,
+    "unicode": _unicode,
+    "english": _english,
+}
 
 
 def _installed(package: str) -> str:

@@ -14,6 +14,7 @@ from syn2real.cache import cache_directory, only_one
 from syn2real.errors import NotInstalled, UserError, did_you_mean
 from syn2real.hashing import remembered_sha256, sha256_file, sha256_json
 from syn2real.merge import Checkpoint
+from syn2real.merge.hub import local_path
 from syn2real.saving import saving
 from syn2real.sealing import sealed_directory, sealed_file
 
@@ -28,6 +29,7 @@ WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 TIMESTAMPS = 1501  # <|0.00|> to <|30.00|> in steps of 20 ms
 HEAD_SIZE = 64  # width of an attention head in every Whisper
+ENGLISH_VOCABULARY = 51864  # of the .en models; all others have more
 EOT_EN, EOT_MULTI = 50256, 50257  # <|endoftext|>, by which the two vocabularies are told apart
 
 
@@ -89,7 +91,7 @@ def resolve_model(name: str | Path) -> Path:
     hub_id = _hub_id(text)
     if hub_id is None:
         raise UserError(f"{text}: no such model directory, nor a name of Whisper's{did_you_mean(text, SIZES)}")
-    path = _from_hub(hub_id)
+    path = local_path(hub_id)
     require_recogniser(path)
     return path
 
@@ -153,10 +155,35 @@ def only_language(directory: Path) -> str:
     """English, for an English-only Whisper. Raises `UserError` for any other model, whose language must be told."""
     if require_recogniser(directory) in CTC:
         raise UserError(f"{directory}: a CTC model does not say its language; pass --language, for instance en")
-    settings = directory / "generation_config.json"
-    if settings.is_file() and _read_json(settings).get("lang_to_id"):
+    if languages_of(directory) is not None:
         raise UserError(f"{directory}: a multilingual model needs a language; pass --language, for instance es")
     return "en"
+
+
+def languages_of(directory: Path) -> list[str] | None:
+    """The codes of the languages that a Whisper model takes; None for an English-only one.
+
+    Raises `UserError` for a multilingual model whose settings do not name them, as those of old fine-tunes.
+    """
+    settings = directory / "generation_config.json"
+    known = _read_json(settings).get("lang_to_id") if settings.is_file() else None
+    if known:
+        return [token.strip("<|>") for token in known]
+    if int(_read_json(directory / "config.json").get("vocab_size") or 0) > ENGLISH_VOCABULARY:
+        raise UserError(
+            f"{settings}: does not name the languages of a multilingual model (lang_to_id); copy that file from the "
+            "model it was tuned from, for instance openai/whisper-small"
+        )
+    return None
+
+
+def require_language(directory: Path, language: str) -> None:
+    """Raise `UserError` for a language that the recogniser in a directory cannot take, before anything is loaded. Of a
+    CTC model nobody knows."""
+    if require_recogniser(directory) == WHISPER:
+        codes = languages_of(directory) or ["en"]
+        if language not in codes:
+            raise UserError(f"{directory}: does not know language {language!r}{did_you_mean(language, codes)}")
 
 
 class _Fields(dict[str, Any]):
@@ -304,32 +331,12 @@ def _write_tokenizer(source: Path, vocabulary: int, directory: Path) -> dict[str
     return ids
 
 
-_FETCHED = ["*.json", "*.txt", "*.safetensors"]
-
-
 def _fetched(hub_id: str) -> bool:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        snapshot_download(hub_id, allow_patterns=_FETCHED, local_files_only=True)
+        snapshot_download(hub_id, local_files_only=True)
     except (LocalEntryNotFoundError, HFValidationError):
         return False
     return True
-
-
-def _from_hub(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=_FETCHED))
-    except RepositoryNotFoundError as error:
-        raise UserError(f"{name}: no such model on the hub (or it is private: log in first)") from error
-    except HFValidationError as error:
-        raise UserError(f"{name}: neither a directory nor a hub id (org/name); check the spelling") from error
-    except Exception as error:  # its own, the system's, and those of an HTTP library that changes with releases
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise UserError(
-            f"{name}: cannot be fetched from the hub ({reason}); give a directory, or a name of {', '.join(PACKAGES)}"
-        ) from error

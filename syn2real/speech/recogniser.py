@@ -76,8 +76,9 @@ class Recogniser(Listener):
             vars(config).clear()
             vars(config).update(before)
 
-    def save(self, directory: Path) -> None:
-        """Write the fine-tuned model so that plain transformers loads it."""
+    def save(self, directory: Path, *, full_windows: float = 0.0) -> None:
+        """Write the fine-tuned model so that plain transformers loads it. ``full_windows``: the share of its clips that
+        were padded to 30 s."""
         self.model.save_pretrained(directory)
 
     def stored_name(self, name: str) -> str:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from syn2real.errors import UserError
+from syn2real.progress import say
 from syn2real.speech.alignment import Alignment, Edit
 from syn2real.speech.counts import Counted, CountRows, CountTable, ErrorCounts, ScoreUnit
-from syn2real.speech.normalisation import Normaliser, normaliser
+from syn2real.speech.normalisation import Normaliser, blanks_marks, normaliser
 
 if TYPE_CHECKING:
     from syn2real.speech.corpus import Corpus
@@ -90,6 +91,15 @@ class Scores:
         return Scores(tuple(filter(keep, self.utterances)), self.normaliser, self.unit)
 
 
+@cache
+def _told() -> None:
+    """Say it once, however many systems are scored."""
+    say(
+        "normaliser basic, as Whisper's own does, blanks the vowel signs and other marks of this script: words are "
+        "split there and errors in them go unseen; unicode keeps them"
+    )
+
+
 def score(pairs: Iterable[Pair], normalise: Normaliser | str = "none", unit: ScoreUnit = "word") -> Scores:
     """Error counts of each pair after ``normalise`` on both sides, over words or characters (spaces included).
 
@@ -104,6 +114,8 @@ def score(pairs: Iterable[Pair], normalise: Normaliser | str = "none", unit: Sco
         if row.id in seen:
             raise UserError(f"utterance {row.id!r} is given twice; ids must be distinct")
         seen.add(row.id)
+    if clean.name == "basic" and any(blanks_marks(row.reference) for row in rows):
+        _told()
     return Scores(
         tuple(
             ScoredUtterance(

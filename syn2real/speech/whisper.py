@@ -58,7 +58,7 @@ class WhisperRecogniser(WhisperListener, Recogniser):
 
         parts = (WhisperForConditionalGeneration, WhisperTokenizer, WhisperFeatureExtractor)
         model, tokenizer, features = load_whole(directory, "Whisper", *parts)
-        language = checked_language(model.generation_config, directory, language)
+        language = checked_language(directory, language)
         if language is not None:
             tokenizer.set_prefix_tokens(language=language, task="transcribe", predict_timestamps=False)
         model.to(torch.device(device))
@@ -89,7 +89,13 @@ class WhisperRecogniser(WhisperListener, Recogniser):
 
     def labels(self, corpus: Corpus) -> list[list[int]]:
         """See `Recogniser.labels`."""
-        return [self.label_ids(utterance.text) for utterance in corpus]
+        found = []
+        for utterance in corpus:
+            try:
+                found.append(self.label_ids(utterance.text))
+            except UserError as error:
+                raise UserError(f"{utterance.id}: {error}; split the recording, or leave it out") from error
+        return found
 
     def collate(self, clips: Sequence[Clip]) -> dict[str, torch.Tensor]:
         """Tensors of the clips cut to the longest among them, and, prefixed with ``full_``, of those padded to 30 s."""
@@ -157,11 +163,11 @@ class WhisperRecogniser(WhisperListener, Recogniser):
         tokens = self._written(row[first:])
         return Decoding(tokens, list(pairwise([0.0, *ends[first:]]))[: len(tokens)])
 
-    def save(self, directory: Path) -> None:
-        """See `Recogniser.save`. The model is marked as one that has learnt short windows."""
-        setattr(self.model.config, SHORT_WINDOWS, True)
+    def save(self, directory: Path, *, full_windows: float = 0.0) -> None:
+        """See `Recogniser.save`. A model that has learnt short windows is marked as one."""
+        setattr(self.model.config, SHORT_WINDOWS, full_windows < 1)
         self.model.config.use_cache = True  # a base saved in the middle of some training may say otherwise
-        super().save(directory)
+        super().save(directory, full_windows=full_windows)
         self.tokenizer.save_pretrained(directory)
         self.features.save_pretrained(directory)
 

@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ import torch
 from syn2real.errors import UserError, did_you_mean
 from syn2real.speech.audio import SAMPLE_RATE, WINDOW
 from syn2real.speech.listening import Heard, Listener, Listening, Span
+from syn2real.speech.pretrained import languages_of
 from syn2real.speech.token_times import Decoding, segments, unheard_from, words
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ REPEATED = 5  # tokens that may not be said twice in the same order, once a hypo
 SHORT_WINDOWS = "syn2real_short_windows"  # config key: this model was trained on windows shorter than 30 s
 
 MARGIN = 0.5  # s of silence left after the longest clip of a short window, so that no final sound is cut
-TOKENS_PER_SECOND = 12  # no language is spoken faster; caps the loops that Whisper falls into on noise
+TOKENS_PER_SECOND = 12  # as fast as anybody speaks; caps the loops that Whisper falls into on noise
 TOKENS_AT_LEAST = 24
+CHARACTERS_PER_SECOND = 30  # nobody speaks faster, in scripts of which a token is less than a character either
 TIME_TOKENS = 16  # more, where segments are timed
 REMAINDER = 0.5  # s: less than that behind the last whole sentence is not heard again
 
@@ -71,7 +73,9 @@ class WhisperListener(Listener):
         return batch.input_features
 
     def listen(self, clips: Sequence[np.ndarray], how: Listening) -> list[Heard]:
-        """See `Listener.listen`. Of at most 24 + 12 tokens per second of audio.
+        """See `Listener.listen`. Of at most 24 + 12 tokens per second of audio; a hypothesis that ends there, although
+        it has fewer characters than can be spoken, is heard again with as many tokens as there are, for of some scripts
+        Whisper writes single bytes.
 
         A hypothesis that runs in a loop, as `loops` has it, is heard again with no 5 tokens said twice in the same
         order: one clip of a corpus, looping to the limit, can cost as many errors as all others. Where segments are
@@ -94,20 +98,12 @@ class WhisperListener(Listener):
         features = self.encode(clips, seconds)
         prompt = self._prompt(how.prompt)
         limit = round(TOKENS_AT_LEAST + TOKENS_PER_SECOND * longest) + (TIME_TOKENS if how.times else 0)
-        decode = Decode(
-            min(limit, MAX_TARGET - 8 - len(prompt)), how, prompt, tuple(len(clip) // HOP for clip in clips)
-        )
-        decodings = self.decode(features, decode)
-        texts = [self.text(decoding.tokens) for decoding in decodings]
-        looping = [place for place, text in enumerate(texts) if loops(text)]
-        if looping:
-            frames = tuple(decode.frames[place] for place in looping)
-            again = self.decode(features[looping], replace(decode, repeated=REPEATED, frames=frames))
-            for place, decoding in zip(looping, again, strict=True):
-                decodings[place], texts[place] = decoding, self.text(decoding.tokens)
+        room = MAX_TARGET - 8 - len(prompt)
+        decode = Decode(min(limit, room), how, prompt, tuple(len(clip) // HOP for clip in clips))
+        lengths = [len(clip) / SAMPLE_RATE for clip in clips]
+        decodings, texts = self._decoded_whole(features, decode, room, lengths)
         if how.times is None:
             return [Heard(text) for text in texts], {}
-        lengths = [len(clip) / SAMPLE_RATE for clip in clips]
         heard = [
             Heard(text, tuple(self._spans(decoding, length, how)))
             for text, decoding, length in zip(texts, decodings, lengths, strict=True)
@@ -118,6 +114,32 @@ class WhisperListener(Listener):
             for place, begin in rest.items()
             if begin is not None and REMAINDER < begin < lengths[place] - REMAINDER
         }
+
+    def _decoded_whole(
+        self, features: torch.Tensor, how: Decode, room: int, lengths: Sequence[float]
+    ) -> tuple[list[Decoding], list[str]]:
+        """What `decode` gives, and its texts; those that were cut short have had ``room`` for more tokens, those that
+        ran in loops have been heard again without."""
+        decodings = self.decode(features, how)
+        texts = [self.text(decoding.tokens) for decoding in decodings]
+
+        def again(places: Sequence[int], other: Decode) -> None:
+            other = replace(other, frames=tuple(how.frames[place] for place in places))
+            for place, decoding in zip(places, self.decode(features[places], other), strict=True):
+                decodings[place], texts[place] = decoding, self.text(decoding.tokens)
+
+        cut = [
+            place
+            for place, (decoding, text, length) in enumerate(zip(decodings, texts, lengths, strict=True))
+            if how.limit <= len(decoding.tokens) < room
+            and len(text) < CHARACTERS_PER_SECOND * length
+            and not loops(text)
+        ]
+        if cut:
+            again(cut, replace(how, limit=room))
+        if looping := [place for place, text in enumerate(texts) if loops(text)]:
+            again(looping, replace(how, repeated=REPEATED, limit=room if cut else how.limit))
+        return decodings, texts
 
     def text(self, tokens: Sequence[int]) -> str:
         """The text of tokens, without those that are times."""
@@ -153,17 +175,16 @@ def window_samples(seconds: float) -> int:
     return min(-(-round(seconds * SAMPLE_RATE) // step) * step, round(WINDOW * SAMPLE_RATE))
 
 
-def checked_language(generation: Any, directory: Path, language: str | None) -> str | None:
-    """The language that a model takes by its generation settings, or None for an English-only one.
+def checked_language(directory: Path, language: str | None) -> str | None:
+    """The language that the model in a directory takes, or None for an English-only one.
 
     Raises `UserError` when ``language`` is missing or unknown to the model.
     """
-    known = getattr(generation, "lang_to_id", None)
-    if not known:
+    codes = languages_of(directory)
+    if codes is None:
         if language not in (None, "en"):
             raise UserError(f"{directory}: an English-only model cannot take language {language!r}")
         return None
-    codes = [token.strip("<|>") for token in known]
     if language is None:
         raise UserError(f"{directory}: a multilingual model needs a language; pass --language, for instance es")
     if language not in codes:

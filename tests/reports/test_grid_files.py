@@ -160,8 +160,14 @@ def test_what_there_is_nothing_of_is_left_out(grid_record, tmp_path):
     assert page.tags.count("img") == 1
     for title in ("The vectors", "How much of the vector", "What was forgotten", "A λ for each group"):
         assert title not in page.words
-    assert "Nowhere: every test utterance is right." in page.words
+    assert "SYN2REAL, whose errors are shown here, was not heard." in page.words
     assert (tmp_path / "lambdas.csv").read_text() == ""
+
+
+def test_where_nothing_is_wrong(grid_record, tmp_path):
+    right = changed(grid_record, lambda r: [u["errors"].update(dict.fromkeys(u["errors"], 0)) for u in r["utterances"]])
+    write_grid_report(right, tmp_path)
+    assert "Nowhere: every test utterance is right." in Page((tmp_path / "report.html").read_text()).words
 
 
 def test_leaks_and_failures_stand_first(grid_record):

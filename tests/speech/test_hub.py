@@ -76,6 +76,23 @@ def test_it_is_downloaded_once_and_loads(small, tmp_path):
     assert load("acme/whisper-small", hub.environment(tmp_path)).stdout == done.stdout
 
 
+def test_a_model_without_safetensors(small, tmp_path):
+    """Pickled weights are fetched where there are no others, and no second set in another dtype where there are."""
+    import torch
+    from safetensors.torch import load_file
+
+    pickled, several = tmp_path / "pickled", tmp_path / "several"
+    shutil.copytree(small, several)
+    (several / "model.fp32-00001-of-00001.safetensors").write_bytes(b"not to be fetched")
+    shutil.copytree(small, pickled, ignore=shutil.ignore_patterns("*.safetensors"))
+    torch.save(load_file(small / "model.safetensors"), pickled / "pytorch_model.bin")
+    with HubStandin({"acme/pickled": pickled, "acme/several": several}) as hub:
+        for name in ("acme/pickled", "acme/several"):
+            done = load(name, hub.environment(tmp_path / "home"))
+            assert done.returncode == 0, done.stderr
+        assert not any("fp32" in request for request in hub.requests if "/resolve/" in request)
+
+
 def test_what_cannot_be_had_is_one_line(small, tmp_path):
     (tmp_path / "llama").mkdir()
     (tmp_path / "llama" / "config.json").write_text('{"model_type": "llama"}')
@@ -83,7 +100,7 @@ def test_what_cannot_be_had_is_one_line(small, tmp_path):
         environment = hub.environment(tmp_path / "home")
         missing = refusal("acme/whisper-smal", environment)
         other = refusal("acme/llama", environment)
-    unreachable = refusal("acme/whisper-small", environment)
-    assert missing.startswith("error: acme/whisper-smal: no such model on the hub")
+    unreachable = refusal("acme/whisper-base", environment)
+    assert missing.startswith("error: acme/whisper-smal: no such path here, and no such model on the hub")
     assert "model_type is 'llama', which is not supported; give Whisper, or CTC models of type wav2vec2" in other
-    assert unreachable.startswith("error: acme/whisper-small: cannot be fetched from the hub")
+    assert unreachable.startswith("error: acme/whisper-base: no such path here, and the hub refused or cannot be asked")

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from transformers.models.whisper.english_normalizer import BasicTextNormalizer
 
 from syn2real.errors import NotInstalled, UserError
-from syn2real.speech import normalisation
+from syn2real.speech import normalisation, scoring
 from syn2real.speech.normalisation import normaliser
+from syn2real.speech.scoring import Pair, score
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,10 @@ from syn2real.speech.normalisation import normaliser
         ("basic", "un (largo) camino [risas]", "un camino"),
         ("basic", "o piatră", "o piatră"),
         ("basic", "", ""),
+        ("unicode", "  ¡El Niño, está AQUÍ! (ruido)", "el niño está aquí"),
+        ("unicode", "उसकी किताब, मेज पर है।", "उसकी किताब मेज पर है"),
+        ("unicode", "สวัสดีครับ", "สวัสดีครับ"),
+        ("unicode", "l\u2019ami, 3\u00a0kg; co\u00adop", "l ami 3 kg coop"),
         (
             "english",
             "Mr. Grey won't buy twenty-one tyres; the colour's off",
@@ -53,6 +58,16 @@ def test_each_names_the_packages_it_came_from() -> None:
     assert str(normaliser("basic")).startswith("basic (transformers ")
     assert "transformers " in normaliser("english").version and "whisper-normalizer " in normaliser("english").version
     assert normaliser("english") is normaliser("english")
+
+
+def test_a_script_whose_vowels_basic_blanks_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    pairs = [Pair("a", "उसकी किताब मेज पर है", "उसके किताबें मेज पर हैं")]
+    scoring._told.cache_clear()
+    assert score(pairs, "basic").rate == 0 and "unicode keeps them" in " ".join(capsys.readouterr().err.split())
+    assert score(pairs, "unicode").rate == 3 / 5 and not capsys.readouterr().err
+    scoring._told.cache_clear()
+    score([Pair("a", "nin\u0303o", "niño")], "basic")
+    assert not capsys.readouterr().err
 
 
 def test_unknown_name_is_met_with_the_nearest() -> None:

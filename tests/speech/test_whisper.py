@@ -1,13 +1,16 @@
 """Short windows: the same encoder on fewer frames, the saved model untouched."""
 
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from syn2real.errors import UserError
+from syn2real.speech import audio, whisper_listener
 from syn2real.speech.audio import SAMPLE_RATE
+from syn2real.speech.corpus import Corpus
 from syn2real.speech.listening import Listening
 from syn2real.speech.recogniser import load_recogniser
 from syn2real.speech.whisper import WhisperRecogniser, encoder_window
@@ -105,6 +108,24 @@ def test_what_counts_as_a_loop():
     assert loops("and then saw him " * 20) and loops("very " * 60)
     assert not loops("") and not loops("no no no no no no")
     assert not loops("he nodded slowly and impressively, looked up, and saw a man who had been there for a long time")
+
+
+def test_what_is_cut_short_is_heard_again_whole(recogniser, recordings, monkeypatch):
+    """As in scripts of which a token is less than a character."""
+    clips = [audio.read(utterance.audio_filepath) for utterance in Corpus.load(recordings).sample(3)]
+    whole = recogniser.hear(clips, short=False, beams=1)
+    monkeypatch.setattr(whisper_listener, "TOKENS_PER_SECOND", 0)
+    monkeypatch.setattr(whisper_listener, "TOKENS_AT_LEAST", 4)
+    assert recogniser.hear(clips, short=False, beams=1) == whole
+    monkeypatch.setattr(whisper_listener, "CHARACTERS_PER_SECOND", 0)  # so that nothing seems to be cut
+    cut = recogniser.hear(clips, short=False, beams=1)
+    assert all(len(short) < len(text) and text.startswith(short) for short, text in zip(cut, whole, strict=True))
+
+
+def test_a_transcript_that_is_too_long_is_named(recogniser, recordings):
+    corpus = Corpus.of(replace(u, text="seven " * 500) for u in Corpus.load(recordings).sample(1))
+    with pytest.raises(UserError, match=rf"{corpus[0].id}: a transcript of 50\d tokens .* split the recording"):
+        recogniser.labels(corpus)
 
 
 def test_a_loop_is_heard_again_without_it(recogniser, small_whisper):

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import numpy as np
 
-from syn2real.speech.augmentation.recordings import Recorded, excerpt
+from syn2real.speech import audio
+from syn2real.speech.augmentation.recordings import Recorded
 from syn2real.speech.augmentation.spectrum import fast_length, frequencies, power
 from syn2real.speech.augmentation.transform import Among, Interval, Transform, Within, transform
 
@@ -78,6 +79,6 @@ class Background(Recorded):
         snr = random.uniform(*self.snr)
         total = np.zeros(samples.size, np.float32)
         for _ in range(round(random.uniform(*self.layers))):
-            layer = excerpt(self.draw(random), samples.size, random)
+            layer = audio.excerpt(self.draw(random), samples.size, random)
             total += layer / np.float32(max(np.sqrt(power(layer)), 1e-9))
         return mix(samples, total, snr)

@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from syn2real.errors import AudioError, UserError
-from syn2real.speech import audio
+from syn2real.errors import UserError
 from syn2real.speech.augmentation.transform import Transform
 from syn2real.speech.corpus import Corpus
 
@@ -59,23 +58,3 @@ def find_recordings(source: str) -> tuple[Path, ...]:
     if not found:
         raise UserError(f"{source}: holds no recordings ({', '.join(SUFFIXES)})")
     return found
-
-
-def excerpt(path: Path, size: int, random: np.random.Generator) -> np.ndarray:
-    """``size`` samples at 16 kHz from a place drawn at random, float32; a shorter recording is repeated.
-
-    Only what is needed is decoded, for noises are often hours long. Raises `AudioError` for what cannot be read.
-    """
-    import soundfile
-
-    header = audio.info(path)
-    needed = size * header.rate // audio.SAMPLE_RATE + 2  # the resampler rounds
-    start = int(random.integers(max(1, header.frames - needed + 1)))
-    try:
-        read, rate = soundfile.read(str(path), needed, start, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise AudioError(f"{path}: is damaged and cannot be decoded; remove or replace it") from error
-    samples = audio.resample(read.mean(axis=1), rate)
-    if samples.size == 0 or not np.isfinite(samples).all():
-        raise AudioError(f"{path}: holds no samples, or some that are no numbers; remove or replace it")
-    return np.resize(samples, size)

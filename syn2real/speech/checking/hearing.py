@@ -13,7 +13,7 @@ from syn2real.speech.normalisation import SPOKEN
 from syn2real.speech.scoring import Scores, pairs_of, score
 from syn2real.speech.verbalisation.languages import grammar
 
-VERSION = 1  # raised when the same clip and model may give another hypothesis
+VERSION = 2  # raised when the same clip and model may give another hypothesis
 
 
 def normaliser_of(language: str | None) -> str:
@@ -23,7 +23,7 @@ def normaliser_of(language: str | None) -> str:
         return "basic"
     if language.lower().replace("_", "-").partition("-")[0] == "en":
         return "english"
-    return "basic" if grammar(language) is None else f"{SPOKEN}{language}"
+    return "unicode" if grammar(language) is None else f"{SPOKEN}{language}"
 
 
 def hear(corpus: Corpus, recogniser: Path, language: str | None, batch_size: int = 16) -> dict[str, str]:

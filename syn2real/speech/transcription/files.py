@@ -107,7 +107,12 @@ class Transcription:
         with closing(Desk(directory, shard, record, overwrite=overwrite)) as desk:
             folder = directory / Desk.journals
             outcomes = Outcomes(folder, shard.tag)
-            self._hear(plan, shard.each(plan.batches), outcomes, outcomes.keep, told)
+            try:
+                self._hear(plan, shard.each(plan.batches), outcomes, outcomes.keep, told)
+            except UserError:
+                if shard.whole and not outcomes:  # a run with other settings finds nothing in its way
+                    shutil.rmtree(directory)
+                raise
             if not shard.whole:
                 outcomes = Outcomes(folder, shard.tag)
                 left = sum(plan.keys[piece] not in outcomes for piece in plan.pieces)

@@ -9,6 +9,7 @@ from typing import Any
 from syn2real.errors import UserError
 from syn2real.lines import write_jsonl
 from syn2real.sealing import sealed_directory, write_text
+from syn2real.speech.corpus import named_from
 from syn2real.speech.listening import Span, Times
 from syn2real.speech.transcription.outcome import Outcome
 from syn2real.speech.transcription.plan import Plan
@@ -81,7 +82,7 @@ def write(found: Iterable[Transcript], output: Path, form: str, times: Times | N
     else:
         beside.unlink(missing_ok=True)
     if form == "jsonl":
-        write_jsonl(output, (transcript.row(times) for transcript in heard))
+        write_jsonl(output, (_placed(transcript, transcript.row(times), output.parent) for transcript in heard))
     elif form == "trn":
         write_text(output, "".join(f"{t.text} ({_bare(t.recording.id)})\n" for t in heard))
     else:
@@ -90,6 +91,14 @@ def write(found: Iterable[Transcript], output: Path, form: str, times: Times | N
                 target = partial / f"{_inside(transcript.recording.id)}.{form}"
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(_FILES[form](transcript), encoding="utf-8")
+
+
+def _placed(transcript: Transcript, row: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A row for a manifest in ``folder``, which the one it was read from need not lie in."""
+    utterance = transcript.recording.utterance
+    if utterance is None:
+        return row
+    return row | {"audio_filepath": named_from(folder, utterance.audio_filepath, row["audio_filepath"])}
 
 
 def rejected_path(output: Path) -> Path:

@@ -27,38 +27,42 @@ def keys(recipe, root) -> dict[str, str]:
     return {planned.name: key for key, planned in workspace.planned.items()}
 
 
-def test_exact_match_is_keyed_as_it_always_was_and_others_ask_nothing_anew(load, tmp_path):
+def test_another_metric_asks_nothing_anew(load, tmp_path):
     task = {"examples": "task.tsv", "train": 12, "max_tokens": 3}
     exact = keys(load(task=task), tmp_path)
-    assert list(exact) == ["asked"]
+    assert list(exact) == ["asked", "judged"]
     assert keys(load(task=task | {"metric": "exact", "temperature": 0.3}), tmp_path) == exact
     rouge = keys(load(task=task | {"metric": "rouge"}), tmp_path)
-    assert rouge["asked"] == exact["asked"] and list(rouge) == ["asked", "marked"]
+    assert rouge["asked"] == exact["asked"] and list(rouge) == ["asked", "judged", "marked"]
     other = keys(load(task=task | {"metric": "rouge", "options": {"kind": "rouge1"}}), tmp_path)
     assert other["asked"] == exact["asked"] and other["marked"] != rouge["marked"]
 
 
 def test_a_judges_files_count_by_what_they_say(load, folder, tmp_path, chat_llama):
-    """Neither where they lie, nor that a file of that name was there before."""
+    """Neither where they lie, nor that a file of that name was there before; and no judge has anything asked anew."""
+    answers = set()
 
-    def asked(**safety) -> str:
+    def judged(**safety) -> str:
         given = {"harmful": ["harmful.txt"], "max_tokens": 4} | safety
-        return keys(load(task={"examples": "task.tsv"}, safety=given), tmp_path)["asked"]
+        found = keys(load(task={"examples": "task.tsv"}, safety=given), tmp_path)
+        answers.add(found["asked"])
+        return found["judged"]
 
     for name, text in (("own.txt", "sure\n"), ("elsewhere/same.txt", "sure\n"), ("other.txt", "no\n")):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
     own, same, other = (
-        asked(judge_options={"phrases": name}) for name in ("own.txt", "elsewhere/same.txt", "other.txt")
+        judged(judge_options={"phrases": name}) for name in ("own.txt", "elsewhere/same.txt", "other.txt")
     )
-    assert own == same != other and own != asked() == asked(judge_options={})
+    assert own == same != other and own != judged() == judged(judge_options={})
     (folder / "own.txt").write_text("never\n")
-    assert asked(judge_options={"phrases": "own.txt"}) != own
+    assert judged(judge_options={"phrases": "own.txt"}) != own
     copies = [shutil.copytree(chat_llama, tmp_path / name) for name in "ab"]
-    first, second = (asked(judge="llama-guard-3", judge_options={"model": str(copy)}) for copy in copies)
-    assert first == second != asked(judge="llama-guard-3")
+    first, second = (judged(judge="llama-guard-3", judge_options={"model": str(copy)}) for copy in copies)
+    assert first == second != judged(judge="llama-guard-3")
     (copies[1] / "generation_config.json").write_text('{"temperature": 0.5}')
-    assert asked(judge="llama-guard-3", judge_options={"model": str(copies[1])}) != first
+    assert judged(judge="llama-guard-3", judge_options={"model": str(copies[1])}) != first
+    assert len(answers) == 1
 
 
 def test_the_model_of_a_metric_or_of_a_scorer_counts_by_what_it_is(load, folder, tmp_path, chat_llama):
@@ -96,7 +100,7 @@ def test_a_kill_while_judging_asks_no_request_again(load, tmp_path, monkeypatch)
         pipeline.asked(pipeline.start, part, "model")
     before = len(asked)
     assert len(pipeline.asked(pipeline.start, part, "model").answers) == len(part.prompts)
-    assert (before, len(asked) - before) == (len(part.prompts) + len(part.questions), len(part.questions))
+    assert before == len(asked) == len(part.prompts) + len(part.questions)
     assert not list((tmp_path / "a").rglob("*.replies.jsonl"))
 
 
@@ -106,7 +110,7 @@ def test_rouge_in_a_study(load, tmp_path):
     task = SMALL | {"examples": "task.tsv", "metric": "rouge", "options": {"kind": "rouge1"}}
     recipe = load(task=task, methods=["linear"], lambdas=[0.5], seeds=[1], teach=None)
     planned = plan_alignment(recipe, tmp_path / "run")
-    assert {"tuned", "asked", "marked"} == {stage["name"] for stage in planned["stages"]}
+    assert {"tuned", "asked", "judged", "marked"} == {stage["name"] for stage in planned["stages"]}
     record = run_alignment(recipe, tmp_path / "run")
     marks = [mark for file in (tmp_path / "run").rglob("marks.json") for mark in json.loads(file.read_text())]
     assert marks and all(0 <= mark <= 1 for mark in marks)
