@@ -251,6 +251,7 @@ class TestProtocol:
             ({"systems": ["syn2reel"]}, "systems"),
             ({"synthesis": {"voices": ["espeak:en"]}, "vectors": ["engine"]}, "engines cannot be compared"),
             ({"systems": ["zero-shot", "zero-shot"]}, "systems: 'zero-shot' is named twice"),
+            ({"systems": []}, "systems: "),
             ({"seeds": [0, 0]}, "seeds: 0 is named twice"),
             ({"sources": {"count": [2, 2]}}, "sources.count: 2 is named twice"),
             ({"lambda": {"by": "fixed", "fixed": 1}, "systems": ["syn2real-groups"]}, "rules out"),
@@ -263,6 +264,18 @@ class TestProtocol:
     def test_a_recipe_that_cannot_be(self, manifest, small_whisper, tmp_path, changes, words):
         with pytest.raises(UserError, match=words):
             Grid(recipe(manifest, small_whisper, **changes), Workspace(tmp_path))
+
+    def test_a_corpus_without_domains(self, manifest, small_whisper, tmp_path):
+        plain = manifest.with_name("plain.jsonl")
+        Corpus.of(replace(utterance, domain=None) for utterance in Corpus.load(manifest)).save(plain)
+        with pytest.raises(UserError, match=r"plain\.jsonl: no line has a `domain`"):
+            Grid(recipe(plain, small_whisper), Workspace(tmp_path))
+
+    def test_repetitions_are_named_by_their_seeds(self, manifest, small_whisper, tmp_path):
+        for draws, wanted in ((1, [42, 7]), (2, [0, 1, 2, 3])):
+            given = recipe(manifest, small_whisper, seeds=[42, 7], sources={"count": [2], "draws": draws})
+            found = [condition.repetition for condition in Grid(given, Workspace(tmp_path)).conditions()]
+            assert found == wanted
 
     @pytest.mark.parametrize("changes", [{"selection": "source-dev"}, {"lambda": {"by": "source-dev"}}])
     def test_what_trained_a_model_does_not_judge_it(self, manifest, small_whisper, tmp_path, changes):

@@ -5,7 +5,13 @@ from dataclasses import replace
 import pytest
 
 from syn2real.errors import UserError
-from syn2real.experiments.material import Material, require_intervals, require_material, strict_halves
+from syn2real.experiments.material import (
+    Material,
+    adaptation_material,
+    require_intervals,
+    require_material,
+    strict_halves,
+)
 from syn2real.experiments.recipe import Recipe
 from syn2real.speech.corpus import Corpus, distinct, sentence_key
 
@@ -48,6 +54,22 @@ def test_without_recordings_there_is_no_strict_table_to_refuse(spoken):
     require_intervals(recipe(strict=True), Corpus.of(()), distinct(spoken.sentences))
     unsaid = [replace(sentence, text=f"{sentence.text} not") for sentence in spoken.sentences]
     require_intervals(recipe(strict=True), spoken, distinct(unsaid))
+
+
+def test_real_speech_of_the_target_is_no_source(spoken, tmp_path, capsys):
+    """However it came into the manifest: what is made of it would not be made from text alone."""
+    folder = spoken[0].audio_filepath.parent
+    Corpus.of(replace(u, domain=name) for u, name in zip(spoken, "aabbccdd", strict=True)).save(
+        manifest := folder / "domains.jsonl"
+    )
+    (tmp_path / "a.txt").write_text("one sentence\nand another\n")
+    (tmp_path / "two.jsonl").write_text('{"text": "one", "domain": "b"}\n{"text": "two", "domain": "c"}\n')
+    for text, left in (("a.txt", ["b", "c", "d"]), ("two.jsonl", ["a", "d"])):
+        material = adaptation_material(manifest, tmp_path / text, [], None)
+        assert material.source.domains == left
+        assert "left out, for it is the target" in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(UserError, match="--held-out a: is the target's own domain"):
+        adaptation_material(manifest, tmp_path / "a.txt", ["a"], None)
 
 
 def test_domains_that_say_the_same_leave_nothing_to_choose_with(spoken):

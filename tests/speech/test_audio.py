@@ -59,6 +59,21 @@ def test_bad_recordings_say_why(tmp_path: Path) -> None:
         refused(path, "NaN or infinite samples; re-export it")
 
 
+def test_a_flac_that_was_written_to_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its header says 0 samples, which stands for any number."""
+    path, whole = tmp_path / "a.flac", tmp_path / "whole.flac"
+    soundfile.write(whole, tone(), 16_000)
+    content = bytearray(whole.read_bytes())
+    content[21] &= 0xF0  # the 36 bits of STREAMINFO that count samples
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+    monkeypatch.setattr(audio.ffmpeg, "installed", lambda: None)
+    refused(path, "does not say how long it is, as when it is written to a pipe; encode it anew, or install ffmpeg")
+    monkeypatch.setattr(audio.ffmpeg, "installed", lambda: "ffmpeg")
+    monkeypatch.setattr(audio.ffmpeg, "decoded", lambda path: whole)
+    assert audio.info(path).frames == len(tone()) and np.array_equal(audio.read(path), audio.read(whole))
+
+
 def test_damaged_flac_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.flac"
     soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 64_000), 16_000)

@@ -166,6 +166,20 @@ def test_other_settings_do_not_mix(work, whole, tmp_path, monkeypatch):
         work.write(tmp_path / "out.jsonl")
 
 
+def test_a_run_that_heard_nothing_is_in_nobodys_way(work, whole, tmp_path):
+    with pytest.raises(UserError, match="beams"):  # which a CTC model has not
+        replace(work, settings=replace(FOURS, beams=5)).write(tmp_path / "out.jsonl")
+    work.write(tmp_path / "out.jsonl")
+    assert files(tmp_path) == whole
+
+
+def test_recordings_are_named_from_where_the_transcripts_lie(work, manifest):
+    above = manifest.parent.parent / "above.jsonl"
+    work.write(above)
+    named = [row["audio_filepath"] for row in rows(above.read_bytes())]
+    assert named and all((above.parent / name).is_file() for name in named)
+
+
 def test_what_another_run_is_at_work_on_is_not_overwritten(work, whole, tmp_path, monkeypatch):
     """Not before it has ended, and then all of it."""
     monkeypatch.setattr(sharing, "PATIENCE", 0.2)
