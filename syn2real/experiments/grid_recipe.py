@@ -18,6 +18,7 @@ from syn2real.experiments.recipe import (
     TrainingRecipe,
 )
 from syn2real.merge.groups import GROUPS
+from syn2real.speech.engines.options import path_from
 
 System = Literal[
     "zero-shot",
@@ -256,8 +257,11 @@ def load_grid(path: Path, overrides: dict[str, Any] | None = None) -> GridRecipe
     line."""
     recipe = Document.load(path, overrides).parse(GridRecipe)
     corpus = recipe.corpus.model_copy(update={"manifest": path.parent / recipe.corpus.manifest})
+    augmentation = recipe.augmentation
+    if not isinstance(augmentation, str):
+        augmentation = [{name: path_from(value, path.parent) for name, value in step.items()} for step in augmentation]
     spoken = {"synthesis": recipe.synthesis.placed(path.parent), "syntheses": _placed(recipe.syntheses, path.parent)}
-    return recipe.model_copy(update={"corpus": corpus, **spoken})
+    return recipe.model_copy(update={"corpus": corpus, "augmentation": augmentation, **spoken})
 
 
 def _placed(given: dict[str, dict[str, Any]], base: Path) -> dict[str, dict[str, Any]]:

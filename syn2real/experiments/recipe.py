@@ -9,7 +9,7 @@ from syn2real.documents import Document, Strict, parse_values
 from syn2real.errors import UserError
 from syn2real.experiments.lora_recipe import LoraRecipe
 from syn2real.speech.checking.limits import Limits
-from syn2real.speech.engines.options import options_from
+from syn2real.speech.engines.options import options_from, path_from, voice_from
 from syn2real.speech.normalisation import require_known
 from syn2real.speech.training import DEFAULTS, LONGEST, Precision
 from syn2real.speech.verbalisation import Label, Style
@@ -93,8 +93,15 @@ class SynthesisRecipe(Strict):
         return {name: given for name, given in (self.options or {}).items() if name in speaking}
 
     def placed(self, base: Path) -> "SynthesisRecipe":
-        """The same, with paths in the options relative to ``base``."""
-        return self if self.options is None else self.model_copy(update={"options": options_from(self.options, base)})
+        """The same, with paths of options, voices and the recogniser that checks relative to ``base``."""
+        changes: dict[str, Any] = {}
+        if self.options is not None:
+            changes["options"] = options_from(self.options, base)
+        if self.voices:
+            changes["voices"] = type(self.voices)(voice_from(voice, base) for voice in self.voices)
+        if self.check is not None:
+            changes["check"] = self.check.model_copy(update={"recogniser": path_from(self.check.recogniser, base)})
+        return self.model_copy(update=changes)
 
 
 class TrainingRecipe(Strict):

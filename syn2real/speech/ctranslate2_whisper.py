@@ -21,6 +21,8 @@ from syn2real.speech.whisper_listener import SHORT_WINDOWS, Decode, WhisperListe
 if TYPE_CHECKING:
     from transformers import WhisperFeatureExtractor, WhisperTokenizer
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class CTranslate2Whisper(WhisperListener):
@@ -35,7 +37,11 @@ class CTranslate2Whisper(WhisperListener):
 
     @classmethod
     def load(
-        cls, directory: Path, language: str | None = None, compute_type: str = "float32", device: str = "cpu"
+        cls,
+        directory: Path,
+        language: str | None = None,
+        compute_type: str = "float32",
+        device: torch.device = CPU,
     ) -> "CTranslate2Whisper":
         """Load a Hugging Face Whisper directory, converted into the cache if need be.
 
@@ -44,7 +50,7 @@ class CTranslate2Whisper(WhisperListener):
         """
         if require_recogniser(directory) != WHISPER:
             raise UserError(f"{directory}: CTranslate2 runs Whisper, and this is a CTC model; use transformers")
-        _require_type(compute_type, device)
+        _require_type(compute_type, device.type)
         converted_to = converted(directory, compute_type)
         import ctranslate2
         from transformers import WhisperFeatureExtractor, WhisperTokenizer
@@ -52,9 +58,14 @@ class CTranslate2Whisper(WhisperListener):
         language = checked_language(directory, language)
         short = json.loads((directory / "config.json").read_text(encoding="utf-8")).get(SHORT_WINDOWS, False)
         threads = torch.get_num_threads()
-        workers = threads if device == "cpu" else None
+        workers = threads if device.type == "cpu" else None
         model = ctranslate2.models.Whisper(
-            str(converted_to), device=device, compute_type=compute_type, inter_threads=workers or 1, intra_threads=1
+            str(converted_to),
+            device=device.type,
+            device_index=device.index or 0,
+            compute_type=compute_type,
+            inter_threads=workers or 1,
+            intra_threads=1,
         )
         torch.set_num_threads(threads)  # which it has set to its own
         tokenizer = WhisperTokenizer.from_pretrained(directory)

@@ -15,6 +15,7 @@ from syn2real.errors import UserError, one_line
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.listening import Listener
 from syn2real.speech.pretrained import WHISPER, require_recogniser
+from syn2real.speech.spawning import turn
 
 IGNORED = -100  # label the loss leaves out
 
@@ -132,5 +133,8 @@ def load_whole(directory: Path, kind: str, model: Any, *others: Any) -> list[Any
 
 
 def pick_device() -> torch.device:
-    """CUDA where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """CUDA where there is one, else the CPU. Worker processes take turns over several GPUs."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    count = torch.cuda.device_count()
+    return torch.device("cuda", turn() % count) if count > 1 else torch.device("cuda")

@@ -1,6 +1,7 @@
 """Worker processes: begun anew and not forked, and none outlives the one it works for."""
 
 import os
+import re
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -24,6 +25,14 @@ def spawned(workers: int, begin: Callable[..., None], *arguments: Any) -> Proces
             "`if __name__ == '__main__':` around its calls.)"
         ) from error
     return pool
+
+
+def turn() -> int:
+    """Which of the processes begun by its parent this one is, from 0; of a process that nobody spawned, 0."""
+    import multiprocessing
+
+    number = re.search(r"\d+$", multiprocessing.current_process().name)
+    return int(number[0]) - 1 if number else 0
 
 
 def end_with_parent() -> None:

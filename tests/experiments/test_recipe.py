@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from syn2real.errors import UserError
+from syn2real.experiments.grid_recipe import load_grid
 from syn2real.experiments.pipeline import Pipeline
 from syn2real.experiments.recipe import SynthesisRecipe, load_recipe
 from syn2real.experiments.stages import Workspace
@@ -29,6 +30,27 @@ def write(tmp_path: Path, text: str) -> Path:
 
 def test_paths_are_relative_to_the_recipe(tmp_path):
     assert load_recipe(write(tmp_path, GOOD)).corpus.manifest == tmp_path / "data/manifest.jsonl"
+
+
+def test_so_are_those_of_voices_checks_and_noises(tmp_path):
+    given = {
+        "voices": ["piper:./own.onnx#3", "espeak:en"],
+        "check": {"by": "recogniser", "recogniser": "./judge"},
+        "options": {"bark": {"model": "../bark"}},
+    }
+    placed = SynthesisRecipe.model_validate(given).placed(tmp_path)
+    assert placed.voices == [f"piper:{tmp_path}/own.onnx#3", "espeak:en"]
+    assert placed.check is not None and placed.check.recogniser == f"{tmp_path}/judge"
+    assert placed.options == {"bark": {"model": f"{tmp_path}/../bark"}}
+    plain = SynthesisRecipe.model_validate({"check": {"by": "recogniser", "recogniser": "whisper-base"}})
+    assert plain.placed(tmp_path) == plain and SynthesisRecipe().placed(tmp_path) == SynthesisRecipe()
+    (tmp_path / "grid.yaml").write_text(
+        "study: grid\nmodels: [whisper-base]\nlanguage: en\ncorpus: {manifest: m.jsonl, train: {split: train}, "
+        "test: {split: test}}\naugmentation: [{transform: background, source: ./noises}]\n"
+    )
+    assert load_grid(tmp_path / "grid.yaml").augmentation == [
+        {"transform": "background", "source": f"{tmp_path}/noises"}
+    ]
 
 
 def test_overrides_reach_into_sections(tmp_path):

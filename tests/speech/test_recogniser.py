@@ -1,6 +1,7 @@
 """Which recogniser a directory holds, and what every size of Whisper shares."""
 
 import json
+import multiprocessing
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,8 @@ from syn2real.speech.corpus import Corpus
 from syn2real.speech.ctc import CtcRecogniser
 from syn2real.speech.finetuning import finetune
 from syn2real.speech.pretrained import only_language, resolve_model
-from syn2real.speech.recogniser import Clip, load_recogniser
+from syn2real.speech.recogniser import Clip, load_recogniser, pick_device
+from syn2real.speech.spawning import end_with_parent, spawned, turn
 from syn2real.speech.training import TrainingSettings
 from syn2real.speech.transcription import transcribe
 from syn2real.speech.whisper import WhisperRecogniser
@@ -107,3 +109,18 @@ class TestLargeV3:
         assert prompt == ["<|yue|>", "<|transcribe|>", "<|notimestamps|>"]
         assert recogniser.collate([Clip(torch.zeros(16_000).numpy(), [1], False)])["input_features"].shape[1] == 128
         assert set(transcribe(recogniser, corpus)) == {u.id for u in corpus}
+
+
+def test_workers_take_turns_over_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert str(pick_device()) == "cuda"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for name, device in (("MainProcess", 0), ("SpawnProcess-1", 0), ("SpawnProcess-2", 1), ("SpawnProcess-3", 0)):
+        monkeypatch.setattr(multiprocessing.current_process(), "name", name)
+        assert str(pick_device()) == f"cuda:{device}"
+
+
+def test_workers_are_counted():
+    with spawned(2, end_with_parent) as pool:
+        assert {0} <= {pool.submit(turn).result() for _ in range(4)} <= {0, 1}

@@ -57,15 +57,22 @@ WORDS = ("language", "device")  # options that are no path, whatever folders are
 
 
 def options_from(options: Options, base: Path) -> dict[str, dict[str, Any]]:
-    """The options with paths relative to ``base``, a recipe's folder. A value is a path when it begins with ``./`` or
-    ``../``; a name such as ``org/model`` is none."""
+    """The options with paths relative to ``base``, a recipe's folder; see `path_from`."""
     return {
-        engine: {
-            name: str(base / value) if isinstance(value, str) and value.startswith(("./", "../")) else value
-            for name, value in given.items()
-        }
-        for engine, given in options.items()
+        engine: {name: path_from(value, base) for name, value in given.items()} for engine, given in options.items()
     }
+
+
+def path_from(value: Any, base: Path) -> Any:
+    """A value of a recipe in the folder ``base``. It is a path when it begins with ``./`` or ``../``; a name such as
+    ``org/model`` is none."""
+    return str(base / value) if isinstance(value, str) and value.startswith(("./", "../")) else value
+
+
+def voice_from(voice: str, base: Path) -> str:
+    """The same of a voice, as ``piper:./voice.onnx#speaker``."""
+    engine, colon, name = voice.partition(":")
+    return f"{engine}{colon}{path_from(name, base)}"
 
 
 def by_content(given: Mapping[str, Any]) -> dict[str, Any]:

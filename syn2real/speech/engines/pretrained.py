@@ -134,7 +134,9 @@ def device_of(options: ModelOptions) -> str:
     import torch
 
     if options.device is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        from syn2real.speech.recogniser import pick_device
+
+        return str(pick_device())
     try:
         torch.empty(0, device=options.device)
     except Exception as error:  # torch raises several kinds, none of them its own

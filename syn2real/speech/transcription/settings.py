@@ -42,7 +42,7 @@ class TranscriptionSettings:
         if self.runtime == "ctranslate2":
             from syn2real.speech.ctranslate2_whisper import CTranslate2Whisper
 
-            return CTranslate2Whisper.load(model, language, self.compute_type, pick_device().type)
+            return CTranslate2Whisper.load(model, language, self.compute_type, pick_device())
         recogniser = load_recogniser(model, language, pick_device())
         recogniser.model.eval()
         return recogniser
