@@ -107,5 +107,5 @@ def test_a_ctranslate2_directory_that_lacks_something(converted, tmp_path, name,
 
 
 def test_a_hub_id_that_is_none():
-    with pytest.raises(UserError, match="neither a directory nor a hub id"):
+    with pytest.raises(UserError, match="no such file or directory, nor a hub id"):
         resolve_model("my models/whisper")

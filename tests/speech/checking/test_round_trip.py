@@ -90,7 +90,7 @@ def test_order_and_other_sentences_change_no_verdict(drawn, random):
 
 @pytest.mark.parametrize(
     ("language", "name"),
-    [("en", "english"), ("en-GB", "english"), ("es", "spoken-es"), ("xx", "basic"), (None, "basic")],
+    [("en", "english"), ("en-GB", "english"), ("es", "spoken-es"), ("xx", "unicode"), (None, "basic")],
 )
 def test_figures_and_words_are_the_same_where_they_are_known(language, name):
     assert normaliser_of(language) == name
