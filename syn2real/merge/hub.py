@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase as fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from syn2real.merge.vector import TaskVector
 from syn2real.sealing import require_absent, sealed_file
 
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "adapter_config.json")
-UNWANTED = ["*/*", "*.fp32*", "*.fp16*", "*.bf16*"]  # the same weights once more, in another dtype
+IN_FOLDERS = "*/*"  # weights for other software, checkpoints of the training
+VARIANTS = ("*.fp32*", "*.fp16*", "*.bf16*")  # the same weights once more, in another dtype
 PICKLES = ("pytorch_model*.bin", "pytorch_model.bin.index.json", "adapter_model.bin")  # where there is nothing better
 VECTOR, CARD = "task_vector.safetensors", "README.md"
 _ID = re.compile(r"(?P<id>[\w][\w.-]*/[\w][\w.-]*)(?:@(?P<revision>[\w./-]+))?")
@@ -39,22 +41,33 @@ def local_path(reference: str | Path, *, fetch: bool = True) -> Path:
         from huggingface_hub.constants import HF_HUB_OFFLINE
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-        wanted: dict[str, Any] = {"allow_patterns": [*WEIGHTS, *PATTERNS, "*.py"], "ignore_patterns": UNWANTED}
+        def fetched() -> Path:
+            # The client takes a folder that lacks a wanted file for unfinished, so no more is wanted than all have.
+            return Path(snapshot_download(name, revision=revision, local_files_only=True, **_wanted(["x.safetensors"])))
+
         if HF_HUB_OFFLINE:
-            return Path(snapshot_download(name, revision=revision, local_files_only=True, **wanted))
+            return fetched()
         try:
             info = HfApi().model_info(name, revision=revision)
         except (HfHubHTTPError, HFValidationError):  # the hub's own word
             raise
         except Exception:
             with suppress(LocalEntryNotFoundError):
-                return Path(snapshot_download(name, revision=revision, local_files_only=True, **wanted))
+                return fetched()
             raise
-        files = [file.rfilename for file in info.siblings or []]
-        better = any(file.endswith(".safetensors") and "/" not in file for file in files)
-        wanted["allow_patterns"] += [] if better else PICKLES
         # By its name, which is noted with the commit it stood for: so it is found again where there is no hub.
+        wanted = _wanted([file.rfilename for file in info.siblings or []])
         return Path(snapshot_download(name, revision=revision, local_files_only=not fetch, **wanted))
+
+
+def _wanted(files: Sequence[str]) -> dict[str, Any]:
+    """Patterns of what to fetch of a repository's files, and of what to leave: no weights twice."""
+    plain = [file for file in files if not any(fnmatch(file, pattern) for pattern in (IN_FOLDERS, *VARIANTS))]
+    safe, pickled = (any(fnmatch(file, p) for file in plain for p in of) for of in (("*.safetensors",), PICKLES))
+    return {
+        "allow_patterns": [*WEIGHTS, *PATTERNS, "*.py", *([] if safe else PICKLES)],
+        "ignore_patterns": [IN_FOLDERS, *(VARIANTS if safe or pickled else ())],
+    }
 
 
 def resolve(reference: str | Path) -> str:

@@ -14,9 +14,9 @@ import torch
 from syn2real.cache import cache_directory, only_one
 from syn2real.errors import NotInstalled, UserError, did_you_mean
 from syn2real.merge.export import QUANTIZATIONS, to_ctranslate2
-from syn2real.speech.pretrained import WHISPER, model_key, require_recogniser
+from syn2real.speech.pretrained import WHISPER, checked_language, model_key, require_recogniser
 from syn2real.speech.token_times import STEP, Decoding, text_tokens, token_times
-from syn2real.speech.whisper_listener import SHORT_WINDOWS, Decode, WhisperListener, checked_language
+from syn2real.speech.whisper_listener import SHORT_WINDOWS, Decode, WhisperListener
 
 if TYPE_CHECKING:
     from transformers import WhisperFeatureExtractor, WhisperTokenizer

@@ -103,9 +103,14 @@ def located(name: str, *, look: bool = False) -> tuple[Path, str]:
     Raises `UserError` as `resolve_model` does.
     """
     hub_id = None if Path(name).is_dir() or name in PACKAGES else _hub_id(name)
-    if look and hub_id is not None and not _fetched(hub_id):
-        return Path(name), name
-    directory = resolve_model(name)
+    if look and hub_id is not None:
+        try:
+            directory = local_path(hub_id, fetch=False)
+        except UserError:  # not fetched yet, or it cannot be: the run will tell
+            return Path(name), name
+        require_recogniser(directory)
+    else:
+        directory = resolve_model(name)
     return directory, model_key(directory)
 
 
@@ -155,9 +160,31 @@ def only_language(directory: Path) -> str:
     """English, for an English-only Whisper. Raises `UserError` for any other model, whose language must be told."""
     if require_recogniser(directory) in CTC:
         raise UserError(f"{directory}: a CTC model does not say its language; pass --language, for instance en")
-    if languages_of(directory) is not None:
+    return checked_language(directory, None) or "en"
+
+
+def require_language(directory: Path, language: str) -> None:
+    """Raise `UserError` for a language that the recogniser in a directory cannot take, before anything is loaded. Of a
+    CTC model nobody knows."""
+    if require_recogniser(directory) == WHISPER:
+        checked_language(directory, language)
+
+
+def checked_language(directory: Path, language: str | None) -> str | None:
+    """The language that the Whisper in a directory is told, or None for an English-only one.
+
+    Raises `UserError` when ``language`` is missing or unknown to the model.
+    """
+    codes = languages_of(directory)
+    if codes is None:
+        if language not in (None, "en"):
+            raise UserError(f"{directory}: an English-only model cannot take language {language!r}")
+        return None
+    if language is None:
         raise UserError(f"{directory}: a multilingual model needs a language; pass --language, for instance es")
-    return "en"
+    if language not in codes:
+        raise UserError(f"{directory}: unknown language {language!r}{did_you_mean(language, codes)}")
+    return language
 
 
 def languages_of(directory: Path) -> list[str] | None:
@@ -175,15 +202,6 @@ def languages_of(directory: Path) -> list[str] | None:
             "model it was tuned from, for instance openai/whisper-small"
         )
     return None
-
-
-def require_language(directory: Path, language: str) -> None:
-    """Raise `UserError` for a language that the recogniser in a directory cannot take, before anything is loaded. Of a
-    CTC model nobody knows."""
-    if require_recogniser(directory) == WHISPER:
-        codes = languages_of(directory) or ["en"]
-        if language not in codes:
-            raise UserError(f"{directory}: does not know language {language!r}{did_you_mean(language, codes)}")
 
 
 class _Fields(dict[str, Any]):
@@ -329,14 +347,3 @@ def _write_tokenizer(source: Path, vocabulary: int, directory: Path) -> dict[str
     extra = {"pad_token": end, "model_max_length": 1024}
     (directory / "tokenizer_config.json").write_text(json.dumps(tokens | extra), encoding="utf-8")
     return ids
-
-
-def _fetched(hub_id: str) -> bool:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    try:
-        snapshot_download(hub_id, local_files_only=True)
-    except (LocalEntryNotFoundError, HFValidationError):
-        return False
-    return True

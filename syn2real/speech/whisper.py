@@ -18,6 +18,7 @@ from torch import nn
 from syn2real.errors import UserError
 from syn2real.speech.audio import SAMPLE_RATE, WINDOW
 from syn2real.speech.corpus import Corpus
+from syn2real.speech.pretrained import checked_language
 from syn2real.speech.recogniser import IGNORED, Clip, Recogniser, label_matrix, load_whole
 from syn2real.speech.token_times import Decoding
 from syn2real.speech.whisper_listener import (
@@ -26,7 +27,6 @@ from syn2real.speech.whisper_listener import (
     SHORT_WINDOWS,
     Decode,
     WhisperListener,
-    checked_language,
 )
 
 if TYPE_CHECKING:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from syn2real.errors import UserError, did_you_mean
+from syn2real.errors import UserError
 from syn2real.speech.audio import SAMPLE_RATE, WINDOW
 from syn2real.speech.listening import Heard, Listener, Listening, Span
-from syn2real.speech.pretrained import languages_of
 from syn2real.speech.token_times import Decoding, segments, unheard_from, words
 
 if TYPE_CHECKING:
@@ -124,6 +123,8 @@ class WhisperListener(Listener):
         texts = [self.text(decoding.tokens) for decoding in decodings]
 
         def again(places: Sequence[int], other: Decode) -> None:
+            if not places:
+                return
             other = replace(other, frames=tuple(how.frames[place] for place in places))
             for place, decoding in zip(places, self.decode(features[places], other), strict=True):
                 decodings[place], texts[place] = decoding, self.text(decoding.tokens)
@@ -135,10 +136,11 @@ class WhisperListener(Listener):
             and len(text) < CHARACTERS_PER_SECOND * length
             and not loops(text)
         ]
-        if cut:
-            again(cut, replace(how, limit=room))
-        if looping := [place for place, text in enumerate(texts) if loops(text)]:
-            again(looping, replace(how, repeated=REPEATED, limit=room if cut else how.limit))
+        whole = replace(how, limit=room)
+        again(cut, whole)
+        looping = [place for place, text in enumerate(texts) if loops(text)]
+        again([place for place in looping if place in cut], replace(whole, repeated=REPEATED))
+        again([place for place in looping if place not in cut], replace(how, repeated=REPEATED))
         return decodings, texts
 
     def text(self, tokens: Sequence[int]) -> str:
@@ -173,20 +175,3 @@ def window_samples(seconds: float) -> int:
     """Samples of a window, rounded up to whole encoder positions and capped at 30 s."""
     step = HOP * FRAMES_PER_POSITION
     return min(-(-round(seconds * SAMPLE_RATE) // step) * step, round(WINDOW * SAMPLE_RATE))
-
-
-def checked_language(directory: Path, language: str | None) -> str | None:
-    """The language that the model in a directory takes, or None for an English-only one.
-
-    Raises `UserError` when ``language`` is missing or unknown to the model.
-    """
-    codes = languages_of(directory)
-    if codes is None:
-        if language not in (None, "en"):
-            raise UserError(f"{directory}: an English-only model cannot take language {language!r}")
-        return None
-    if language is None:
-        raise UserError(f"{directory}: a multilingual model needs a language; pass --language, for instance es")
-    if language not in codes:
-        raise UserError(f"{directory}: unknown language {language!r}{did_you_mean(language, codes)}")
-    return language

@@ -99,6 +99,24 @@ def test_pickles_where_there_is_nothing_else(run, tmp_path):
     assert done.stdout.strip() == "['pytorch_model.bin']"
 
 
+@pytest.mark.parametrize(
+    ("names", "fetched"),
+    [
+        (["model.safetensors", "model.fp16.safetensors", "pytorch_model.bin"], ["model.safetensors"]),
+        (["model.fp16.safetensors", "pytorch_model.bin", "pytorch_model.fp16.bin"], ["pytorch_model.bin"]),
+        (["model.fp16.safetensors", "onnx/model.safetensors"], ["model.fp16.safetensors"]),
+    ],
+)
+def test_no_weights_are_fetched_twice(hub, run, tmp_path, names, fetched):
+    for name in names:
+        (tmp_path / "empty" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "empty" / name).write_bytes(name.encode())
+    script = "from syn2real.merge.hub import local_path; print([p.name for p in local_path('org/tau').iterdir()])"
+    assert run(script).stdout.strip() == str(fetched)
+    assert run(script, HF_HUB_OFFLINE="1").stdout.strip() == str(fetched)
+    assert run(script, HF_ENDPOINT="http://127.0.0.1:9").stdout.strip() == str(fetched)
+
+
 def test_push_and_pull(run, tmp_path, make):
     vector = Checkpoint.open(tmp_path / "first") - Checkpoint.open(tmp_path / "second")
     vector.save(tmp_path / "tau.safetensors")

@@ -47,6 +47,13 @@ def load(name: str, environment: dict[str, str]) -> subprocess.CompletedProcess[
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
+def looked(name: str, environment: dict[str, str]) -> str:
+    """Where a dry run has the model."""
+    script = "import sys; from syn2real.speech.pretrained import located; print(located(sys.argv[1], look=True)[0])"
+    command = [sys.executable, "-c", script, name]
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.strip()
+
+
 def refusal(name: str, environment: dict[str, str]) -> str:
     done = load(name, environment)
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
@@ -72,6 +79,10 @@ def test_it_is_downloaded_once_and_loads(small, tmp_path):
         hub.requests.clear()
         assert load("acme/whisper-small", hub.environment(tmp_path)).stdout == done.stdout
         assert not any(request.startswith("GET") and "/resolve/" in request for request in hub.requests)
+        assert looked("acme/whisper-small", hub.environment(tmp_path)) == directory
+        hub.requests.clear()
+        assert looked("acme/whisper-small", hub.environment(tmp_path / "empty")) == "acme/whisper-small"
+        assert not any("/resolve/" in request for request in hub.requests)
     # What was downloaded is used without the hub too.
     assert load("acme/whisper-small", hub.environment(tmp_path)).stdout == done.stdout
 

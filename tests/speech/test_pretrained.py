@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("transformers")
 
 from syn2real.errors import UserError
-from syn2real.speech.pretrained import PACKAGES, resolve_model
+from syn2real.speech.pretrained import PACKAGES, languages_of, only_language, require_language, resolve_model
 from syn2real.speech.recogniser import load_recogniser
 
 
@@ -104,6 +104,27 @@ def test_a_ctranslate2_directory_that_lacks_something(converted, tmp_path, name,
         resolve_model(converted)
     assert "\n" not in str(caught.value)
     assert not list((tmp_path / "cache").glob("models/*"))
+
+
+def test_languages(model, small_ctc):
+    assert languages_of(model) is None and only_language(model) == "en"
+    require_language(model, "en")
+    with pytest.raises(UserError, match="an English-only model cannot take language 'es'"):
+        require_language(model, "es")
+    change(model / "generation_config.json", lang_to_id={"<|en|>": 1, "<|es|>": 2})
+    assert languages_of(model) == ["en", "es"]
+    require_language(model, "es")
+    with pytest.raises(UserError, match="unknown language 'se' .choose from en, es"):
+        require_language(model, "se")
+    with pytest.raises(UserError, match="needs a language"):
+        only_language(model)
+    require_language(small_ctc("wav2vec2"), "se")
+
+
+def test_a_multilingual_model_that_names_no_languages(model):
+    change(model / "config.json", vocab_size=51865)
+    with pytest.raises(UserError, match=r"generation_config\.json: does not name the languages .* copy that file"):
+        languages_of(model)
 
 
 def test_a_hub_id_that_is_none():

@@ -13,6 +13,7 @@ from syn2real.speech.audio import SAMPLE_RATE
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.listening import Listening
 from syn2real.speech.recogniser import load_recogniser
+from syn2real.speech.token_times import Decoding
 from syn2real.speech.whisper import WhisperRecogniser, encoder_window
 from syn2real.speech.whisper_listener import Decode, loops, window_samples
 
@@ -120,6 +121,24 @@ def test_what_is_cut_short_is_heard_again_whole(recogniser, recordings, monkeypa
     monkeypatch.setattr(whisper_listener, "CHARACTERS_PER_SECOND", 0)  # so that nothing seems to be cut
     cut = recogniser.hear(clips, short=False, beams=1)
     assert all(len(short) < len(text) and text.startswith(short) for short, text in zip(cut, whole, strict=True))
+
+
+def test_the_neighbours_of_a_clip_do_not_change_its_limit(recogniser, monkeypatch):
+    looping, speaking = (recogniser.tokenizer(text, add_special_tokens=False).input_ids for text in ("ha " * 99, "it"))
+    limits = []
+
+    def decode(self, features, how):
+        limits.extend(zip(how.frames, (how.limit,) * len(how.frames), strict=True))
+        tokens = {100: looping, 200: speaking * how.limit if how.limit == 40 else speaking}
+        return [Decoding(tuple(tokens[frames])) for frames in how.frames]
+
+    monkeypatch.setattr(WhisperRecogniser, "decode", decode)
+    monkeypatch.setattr(whisper_listener, "loops", lambda text: text.startswith("ha"))
+    decodings, _ = recogniser._decoded_whole(
+        torch.zeros(2, 1), Decode(40, Listening(short=True), (), (100, 200)), 400, (1.0, 10.0)
+    )
+    assert limits == [(100, 40), (200, 40), (200, 400), (100, 40)]
+    assert list(decodings[1].tokens) == speaking
 
 
 def test_a_transcript_that_is_too_long_is_named(recogniser, recordings):
