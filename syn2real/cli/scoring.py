@@ -80,10 +80,9 @@ def evaluate(
     asked.require(corpus)
     rows = heard(corpus, manifest.parent, model, language, window, batch_size, 1)
     if output is not None:
-        paths = (
-            named_from(output.parent, u.audio_filepath, r["audio_filepath"]) for u, r in zip(corpus, rows, strict=True)
-        )
-        write_jsonl(output, (row | {"audio_filepath": path} for row, path in zip(rows, paths, strict=True)))
+        for utterance, row in zip(corpus, rows, strict=True):
+            row["audio_filepath"] = named_from(output.parent, utterance.audio_filepath, row["audio_filepath"])
+        write_jsonl(output, rows)
     pairs = [Pair(r["id"], r["text"], r["pred_text"], r.get("speaker"), r.get("domain")) for r in rows]
     asked.answer(lambda: iter(pairs), None, show, html, as_json)
 

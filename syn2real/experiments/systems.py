@@ -23,6 +23,11 @@ from syn2real.speech.corpus import Corpus, one_each
 if TYPE_CHECKING:
     from syn2real.speech.augmentation import Augmentation
 
+# Systems for which the vector of all sources is made; others have none, or one of another kind.
+VECTORED: frozenset[System] = frozenset(
+    {"syn2real", "syn2real-mixed", "syn2real-augmented", "syn2real-groups", "text-on-real", "best-sum"}
+)
+
 
 @dataclass(frozen=True)
 class Workshop:

@@ -7,14 +7,13 @@ from typing import Any
 from syn2real.experiments.grid import BlendOf, Condition, Grid
 from syn2real.experiments.pipeline import Blend, Difference, Pipeline
 from syn2real.experiments.protocol import Fold, Roles
-from syn2real.experiments.systems import Workshop, only
+from syn2real.experiments.systems import VECTORED, Workshop, only
 from syn2real.merge import similarity
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.scoring import ErrorCounts, Scores
 
 PROXIES = 2  # domains that choose the λ of a vector carried to another domain, unless the recipe says how many
 GROUPS = ("encoder", "decoder", "cross_attention", "embeddings")
-_VECTORED = {"syn2real", "text-on-real", "best-sum"}  # systems that have made the vector of all sources
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,8 @@ def transfer_record(grid: Grid) -> dict[str, Any] | None:
 
 def sizes_record(grid: Grid) -> list[dict[str, Any]] | None:
     """Of each model the number of weights, and the norm of its vectors against that of the weights they are added to;
-    None for a single model, where no system has a vector, and in a dry run."""
-    if grid.workspace.dry or len(grid.recipe.models) < 2 or not _VECTORED & {*grid.recipe.systems}:
+    None for a single model, where no system has made the vector of all sources, and in a dry run."""
+    if grid.workspace.dry or len(grid.recipe.models) < 2 or VECTORED.isdisjoint(grid.recipe.systems):
         return None
     from syn2real.merge import Checkpoint
 

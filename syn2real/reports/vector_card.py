@@ -18,7 +18,7 @@ def vector_readme(card: dict[str, Any]) -> str:
     base, storage = card["base"], card["storage"]
     tags = ["task-vector", "syn2real"]
     head: dict[str, Any] = {"library_name": "syn2real", "language": card["language"], "tags": tags}
-    if "/" in base["name"]:
+    if wording.on_hub(base["name"]):
         head["base_model"] = base["name"]
     return "\n".join(
         [

@@ -20,8 +20,10 @@ from syn2real.experiments.recipe import SUMS, SynthesisRecipe
 from syn2real.experiments.results import CurvePoint
 from syn2real.experiments.stages import Workspace
 from syn2real.experiments.sums import likely_sum
+from syn2real.experiments.systems import VECTORED
 from syn2real.experiments.vectors import transfer_record, vectors_record
 from syn2real.hashing import sha256_file
+from syn2real.merge import Checkpoint
 from syn2real.speech.corpus import Corpus
 
 DOMAINS = ("a", "b", "c", "d")
@@ -96,6 +98,19 @@ def stages(place: Path) -> list[str]:
     return sorted(path.name for path in (place / "stages").iterdir() if not path.name.startswith("."))
 
 
+def test_of_several_models_the_sizes_of_their_vectors_are_told(manifest, small_whisper, tmp_path):
+    copy = shutil.copytree(small_whisper, tmp_path / "copy")
+    models = [str(small_whisper), str(copy)]
+    changes = {"models": models, "targets": ["a"], "systems": ["syn2real-augmented"], "lambda": {"by": "fixed"}}
+    changes["lambda"] |= {"fixed": 1.0}
+    _, record = run(recipe(manifest, small_whisper, **changes), tmp_path)
+    assert all(cell["status"] == "done" for cell in record["cells"]), record["cells"]
+    assert [row["model"] for row in record["sizes"]] == models
+    first, second = record["sizes"]
+    assert first["parameters"] == second["parameters"] == Checkpoint.open(small_whisper).parameters
+    assert first["norm"] == second["norm"] > 0 and 0 < first["share"] < 1
+
+
 class TestEverySystem:
     @pytest.fixture(scope="class")
     def ran(self, manifest, small_whisper, tmp_path_factory):
@@ -126,6 +141,17 @@ class TestEverySystem:
         assert {f"{name} ({by})" for name in ("syn2real", "average") for by in ("oracle", "labelled")} <= informed
         assert all(system["cells"] == 2 and system["words"] == heard["zero-shot"]["words"] for system in heard.values())
         assert all(system["elsewhere"] for name, system in heard.items() if "labelled" not in name)
+
+    @pytest.mark.parametrize("system", SYSTEMS)
+    def test_which_systems_make_the_vector_of_all_sources(self, manifest, small_whisper, tmp_path, system):
+        two = {"engines": {"espeak": 1, "pico": 1}, "target_renditions": 1}
+        folds = [["a", "b"], ["c", "d"]]
+        one = recipe(manifest, small_whisper, folds=folds, targets=["a"], systems=[system], synthesis=two)
+        grid = Grid(one, Workspace(tmp_path / "stages", dry=True))
+        grid.run()
+        before = len(grid.workspace.planned)
+        grid.workshop(next(grid.conditions())).vector(["c", "d"])
+        assert (len(grid.workspace.planned) == before) == (system in VECTORED)
 
     def test_a_dry_run_lists_what_is_made_and_makes_nothing(self, ran, manifest, tmp_path):
         place, whole, planned, _, _ = ran

@@ -1,10 +1,11 @@
 """What the studies ask and teach, drawn so that nothing which is tested was taught."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
 from syn2real.errors import UserError
 from syn2real.experiments.alignment.questions import Question, read_asked, read_task
@@ -26,6 +27,7 @@ from syn2real.lines import read_lines
 from syn2real.progress import say
 
 PREFERENCES = 1000  # in a file of them, a dry run assumes where it is not there
+T = TypeVar("T")
 ALIKE = 0.6  # of the words of two requests: as many in common and they are taken for the same
 
 
@@ -89,11 +91,7 @@ class Material:
             raise UserError(f"{teach.refusals}: holds no refusals")
         texts = [prompt.text for path in teach.requests for prompt in read_prompts(path) if prompt.harmful]
         found = list(dict.fromkeys(texts))
-        apart = self._not_asked(found)
-        if not apart:
-            raise UserError(f"{teach.requests[0]}: every request in it is asked in the evaluation")
-        if len(apart) < len(found):
-            say(f"{len(found) - len(apart)} of {len(found)} requests are not taught: they are like one that is asked")
+        apart = self._to_teach(found, str, teach.requests[0])
         random = Random(seed_from(self.recipe.draw, "teach"))
         random.shuffle(apart)
         _say_few(teach.requests[0], len(apart), teach.count, "to teach")
@@ -116,12 +114,7 @@ class Material:
         found = [one for one in read_examples(file) if isinstance(one, Preference)]
         if not found:
             raise UserError(f"{file}: holds no preferences; each has a prompt, chosen and rejected")
-        apart = [one for one in found if self._apart(one.prompt[-1].content)]
-        if not apart:
-            raise UserError(f"{file}: every request in it is asked in the evaluation")
-        if dropped := len(found) - len(apart):
-            say(f"{dropped} of {len(found)} preferences are not taught: their requests are like one that is asked")
-        return apart
+        return self._to_teach(found, lambda one: one.prompt[-1].content, file)
 
     @cached_property
     def replayed(self) -> list[str]:
@@ -137,15 +130,21 @@ class Material:
     def _harmless(self, files: Sequence[Path]) -> list[str]:
         """The requests of files that are not like one that is asked, shuffled."""
         found = [one.text for path in files for one in read_prompts(path, harmless=True) if not one.harmful]
-        apart = self._not_asked(dict.fromkeys(found))
+        apart = [text for text in dict.fromkeys(found) if self._apart(text)]
         Random(seed_from(self.recipe.draw, "instructions")).shuffle(apart)
         return apart
 
-    def _not_asked(self, texts: Iterable[str]) -> list[str]:
-        """Those that are not like a request of either part."""
-        return [text for text in texts if self._apart(text)]
+    def _to_teach(self, found: Sequence[T], text_of: Callable[[T], str], file: Path) -> list[T]:
+        """Those of a file whose requests are not like one that is asked. Raises `UserError` when none is left."""
+        apart = [one for one in found if self._apart(text_of(one))]
+        if not apart:
+            raise UserError(f"{file}: every request in it is asked in the evaluation")
+        if dropped := len(found) - len(apart):
+            say(f"{dropped} of {len(found)} requests are not taught: they are like one that is asked")
+        return apart
 
     def _apart(self, text: str) -> bool:
+        """Whether a text is not like a request of either part."""
         return self._evaluated.nearest(text) < ALIKE
 
     @cached_property
