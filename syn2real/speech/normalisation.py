@@ -23,6 +23,7 @@ from syn2real.speech.verbalisation.languages import TABLES, grammar
 
 SPOKEN = "spoken-"  # and a language
 _BRACKETS = re.compile(r"<[^>]*>|\[[^\]]*\]|\([^)]*\)")
+_MARKS_FROM = re.compile("[\u0300-\U0010ffff]")  # nothing before is a mark
 _SPELLING_PACKAGE = "whisper-normalizer"  # carries OpenAI's english.json, byte for byte, and needs no torch
 
 
@@ -92,9 +93,9 @@ def _written(sign: str) -> str:
 
 def blanks_marks(text: str) -> bool:
     """Whether `basic` would blank marks of a text that are parts of its words."""
-    if text.isascii():
+    if not _MARKS_FROM.search(text):
         return False
-    return any(unicodedata.category(sign)[0] == "M" for sign in unicodedata.normalize("NFKC", text))
+    return any(unicodedata.category(sign)[0] == "M" for sign in unicodedata.normalize("NFC", text))
 
 
 def _by_character(normalise: Callable[[str], str]) -> Callable[[str], str]:

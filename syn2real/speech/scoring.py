@@ -91,9 +91,14 @@ class Scores:
         return Scores(tuple(filter(keep, self.utterances)), self.normaliser, self.unit)
 
 
+def tell_of_marks(clean: Normaliser, references: Iterable[str]) -> None:
+    """Say, once, that ``clean`` blanks marks which are parts of words of these."""
+    if clean.name == "basic" and any(map(blanks_marks, references)):
+        _tell_of_marks()
+
+
 @cache
-def _told() -> None:
-    """Say it once, however many systems are scored."""
+def _tell_of_marks() -> None:
     say(
         "normaliser basic, as Whisper's own does, blanks the vowel signs and other marks of this script: words are "
         "split there and errors in them go unseen; unicode keeps them"
@@ -114,8 +119,7 @@ def score(pairs: Iterable[Pair], normalise: Normaliser | str = "none", unit: Sco
         if row.id in seen:
             raise UserError(f"utterance {row.id!r} is given twice; ids must be distinct")
         seen.add(row.id)
-    if clean.name == "basic" and any(blanks_marks(row.reference) for row in rows):
-        _told()
+    tell_of_marks(clean, (row.reference for row in rows))
     return Scores(
         tuple(
             ScoredUtterance(

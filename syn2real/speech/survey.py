@@ -12,7 +12,7 @@ from typing import Protocol
 from syn2real.speech.alignment import Alignment, distance
 from syn2real.speech.counts import Counted, CountRows, CountTable, LabelRows, Labels, error_rate
 from syn2real.speech.normalisation import Normaliser
-from syn2real.speech.scoring import Pair
+from syn2real.speech.scoring import Pair, tell_of_marks
 
 CHUNK = 4096  # utterances in memory at a time
 
@@ -116,6 +116,7 @@ def survey(systems: Sequence[tuple[Iterable[Pair], Sequence[Part]]], normalise: 
     surveys = [Survey(clean, *parts) for _, parts in systems]
     streams = [iter(pairs) for pairs, _ in systems]
     while any(chunks := [list(islice(stream, CHUNK)) for stream in streams]):
+        tell_of_marks(normalise, (pair.reference for pair in chunks[0]))
         for found, chunk in zip(surveys, chunks, strict=True):
             found.add(chunk)
     return surveys

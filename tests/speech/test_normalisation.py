@@ -10,6 +10,7 @@ from syn2real.errors import NotInstalled, UserError
 from syn2real.speech import normalisation, scoring
 from syn2real.speech.normalisation import normaliser
 from syn2real.speech.scoring import Pair, score
+from syn2real.speech.survey import survey
 
 
 @pytest.mark.parametrize(
@@ -62,12 +63,16 @@ def test_each_names_the_packages_it_came_from() -> None:
 
 def test_a_script_whose_vowels_basic_blanks_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     pairs = [Pair("a", "उसकी किताब मेज पर है", "उसके किताबें मेज पर हैं")]
-    scoring._told.cache_clear()
+    scoring._tell_of_marks.cache_clear()
     assert score(pairs, "basic").rate == 0 and "unicode keeps them" in " ".join(capsys.readouterr().err.split())
     assert score(pairs, "unicode").rate == 3 / 5 and not capsys.readouterr().err
-    scoring._told.cache_clear()
-    score([Pair("a", "nin\u0303o", "niño")], "basic")
+    scoring._tell_of_marks.cache_clear()
+    for harmless in ("nin\u0303o", "el “rock´n´roll”"):
+        score([Pair("a", harmless, "niño")], "basic")
     assert not capsys.readouterr().err
+    list(survey([(pairs, ())], normaliser("basic")))
+    assert "unicode keeps them" in " ".join(capsys.readouterr().err.split())
+    scoring._tell_of_marks.cache_clear()
 
 
 def test_unknown_name_is_met_with_the_nearest() -> None:
