@@ -441,17 +441,19 @@ INLINE uint32_t load_row(uint32_t *bits, const void *model, int model_kind, cons
     return most;
 }
 
+/* Of magnitudes as `load_row` has them, the ``span`` largest that a row can hold: what they are counted from, and a
+ * magnitude so counted, 0 for all that are smaller. */
+INLINE uint32_t floor_under(uint32_t most, uint32_t span) { return most >= span ? most - span + 1 : 0; }
+INLINE uint32_t over(uint32_t size, uint32_t floor) { return size > floor ? size - floor : 0; }
+
 /* For every row, magnitudes as `load_row` has them, and keys that sort as they do with each element's place in the last
  * ``places`` bits: what lies more than ``span`` below the row's largest, and the last ``coarse`` bits, find no room. */
 LOOP void rank_keys(const void *model, int model_kind, const void *base, int base_kind, int64_t rows, int64_t columns,
                     int places, int coarse, uint32_t span, uint32_t *bits, uint32_t *keys) {
     for (int64_t row = 0; row < rows; row++, bits += columns, keys += columns) {
         uint32_t most = load_row(bits, model, model_kind, base, base_kind, row, columns);
-        uint32_t floor = most >= span ? most - span + 1 : 0;
-        for (int64_t i = 0; i < columns; i++) {
-            uint32_t size = bits[i] > floor ? bits[i] - floor : 0;
-            keys[i] = size >> coarse << places | (uint32_t)i;
-        }
+        uint32_t floor = floor_under(most, span);
+        for (int64_t i = 0; i < columns; i++) keys[i] = over(bits[i], floor) >> coarse << places | (uint32_t)i;
     }
 }
 
@@ -508,10 +510,9 @@ LOOP void keep_by_rank(const void *model, int model_kind, const void *base, int 
     uint16_t places[TILE];
     for (int64_t row = 0; row < rows; row++, first += columns, mask += columns) {
         uint32_t most = load_row(bits, model, model_kind, base, base_kind, row, columns);
-        uint32_t span = (uint32_t)BUCKETS << BUCKET_BITS, floor = most >= span ? most - span + 1 : 0;
+        uint32_t floor = floor_under(most, (uint32_t)BUCKETS << BUCKET_BITS);
         uint16_t begin[BUCKETS + 1] = {0}; /* the rank of each bucket's smallest */
-        for (int64_t i = 0; i < columns; i++)
-            bucket[i] = (uint16_t)((bits[i] > floor ? bits[i] - floor : 0) >> BUCKET_BITS);
+        for (int64_t i = 0; i < columns; i++) bucket[i] = (uint16_t)(over(bits[i], floor) >> BUCKET_BITS);
         for (int64_t i = 0; i < columns; i++) begin[bucket[i] + 1]++;
         for (int b = 0; b < BUCKETS; b++) begin[b + 1] = (uint16_t)(begin[b + 1] + begin[b]);
         for (int64_t start = 0; start < columns; start += TILE) {
