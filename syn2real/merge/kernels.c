@@ -42,7 +42,8 @@ enum rule { ALL, TRIMMED, BANDED, DRAWN, RESCALED, MASKED };
 enum { MOST = 12 }; /* models of one sum */
 
 enum { LEVELS = 1 << 16 }; /* of chance, as in trimming.py */
-enum { TILE = 512 };       /* elements: a dozen tiles of float64 fit a core's first cache */
+enum { TILE = 256 };       /* elements: a dozen tiles of float64 fit a core's first cache */
+enum { LANES = 512 };      /* sums of `add_up` and `norms`, as in kernels.py */
 
 INLINE float as_float(uint32_t bits) { float x; memcpy(&x, &bits, sizeof x); return x; }
 INLINE double as_double(uint64_t bits) { double x; memcpy(&x, &bits, sizeof x); return x; }
@@ -126,7 +127,7 @@ INLINE void store(void *result, int kind, int64_t start, int count, const double
 INLINE int tile_at(int64_t start, int64_t count) { return count - start < TILE ? (int)(count - start) : TILE; }
 
 /* Raised whenever a function here takes or gives something else: kernels.py calls none of another version. */
-PUBLIC int version(void) { return 4; }
+PUBLIC int version(void) { return 5; }
 
 /* What linkers of Windows ask of an extension of Python. It is not imported. */
 PUBLIC void *PyInit__kernels(void) { return 0; }
@@ -156,27 +157,38 @@ struct election {
 
 /* total = the sum of values[m] over the models whose vote has the sign of the sum of votes, divided by the sum of their
  * shares; 0 where none has. */
+INLINE void elect_of(int models, double *total, int n, const double *const *values, const double *const *votes,
+                     const double *shares, const struct election *how) {
+    const double zero = how->positive ? 1.0 : 0.0, least = how->least;
+    const int divide = how->divide, raise = least > 0;
+    const double *value[MOST], *vote[MOST];
+    double weight[MOST];
+    for (int m = 0; m < models; m++) {
+        value[m] = values[m];
+        vote[m] = votes[m];
+        weight[m] = shares[m];
+    }
+    for (int i = 0; i < n; i++) {
+        double sign = vote[0][i];
+        for (int m = 1; m < models; m++) sign += vote[m][i];
+        sign = sign > 0 ? 1.0 : sign < 0 ? -1.0 : zero;
+        double agrees = vote[0][i] * sign > 0 ? 1.0 : 0.0, sum = value[0][i] * agrees, share = agrees * weight[0];
+        for (int m = 1; m < models; m++) {
+            agrees = vote[m][i] * sign > 0 ? 1.0 : 0.0;
+            sum += value[m][i] * agrees;
+            share += agrees * weight[m];
+        }
+        double divisor = raise ? (share < least ? least : share) : share == 0 ? 1.0 : share;
+        total[i] = divide ? sum / divisor : sum;
+    }
+}
+
+/* The usual numbers of models as constants, for which the loops over them unroll. */
 INLINE void elect(double *total, int n, int models, const double *const *values, const double *const *votes,
                   const double *shares, const struct election *how) {
-    double sign[TILE], share[TILE];
-    memcpy(sign, votes[0], (size_t)n * sizeof *sign);
-    for (int m = 1; m < models; m++)
-        for (int i = 0; i < n; i++) sign[i] += votes[m][i];
-    double zero = how->positive ? 1.0 : 0.0;
-    for (int i = 0; i < n; i++) sign[i] = sign[i] > 0 ? 1.0 : sign[i] < 0 ? -1.0 : zero;
-    for (int m = 0; m < models; m++) {
-        const double *value = values[m], *vote = votes[m];
-        double weight = shares[m];
-        for (int i = 0; i < n; i++) {
-            double agrees = vote[i] * sign[i] > 0 ? 1.0 : 0.0;
-            total[i] = m ? total[i] + value[i] * agrees : value[i] * agrees;
-            share[i] = m ? share[i] + agrees * weight : agrees * weight;
-        }
-    }
-    if (how->divide && how->least > 0)
-        for (int i = 0; i < n; i++) total[i] /= share[i] < how->least ? how->least : share[i];
-    else if (how->divide)
-        for (int i = 0; i < n; i++) total[i] /= share[i] == 0 ? 1.0 : share[i];
+    if (models == 2) elect_of(2, total, n, values, votes, shares, how);
+    else if (models == 3) elect_of(3, total, n, values, votes, shares, how);
+    else elect_of(models, total, n, values, votes, shares, how);
 }
 
 /* In place of values[0], what is elected; votes may be the values themselves. At most MOST models. */
@@ -333,11 +345,11 @@ LOOP void sparse_sum(void *result, int kind, int64_t first, int64_t count, const
     }
 }
 
-/* To lane k, in order, the values whose number, from ``first`` on, is k modulo TILE. */
+/* To lane k, in order, the values whose number, from ``first`` on, is k modulo LANES. */
 LOOP void add_up(double *lanes, const double *values, int64_t first, int64_t count) {
     for (int64_t start = 0, n; start < count; start += n) {
-        int64_t place = (first + start) % TILE;
-        n = count - start < TILE - place ? count - start : TILE - place;
+        int64_t place = (first + start) % LANES;
+        n = count - start < LANES - place ? count - start : LANES - place;
         for (int64_t i = 0; i < n; i++) lanes[place + i] += values[start + i];
     }
 }
@@ -347,8 +359,8 @@ LOOP void norms(double *whole, double *kept, int64_t first, int64_t count, const
                 struct part *part) {
     double x[TILE], origin[TILE];
     for (int64_t start = 0, n; start < count; start += n) {
-        int64_t place = (first + start) % TILE;
-        n = count - start < TILE - place ? count - start : TILE - place;
+        int64_t place = (first + start) % LANES;
+        n = tile_at(start, count) < LANES - place ? tile_at(start, count) : LANES - place;
         load(origin, base, base_kind, start, (int)n);
         load_difference(x, part->values, part->kind, start, (int)n, origin);
         for (int64_t i = 0; i < n; i++) whole[place + i] += magnitude(x[i]);
@@ -370,24 +382,47 @@ INLINE void load_float_difference(float *tile, const void *model, int model_kind
     } else {
         float origin[TILE];
         BY_KIND(base_kind, for (int i = 0; i < count; i++) origin[i] = (float)number(base, KIND, start + i));
-        BY_KIND(model_kind, for (int i = 0; i < count; i++) tile[i] = (float)number(model, KIND, start + i));
-        for (int i = 0; i < count; i++) tile[i] -= origin[i];
+        BY_KIND(model_kind, for (int i = 0; i < count; i++) tile[i] = (float)number(model, KIND, start + i) - origin[i]);
     }
 }
 
-/* Of |model - base|: how many are larger than ``high``, and, in order, those from ``low`` to ``high``; after them one
- * NaN where there is any. Of what float32 cannot tell from a bound, some that are larger may be among the latter, and
- * some that are smaller. Returns how many these are; ``inside`` has room for all and one more. */
+/* The number of the first byte, as they lie in memory, that is not 0; there is one. */
+INLINE int first_of(uint64_t bytes) {
+#if defined(__GNUC__)
+    return __builtin_ctzll(bytes) >> 3;
+#else
+    int found = 0;
+    while (!(bytes >> 8 * found & 0xffu)) found++;
+    return found;
+#endif
+}
+
+/* Every ``stride``-th of |model - base|, from element ``first`` on. Returns how many these are. */
+LOOP int64_t sample(const void *model, int model_kind, const void *base, int base_kind, int64_t count, int64_t first,
+                    int64_t stride, double *result) {
+    int64_t found = 0;
+    for (int64_t i = first; i < count; i += stride)
+        result[found++] = magnitude(number(model, model_kind, i) - number(base, base_kind, i));
+    return found;
+}
+
+/* How magnitudes lie to two bounds. */
+struct screened { int64_t above, at_high, at_low, unordered; };
+
+/* Of |model - base|: how many lie above ``high``, at it, and at ``low``, how many are NaN, and, in order, those strictly
+ * between the bounds. Returns how many these are; ``inside`` has room for all. */
 LOOP int64_t screen(const void *model, int model_kind, const void *base, int base_kind, int64_t count, double low,
-                    double high, int64_t *above, double *inside) {
+                    double high, struct screened *result, double *inside) {
     const int32_t infinite = 0x7f800000, most = (int32_t)bits_of((float)high);
     const int32_t least = low > 0 ? (int32_t)bits_of((float)low) : 0;
     const uint32_t width = (uint32_t)(most - least);
     float size[TILE];
+    double exact[TILE];
     uint8_t within[TILE + 8];
-    int16_t places[TILE + 8];
-    int64_t more = 0, found = 0, unordered = 0; /* magnitudes order as their bits do */
-    for (int64_t start = 0; start < count; start += TILE) {
+    int16_t places[TILE];
+    int64_t found = 0;
+    struct screened all = {0};
+    for (int64_t start = 0; start < count; start += TILE) { /* magnitudes order as their bits do */
         int n = tile_at(start, count), kept = 0;
         int32_t larger = 0, nan = 0;
         load_float_difference(size, model, model_kind, base, base_kind, start, n);
@@ -397,26 +432,62 @@ LOOP int64_t screen(const void *model, int model_kind, const void *base, int bas
             nan += bits > infinite;
             within[i] = (uint32_t)(bits - least) <= width;
         }
-        more += larger;
-        unordered += nan;
+        all.above += larger - nan;
+        all.unordered += nan;
         memset(within + n, 0, 8);
         for (int i = 0; i < n; i += 8) { /* few of them lie within */
             uint64_t eight;
             memcpy(&eight, within + i, sizeof eight);
-            if (eight)
-                for (int k = i; k < i + 8; k++) {
-                    places[kept] = (int16_t)k; /* counts only where it lies within */
-                    kept += within[k];
-                }
+            for (; eight; eight &= eight - 1) places[kept++] = (int16_t)(i + first_of(eight));
         }
-        for (int k = 0; k < kept; k++) {
-            int64_t i = start + places[k];
-            inside[found++] = magnitude(number(model, model_kind, i) - number(base, base_kind, i));
+        BY_KIND(base_kind, for (int k = 0; k < kept; k++) exact[k] = number(base, KIND, start + places[k]));
+        BY_KIND(model_kind, for (int k = 0; k < kept; k++) exact[k] -= number(model, KIND, start + places[k]));
+        for (int k = 0; k < kept; k++) { /* float32 may not have told them from a bound */
+            double x = magnitude(exact[k]);
+            all.above += x > high;
+            all.at_high += x == high;
+            all.at_low += x == low;
+            inside[found] = x;
+            found += (x > low) & (x < high);
         }
     }
-    if (unordered) inside[found++] = as_double(0x7ff8000000000000u);
-    *above = more;
+    *result = all;
     return found;
+}
+
+/* float64 as whole numbers that order as they do, NaN apart; and back. */
+INLINE uint64_t ordered(double x) {
+    uint64_t bits = bits_of_double(x);
+    return bits >> 63 ? ~bits : bits | 1ull << 63;
+}
+INLINE double unordered(uint64_t key) { return as_double(key >> 63 ? key & ~(1ull << 63) : ~key); }
+
+/* What stands at ``place`` among the values when they are sorted; none of them is NaN. Found by counting them in ranges,
+ * then those of the right range, and so on. ``keys`` has room for all. */
+LOOP double nth(const double *values, int64_t count, int64_t place, uint64_t *keys) {
+    enum { RANGES = 1 << 11 };
+    uint64_t least, most;
+    for (int64_t i = 0; i < count; i++) keys[i] = ordered(values[i]);
+    for (;;) {
+        int64_t counts[RANGES] = {0}, found = 0;
+        uint64_t range = 0;
+        int shift = 0;
+        least = most = keys[0];
+        for (int64_t i = 1; i < count; i++) {
+            least = keys[i] < least ? keys[i] : least;
+            most = keys[i] > most ? keys[i] : most;
+        }
+        if (least == most) return unordered(least);
+        while ((most - least) >> shift >= RANGES) shift++;
+        for (int64_t i = 0; i < count; i++) counts[(keys[i] - least) >> shift]++;
+        while (place >= counts[range]) place -= counts[range++];
+        for (int64_t i = 0; i < count; i++) {
+            uint64_t key = keys[i];
+            keys[found] = key;
+            found += (key - least) >> shift == range;
+        }
+        count = found;
+    }
 }
 
 /* One row of |model - base|, or of the model's magnitudes where the base is NULL, in float32 as bits. Returns the

@@ -17,8 +17,8 @@ from torch import Tensor
 KINDS = {torch.float64: 0, torch.float32: 1, torch.bfloat16: 2, torch.float16: 3}
 MOST = 12  # models of one sum
 ALL, TRIMMED, BANDED, DRAWN, RESCALED, MASKED = range(6)  # rules of a `Part`
-LANES = 512  # sums that `norms` adds to: TILE in kernels.c
-_VERSION = 4  # of kernels.c: what was built from another is not called
+LANES = 512  # sums that `norms` adds to, as in kernels.c
+_VERSION = 5  # of kernels.c: what was built from another is not called
 
 
 class Part(ctypes.Structure):
@@ -138,12 +138,34 @@ def norms(whole: np.ndarray, kept: np.ndarray, first: int, base: Tensor, part: P
     _library().norms(*sums, first, base.numel(), base.data_ptr(), KINDS[base.dtype], ctypes.byref(part))
 
 
-def screen(model: Tensor, base: Tensor, low: float, high: float) -> tuple[int, np.ndarray]:
-    """One stretch of `Series.screen`, of |model − base| in float64; NaN is among the values."""
-    above = c_int64()
-    inside = np.empty(model.numel() + 1)
-    found = _library().screen(*_pair(model, base), model.numel(), low, high, ctypes.byref(above), inside.ctypes.data)
-    return above.value, inside[:found].copy()
+def sample(model: Tensor, base: Tensor, first: int, stride: int) -> np.ndarray:
+    """Every ``stride``-th of |model − base|, from element ``first`` on: float64."""
+    count = model.numel()
+    result = np.empty(len(range(first, count, stride)))
+    _library().sample(*_pair(model, base), count, first, stride, result.ctypes.data)
+    return result
+
+
+class Screened(ctypes.Structure):
+    """How many magnitudes lie above the higher bound of a `screen`, at it, at the lower; and how many are NaN."""
+
+    _fields_ = (("above", c_int64), ("at_high", c_int64), ("at_low", c_int64), ("unordered", c_int64))
+
+
+def screen(model: Tensor, base: Tensor, low: float, high: float) -> tuple[Screened, np.ndarray]:
+    """How |model − base| lie to two bounds, and those strictly between, in order: float64."""
+    result, inside = Screened(), np.empty(model.numel())
+    arrays = ctypes.byref(result), inside.ctypes.data
+    found = _library().screen(*_pair(model, base), model.numel(), low, high, *arrays)
+    return result, inside[:found].copy()
+
+
+def nth(values: np.ndarray, place: int) -> float:
+    """What stands at ``place`` among sorted float64 ``values``, none of which is NaN."""
+    assert values.dtype == np.float64 and 0 <= place < len(values)
+    values = np.ascontiguousarray(values)
+    keys = np.empty(len(values), np.uint64)
+    return float(_library().nth(values.ctypes.data, len(values), place, keys.ctypes.data))
 
 
 def trim(values: Tensor, cut: float, left: int) -> tuple[Tensor, int]:
@@ -228,13 +250,16 @@ def _load() -> ctypes.CDLL | None:
         "add_up": (pointer, pointer, c_int64, c_int64),
         "norms": (pointer, pointer, c_int64, c_int64, pointer, c_int, POINTER(Part)),
         "sparse_sum": (pointer, *sizes, pointer, *[c_int] * 2, pointer, POINTER(Election), c_int, c_double),
-        "screen": (*pair, c_int64, c_double, c_double, POINTER(c_int64), pointer),
+        "sample": (*pair, c_int64, c_int64, c_int64, pointer),
+        "screen": (*pair, c_int64, c_double, c_double, POINTER(Screened), pointer),
+        "nth": (pointer, c_int64, c_int64, pointer),
         "trim": (pointer, pointer, c_int64, c_double, c_int64),
         "keep": (pointer, c_uint64, c_int64, c_int64, pointer, c_int),
         "keep_by_rank": (*pair, c_int64, c_int64, c_uint64, c_int64, pointer, pointer, pointer, pointer, pointer),
         "rank_keys": (*pair, c_int64, c_int64, c_int, c_int, c_uint32, pointer, pointer),
         "rank_places": (pointer, pointer, c_int64, c_int64, c_int, pointer, pointer, pointer),
     }
+    gives = {"nth": c_double, "sample": c_int64, "screen": c_int64, "trim": c_int64}
     try:
         library = ctypes.CDLL(spec.origin)
         if library.version() != _VERSION:
@@ -242,7 +267,7 @@ def _load() -> ctypes.CDLL | None:
         for name, kinds in signatures.items():
             function = getattr(library, name)
             function.argtypes = kinds
-            function.restype = c_int64 if name in ("screen", "trim") else None
+            function.restype = gives.get(name)
     except (OSError, AttributeError):
         return None
     return library

@@ -20,16 +20,36 @@ KEPT = 1 << 22  # elements held at once: 32 MB
 _SPREAD = 4.0  # standard errors of the sample's quantile on either side
 
 
+@dataclass
+class Screened:
+    """How one stretch of a series lies to two bounds."""
+
+    above: int
+    at_high: int
+    at_low: int
+    within: np.ndarray  # the elements strictly between, in any order: float64
+
+    @classmethod
+    def of(cls, values: np.ndarray, low: float, high: float, above: int = 0) -> "Screened":
+        """Of float64 ``values``, and of so many others ``above``. Raises `UserError` for NaN."""
+        within = values[(values > low) & (values < high)]
+        if len(within) == len(values):
+            return cls(above, 0, 0, within)
+        if np.isnan(values).any():
+            raise _nan()
+        counts = [int(np.count_nonzero(found)) for found in (values > high, values == high, values == low)]
+        return cls(above + counts[0], counts[1], counts[2], within)
+
+
 class Series(Protocol):
-    """Non-negative numbers in a fixed order, read as often as needed."""
+    """Non-negative numbers in a fixed order, read as often as needed. Those that are NaN raise `UserError`."""
 
     def sample(self, stride: int) -> np.ndarray:
         """Every ``stride``-th element or thereabouts: float64."""
         ...
 
-    def screen(self, low: float, high: float) -> Iterator[tuple[int, np.ndarray]]:
-        """In order, for stretches of any length: how many elements are sure to lie above ``high``, and float64 values
-        of at least all others in [``low``, ``high``] and of all NaN."""
+    def screen(self, low: float, high: float) -> Iterator[Screened]:
+        """How the elements lie to ``low`` <= ``high``: for stretches of any length."""
         ...
 
 
@@ -99,10 +119,7 @@ def largest(series: Series | Callable[[], Iterable[Tensor]], count: int, keep: i
         elif keep <= above + at_high + within:
             rank = keep - above - at_high  # of the elements within, from the largest
             if inside is not None:
-                place = len(inside) - rank
-                # Two places at once: for one alone, numpy's vectorised quickselect is six times as slow as a sort where
-                # many elements are equal.
-                value = float(np.partition(inside, [max(place - 1, 0), place])[place])
+                value = _nth(inside, len(inside) - rank)
                 return Cut(value, rank - int((inside > value).sum()))
             floor, ceiling = low, high
             low, high = _narrow(series, low, high, within, rank)
@@ -127,27 +144,17 @@ class _Blocks:
             seen += block.numel()
         return np.concatenate(parts).astype(np.float64)  # a copy: the blocks may be large
 
-    def screen(self, low: float, high: float) -> Iterator[tuple[int, np.ndarray]]:
+    def screen(self, low: float, high: float) -> Iterator[Screened]:
         for block in self._blocks():
             yield screened(block, low, high)
 
 
-def screened(block: Tensor, low: float, high: float) -> tuple[int, np.ndarray]:
-    """One stretch of `Series.screen`."""
-    if block.device.type == "cpu":
-        values = block.numpy()
-        count, places = split(values, low, high)
-        return count, values[places].astype(np.float64, copy=False)
+def screened(block: Tensor, low: float, high: float) -> Screened:
+    """One stretch of `Series.screen`. Raises `UserError` for NaN."""
     above = block > high
-    return int(above.sum()), block[~(above | (block < low))].double().cpu().numpy()
-
-
-def split(values: np.ndarray, low: float, high: float) -> tuple[int, np.ndarray]:
-    """How many ``values`` lie above ``high``, and the places of those neither above it nor below ``low``."""
-    above = values > high
-    outside = values < low
+    outside = block < low
     outside |= above
-    return int(np.count_nonzero(above)), np.flatnonzero(~outside)
+    return Screened.of(block[~outside].cpu().double().numpy(), low, high, int(above.sum()))
 
 
 def _bracket(series: Series, count: int, keep: int) -> tuple[float, float]:
@@ -164,34 +171,34 @@ def _quantiles(sample: np.ndarray, share: float, *, exact: bool) -> tuple[float,
         raise _nan()
     spread = 1.0 if exact else _SPREAD * (size * share * (1 - share)) ** 0.5 + 1
     first, last = int(size * share - spread), int(size * share + spread)
-    places = [size - 1 - place for place in (first, last) if 0 <= place < size]
-    sample.partition(places)
-    high = float(sample[size - 1 - first]) if 0 <= first < size else float("inf")
-    low = float(sample[size - 1 - last]) if last < size else -1.0
+    high = _nth(sample, size - 1 - first) if 0 <= first < size else float("inf")
+    low = _nth(sample, size - 1 - last) if last < size else -1.0
     return low, high
+
+
+def _nth(values: np.ndarray, place: int) -> float:
+    """What stands at ``place`` among the values when they are sorted; none of them is NaN."""
+    if kernels.built():
+        return kernels.nth(values, place)
+    # Two places at once: for one alone, numpy's vectorised quickselect is six times as slow as a sort where many are
+    # equal.
+    return float(np.partition(values, [max(place - 1, 0), place])[place])
 
 
 def _count(series: Series, low: float, high: float) -> tuple[int, int, int, int, np.ndarray | None]:
     """How many lie above, at ``high``, strictly between, at ``low``; and those between, unless they are too many."""
     above = at_high = within = at_low = 0
-    inside: list[np.ndarray] | None = []
-    for over, values in series.screen(low, high):
-        above += over
-        if not len(values):
-            continue
-        between = values[(values > low) & (values < high)]
-        within += len(between)
-        if len(between) < len(values):
-            if np.isnan(values).any():
-                raise _nan()
-            above += int(np.count_nonzero(values > high))
-            at_high += int(np.count_nonzero(values == high))
-            at_low += int(np.count_nonzero(values == low)) if low < high else 0
+    inside: list[np.ndarray] | None = [np.empty(0)]
+    for found in series.screen(low, high):
+        above += found.above
+        at_high += found.at_high
+        at_low += found.at_low if low < high else 0
+        within += len(found.within)
         if inside is not None:
-            inside.append(between)
+            inside.append(found.within)
             if within > KEPT:
                 inside = None
-    return above, at_high, within, at_low, None if inside is None else np.concatenate([*inside, np.empty(0)])
+    return above, at_high, within, at_low, None if inside is None else np.concatenate(inside)
 
 
 def _narrow(series: Series, low: float, high: float, within: int, rank: int) -> tuple[float, float]:
@@ -199,9 +206,8 @@ def _narrow(series: Series, low: float, high: float, within: int, rank: int) -> 
     random = np.random.default_rng(within)
     share = min(1.0, SAMPLE / within)
     taken = []
-    for _, values in series.screen(low, high):
-        between = values[(values > low) & (values < high)]
-        taken.append(between[random.random(len(between)) < share])
+    for found in series.screen(low, high):
+        taken.append(found.within[random.random(len(found.within)) < share])
     lower, higher = _quantiles(np.concatenate(taken), rank / within, exact=share == 1)
     return max(low, lower), min(high, higher)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from syn2real.errors import UserError
 from syn2real.merge import kernels
-from syn2real.merge.selection import Cut, largest, screened
+from syn2real.merge.selection import Cut, Screened, largest, screened
 from syn2real.merge.stack import NO_BASE, Block, Stack
 from syn2real.merge.tensors import ranges
 
@@ -42,12 +42,20 @@ class Magnitudes:
         parts, seen = [np.empty(0)], 0
         for stack in self._stacks:
             for start, stop in ranges(stack.numel, _READ):
-                pair = [values[(-seen) % stride :: stride].double() for values in stack.read(start, stop)]
-                parts.append(self._numbers(torch.sub(*pair).abs_().cpu().numpy(), stack))
+                model, base = stack.read(start, stop)
+                first = (-seen) % stride
+                if kernels.taken(model, base):
+                    part = kernels.sample(model, base, first, stride)
+                else:
+                    pair = [values[first::stride].double() for values in (model, base)]
+                    part = torch.sub(*pair).abs_().cpu().numpy()
+                if np.isnan(part).any():
+                    raise _nan(stack)
+                parts.append(part)
                 seen += stop - start
         return np.concatenate(parts)
 
-    def screen(self, low: float, high: float) -> Iterator[tuple[int, np.ndarray]]:
+    def screen(self, low: float, high: float) -> Iterator[Screened]:
         """See `Series.screen`.
 
         By the bits of differences in float32 or the inputs' own dtype, which order as the numbers do: rounding keeps
@@ -58,13 +66,14 @@ class Magnitudes:
             for start, stop in ranges(stack.numel, _SCREENED):
                 model, base = stack.read(start, stop)
                 if stack.plain and kernels.taken(model, base):
-                    above, values = kernels.screen(model, base, low, high)
-                    yield above, self._numbers(values, stack)
+                    found, within = kernels.screen(model, base, low, high)
+                    if found.unordered:
+                        raise _nan(stack)
+                    yield Screened(found.above, found.at_high, found.at_low, within)
                     continue
                 if not stack.plain:
                     pair = [values.to(stack.device).to(stack.dtype) for values in (model, base)]
-                    above, values = screened(torch.sub(*pair).abs_(), low, high)
-                    yield above, self._numbers(values, stack)
+                    yield screened(torch.sub(*pair).abs_(), low, high)
                     continue
                 rounded = torch.sub(*(values.float() if values.itemsize == 1 else values for values in (model, base)))
                 if rounded.dtype not in bounds:
@@ -79,12 +88,7 @@ class Magnitudes:
                 bits -= below  # negative where below: without a sign, larger than all others
                 chosen = torch.from_numpy(np.flatnonzero(bits.view(f"u{bits.dtype}") <= beyond - below))
                 pair = [values.index_select(0, chosen).double() for values in (model, base)]
-                yield above, torch.sub(*pair).abs_().numpy()
-
-    def _numbers(self, values: np.ndarray, stack: Stack) -> np.ndarray:
-        if np.isnan(values).any():
-            raise _nan(stack)
-        return values
+                yield Screened.of(torch.sub(*pair).abs_().numpy(), low, high, above)
 
 
 def _bits(values: Tensor) -> np.ndarray:

@@ -8,13 +8,15 @@ import sys
 import tomllib
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
+from hypothesis import strategies as st
 
 from syn2real.errors import UserError
 from syn2real.merge import METHODS, Stack, arithmetic, kernels, norms, stack, sums, trimming, weighting
-from syn2real.merge.selection import Cut, largest, screened
+from syn2real.merge.selection import Cut, Screened, largest
 from syn2real.merge.sums import round_blocks
 from syn2real.merge.trimming import Magnitudes
 from tests.merge.test_methods import CALLS, W3, count_of, tensors
@@ -140,33 +142,47 @@ def test_agreeing_mean(shares, positive, divide, without):
         assert torch.equal(bits(mean(own)), bits(without(mean, own)))
 
 
+def told(size, low, high):
+    """What `kernels.screen` tells of magnitudes, by numpy alone."""
+    within = size[(size > low) & (size < high)]
+    return [np.count_nonzero(found) for found in (size > high, size == high, size == low)], within.tolist()
+
+
+def screen(values, origin, low, high):
+    found, within = kernels.screen(values, origin, low, high)
+    assert not found.unordered
+    return [found.above, found.at_high, found.at_low], within.tolist()
+
+
 @pytest.mark.parametrize("base", DTYPES)
 @pytest.mark.parametrize("model", DTYPES)
 def test_screen(model, base):
     generator = torch.Generator().manual_seed(1)
     values, origin = (torch.randint(-40, 40, (5003,), generator=generator) / 16 for _ in range(2))
     values, origin = values.to(model), origin.to(base)
-    size = (values.double() - origin.double()).abs()
-    for low, high in ((0.5, 1.0), (-1.0, 0.25), (0.0, 0.0), (1.0, torch.inf), (9.0, 10.0)):
-        above, inside = kernels.screen(values, origin, low, high)
-        wanted = screened(size, low, high)
-        assert above == wanted[0] and np.array_equal(inside, wanted[1])
-    values[17] = torch.nan
-    assert np.isnan(kernels.screen(values, origin, 0.5, 1.0)[1]).sum() == 1
+    size = (values.double() - origin.double()).abs().numpy()
+    for low, high in ((0.5, 1.0), (-1.0, 0.25), (0.0, 0.0), (1.0, np.inf), (9.0, 10.0)):
+        assert screen(values, origin, low, high) == told(size, low, high)
+        of_numpy = Screened.of(size, low, high)
+        assert ([of_numpy.above, of_numpy.at_high, of_numpy.at_low], of_numpy.within.tolist()) == told(size, low, high)
+    np.testing.assert_array_equal(kernels.sample(values, origin, 3, 7), size[3::7])
+    values[17] = values[4000] = torch.nan
+    found, within = kernels.screen(values, origin, 0.5, 1.0)
+    others = np.delete(size, [17, 4000])
+    assert found.unordered == 2
+    assert ([found.above, found.at_high, found.at_low], within.tolist()) == told(others, 0.5, 1.0)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_screen_next_to_its_bounds(dtype):
-    """What float32 cannot tell from a bound is never lost, nor counted for larger when it is not."""
+    """What float32 cannot tell from a bound is told in float64."""
     generator = torch.Generator().manual_seed(1)
     low, high = 0.5, 1.0
     near = torch.tensor([low, high])[torch.randint(2, (5003,), generator=generator)].double()
     values = (near * (1 + torch.randn(5003, generator=generator, dtype=torch.float64) * 1e-9)).to(dtype)
-    size = values.double().abs().numpy()
-    above, inside = kernels.screen(values, torch.zeros(5003, dtype=dtype), low, high)
-    assert above + (inside > high).sum() == (size > high).sum()
-    wanted = size[(size >= low) & (size <= high)]
-    assert len(wanted) and np.array_equal(inside[(inside >= low) & (inside <= high)], wanted)
+    counts, within = told(values.double().abs().numpy(), low, high)
+    assert screen(values, torch.zeros(5003, dtype=dtype), low, high) == (counts, within)
+    assert (len(within) > 1000) == (dtype == torch.float64) == (counts[0] > 0)
 
 
 def test_screen_of_differences_of_more_bits_than_float32_has():
@@ -174,10 +190,32 @@ def test_screen_of_differences_of_more_bits_than_float32_has():
     origin *= 1e-5
     size = (values.double() - origin.double()).abs().numpy()
     for low, high in np.sort(size)[[[100, 200], [5000, 5000], [20_000, 20_010]]]:
-        above, inside = kernels.screen(values, origin, low, high)
-        assert above + (inside > high).sum() == (size > high).sum()
-        wanted = size[(size >= low) & (size <= high)]
-        assert np.array_equal(inside[(inside >= low) & (inside <= high)], wanted)
+        assert screen(values, origin, low, high) == told(size, low, high)
+
+
+@hypothesis.given(
+    st.lists(st.one_of(st.sampled_from([0.0, -0.0, 0.5, 1.0]), st.floats(allow_nan=False)), min_size=1, max_size=60),
+    st.data(),
+)
+def test_nth_of_any_numbers(values, data):
+    place = data.draw(st.integers(0, len(values) - 1))
+    assert kernels.nth(np.array(values), place) == sorted(values)[place]
+
+
+@pytest.mark.parametrize("kind", ["normal", "few values", "all equal", "two far apart", "all magnitudes"])
+def test_nth_of_many(kind):
+    random = np.random.default_rng(0)
+    values = {
+        "normal": random.standard_normal(50_001),
+        "few values": random.integers(-3, 3, 50_001) / 8,
+        "all equal": np.full(50_001, 0.1),
+        "two far apart": np.where(random.random(50_001) < 0.5, 5e-324, np.inf),
+        "all magnitudes": np.exp(random.uniform(-700, 700, 50_001)),
+    }[kind]
+    ordered = np.sort(values)
+    for place in (0, 1, 25_000, 49_999, 50_000):
+        assert kernels.nth(values, place) == ordered[place]
+    assert kernels.nth(values[::3], 100) == np.sort(values[::3])[100]
 
 
 @pytest.mark.parametrize("share", [0, 0.3, 1])
@@ -212,11 +250,9 @@ def test_sums_know_no_blocks(without):
 
 
 def test_all_within_the_bracket():
-    """The loop notes one place ahead of those it has found."""
-    for count in (1, 512, 513, 1000):
+    for count in (1, 255, 256, 257, 1000):
         values = torch.arange(count, dtype=torch.float64)
-        above, inside = kernels.screen(values, torch.zeros(count), -1.0, torch.inf)
-        assert above == 0 and np.array_equal(inside, values.numpy())
+        assert screen(values, torch.zeros(count), -1.0, torch.inf) == ([0, 0, 0], values.tolist())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -369,12 +405,12 @@ def test_processors_of_all_levels_give_the_same_bits(dtype, level, needs, compil
 
 def test_structures_and_numbers_are_those_of_the_source(compiler, tmp_path):
     """The compiler's own sizes: a field too many would be read from other memory."""
-    constants = "FLOAT64, FLOAT32, BFLOAT16, FLOAT16, ALL, TRIMMED, BANDED, DRAWN, RESCALED, MASKED, MOST, LEVELS, TILE"
+    constants = "FLOAT64, FLOAT32, BFLOAT16, FLOAT16, ALL, TRIMMED, BANDED, DRAWN, RESCALED, MASKED, MOST, LEVELS, LANES"
     program = tmp_path / "sizes.c"
     offsets = ", ".join(f"offsetof(struct part, {name})" for name, _ in kernels.Part._fields_)
     program.write_text(
         f'#include "{SOURCE}"\n#include <stddef.h>\n#include <stdio.h>\nint main(void) {{'
-        f" size_t found[] = {{{constants}, sizeof(struct part), sizeof(struct election), {offsets}}};"
+        f" size_t found[] = {{{constants}, sizeof(struct part), sizeof(struct election), sizeof(struct screened), {offsets}}};"
         ' for (unsigned i = 0; i < sizeof found / sizeof *found; i++) printf("%zu ", found[i]); }'
     )
     subprocess.run([compiler, "-o", tmp_path / "sizes", program], check=True, capture_output=True)
@@ -382,5 +418,5 @@ def test_structures_and_numbers_are_those_of_the_source(compiler, tmp_path):
     placed = [getattr(kernels.Part, name).offset for name, _ in kernels.Part._fields_]
     rules = [kernels.ALL, kernels.TRIMMED, kernels.BANDED, kernels.DRAWN, kernels.RESCALED, kernels.MASKED]
     numbers = [*kernels.KINDS.values(), *rules, kernels.MOST, trimming._LEVELS, kernels.LANES]
-    sizes = [ctypes.sizeof(kernels.Part), ctypes.sizeof(kernels.Election)]
+    sizes = [ctypes.sizeof(kind) for kind in (kernels.Part, kernels.Election, kernels.Screened)]
     assert [int(size) for size in said] == [*numbers, *sizes, *placed]

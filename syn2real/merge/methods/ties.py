@@ -69,7 +69,7 @@ class Global:
 
 
 def _equal(stack: Stack, model: int, value: float) -> int:
-    return sum(int((values == value).sum()) for _, values in Magnitudes([stack], model).screen(value, value))
+    return sum(found.at_high for found in Magnitudes([stack], model).screen(value, value))
 
 
 def _by_tensor(stack: Stack, density: Sequence[float]) -> list[Cut]:
