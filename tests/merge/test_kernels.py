@@ -405,18 +405,19 @@ def test_processors_of_all_levels_give_the_same_bits(dtype, level, needs, compil
 
 def test_structures_and_numbers_are_those_of_the_source(compiler, tmp_path):
     """The compiler's own sizes: a field too many would be read from other memory."""
-    constants = "FLOAT64, FLOAT32, BFLOAT16, FLOAT16, ALL, TRIMMED, BANDED, DRAWN, RESCALED, MASKED, MOST, LEVELS, LANES"
+    kinds, rules = "FLOAT64, FLOAT32, BFLOAT16, FLOAT16", "ALL, TRIMMED, BANDED, DRAWN, RESCALED, MASKED"
+    sizes = ", ".join(f"sizeof(struct {name})" for name in ("part", "election", "screened"))
     program = tmp_path / "sizes.c"
     offsets = ", ".join(f"offsetof(struct part, {name})" for name, _ in kernels.Part._fields_)
     program.write_text(
         f'#include "{SOURCE}"\n#include <stddef.h>\n#include <stdio.h>\nint main(void) {{'
-        f" size_t found[] = {{{constants}, sizeof(struct part), sizeof(struct election), sizeof(struct screened), {offsets}}};"
+        f" size_t found[] = {{{kinds}, {rules}, MOST, LEVELS, LANES, {sizes}, {offsets}}};"
         ' for (unsigned i = 0; i < sizeof found / sizeof *found; i++) printf("%zu ", found[i]); }'
     )
     subprocess.run([compiler, "-o", tmp_path / "sizes", program], check=True, capture_output=True)
     said = subprocess.run([tmp_path / "sizes"], check=True, capture_output=True, text=True).stdout.split()
     placed = [getattr(kernels.Part, name).offset for name, _ in kernels.Part._fields_]
-    rules = [kernels.ALL, kernels.TRIMMED, kernels.BANDED, kernels.DRAWN, kernels.RESCALED, kernels.MASKED]
-    numbers = [*kernels.KINDS.values(), *rules, kernels.MOST, trimming._LEVELS, kernels.LANES]
-    sizes = [ctypes.sizeof(kind) for kind in (kernels.Part, kernels.Election, kernels.Screened)]
-    assert [int(size) for size in said] == [*numbers, *sizes, *placed]
+    of_rules = [kernels.ALL, kernels.TRIMMED, kernels.BANDED, kernels.DRAWN, kernels.RESCALED, kernels.MASKED]
+    numbers = [*kernels.KINDS.values(), *of_rules, kernels.MOST, trimming._LEVELS, kernels.LANES]
+    numbers += [ctypes.sizeof(kind) for kind in (kernels.Part, kernels.Election, kernels.Screened)]
+    assert [int(size) for size in said] == [*numbers, *placed]
