@@ -386,15 +386,25 @@ INLINE void load_float_difference(float *tile, const void *model, int model_kind
     }
 }
 
-/* The number of the first byte, as they lie in memory, that is not 0; there is one. */
-INLINE int first_of(uint64_t bytes) {
+/* The number of the lowest bit that is set; there is one. */
+INLINE int lowest(uint64_t bits) {
 #if defined(__GNUC__)
-    return __builtin_ctzll(bytes) >> 3;
+    return __builtin_ctzll(bits);
 #else
     int found = 0;
-    while (!(bytes >> 8 * found & 0xffu)) found++;
+    while (!(bits >> found & 1u)) found++;
     return found;
 #endif
+}
+
+/* The places of the bytes of 64 that are 1, others being 0, as bits. */
+INLINE uint64_t places_of(const uint8_t *bytes) {
+    uint64_t found = 0, eight;
+    for (int i = 0; i < 64; i += 8) { /* the product moves the last bit of byte k to bit 56 + k, without a carry */
+        memcpy(&eight, bytes + i, sizeof eight);
+        found |= (eight * 0x0102040810204080ull >> 56) << i;
+    }
+    return found;
 }
 
 /* Every ``stride``-th of |model - base|, from element ``first`` on. Returns how many these are. */
@@ -416,32 +426,35 @@ LOOP int64_t screen(const void *model, int model_kind, const void *base, int bas
     const int32_t infinite = 0x7f800000, most = (int32_t)bits_of((float)high);
     const int32_t least = low > 0 ? (int32_t)bits_of((float)low) : 0;
     const uint32_t width = (uint32_t)(most - least);
+    enum { MANY = 8 * TILE };
     float size[TILE];
-    double exact[TILE];
-    uint8_t within[TILE + 8];
-    int16_t places[TILE];
+    double exact[MANY];
+    uint8_t within[MANY + 63];
+    int16_t places[MANY];
     int64_t found = 0;
     struct screened all = {0};
-    for (int64_t start = 0; start < count; start += TILE) { /* magnitudes order as their bits do */
-        int n = tile_at(start, count), kept = 0;
-        int32_t larger = 0, nan = 0;
-        load_float_difference(size, model, model_kind, base, base_kind, start, n);
-        for (int i = 0; i < n; i++) {
-            int32_t bits = (int32_t)(bits_of(size[i]) & 0x7fffffffu);
-            larger += bits > most;
-            nan += bits > infinite;
-            within[i] = (uint32_t)(bits - least) <= width;
+    for (int64_t begin = 0; begin < count; begin += MANY) { /* magnitudes order as their bits do */
+        int length = count - begin < MANY ? (int)(count - begin) : MANY, kept = 0;
+        for (int start = 0; start < length; start += TILE) {
+            int n = tile_at(start, length);
+            int32_t larger = 0, nan = 0;
+            uint8_t *inner = within + start;
+            load_float_difference(size, model, model_kind, base, base_kind, begin + start, n);
+            for (int i = 0; i < n; i++) {
+                int32_t bits = (int32_t)(bits_of(size[i]) & 0x7fffffffu);
+                larger += bits > most;
+                nan += bits > infinite;
+                inner[i] = (uint32_t)(bits - least) <= width;
+            }
+            all.above += larger - nan;
+            all.unordered += nan;
         }
-        all.above += larger - nan;
-        all.unordered += nan;
-        memset(within + n, 0, 8);
-        for (int i = 0; i < n; i += 8) { /* few of them lie within */
-            uint64_t eight;
-            memcpy(&eight, within + i, sizeof eight);
-            for (; eight; eight &= eight - 1) places[kept++] = (int16_t)(i + first_of(eight));
-        }
-        BY_KIND(base_kind, for (int k = 0; k < kept; k++) exact[k] = number(base, KIND, start + places[k]));
-        BY_KIND(model_kind, for (int k = 0; k < kept; k++) exact[k] -= number(model, KIND, start + places[k]));
+        memset(within + length, 0, 63);
+        for (int i = 0; i < length; i += 64) /* few of them lie within */
+            for (uint64_t bits = places_of(within + i); bits; bits &= bits - 1)
+                places[kept++] = (int16_t)(i + lowest(bits));
+        BY_KIND(base_kind, for (int k = 0; k < kept; k++) exact[k] = number(base, KIND, begin + places[k]));
+        BY_KIND(model_kind, for (int k = 0; k < kept; k++) exact[k] -= number(model, KIND, begin + places[k]));
         for (int k = 0; k < kept; k++) { /* float32 may not have told them from a bound */
             double x = magnitude(exact[k]);
             all.above += x > high;
@@ -601,7 +614,7 @@ LOOP void keep_by_rank(const void *model, int model_kind, const void *base, int 
                 int i = places[k], wanted = least[number[i] - lowest - 1], b = bucket[start + i];
                 mask[start + i] = begin[b] >= wanted;
                 places[unsure] = (uint16_t)i;
-                unsure += begin[b] < wanted && begin[b + 1] > wanted;
+                unsure += (begin[b] < wanted) & (begin[b + 1] > wanted);
             }
             for (int k = 0; k < unsure; k++) {
                 int i = places[k];
