@@ -181,6 +181,17 @@ def small_whisper(tiny_en, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def terse_whisper(small_whisper, tmp_path_factory) -> Path:
+    """`small_whisper`, which left alone never ends a hypothesis, ending each after some twenty tokens: for studies that
+    hear much."""
+    directory = tmp_path_factory.mktemp("terse-whisper") / "model"
+    shutil.copytree(small_whisper, directory)
+    path = directory / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"exponential_decay_length_penalty": [16, 4.0]}))
+    return directory
+
+
+@pytest.fixture(scope="session")
 def small_ctc(tmp_path_factory) -> Callable[..., Path]:
     """A CTC model of a type, with random weights; built once for each."""
     made: dict[str, Path] = {}

@@ -45,12 +45,12 @@ def ran(recipe: Path, text: str) -> dict:
 
 
 @pytest.fixture(scope="module")
-def run(small_whisper, recordings, tmp_path_factory) -> Path:
+def run(terse_whisper, recordings, tmp_path_factory) -> Path:
     """`syn2real run` of a recipe that makes a vector with a λ that is given: no proxies, so two small trainings."""
     place = tmp_path_factory.mktemp("vector")
     ran(
         place / "mine.yaml",
-        f"study: vector\nname: mine\nmodel: {small_whisper}\nmodel_licence: MIT\n"
+        f"study: vector\nname: mine\nmodel: {terse_whisper}\nmodel_licence: MIT\n"
         f"corpus: {{manifest: {recordings}, name: ours, licence: CC BY 4.0}}\nscale: 0.5\ntraining: {QUICK}\n",
     )
     return place / "run"
@@ -128,7 +128,7 @@ class TestHub:
 
         return command
 
-    def test_there_and_back_and_used(self, command, folder, text, small_whisper, tmp_path):
+    def test_there_and_back_and_used(self, command, folder, text, terse_whisper, tmp_path):
         sent = command("vector", "push", folder, "org/mine", "--json")
         assert sent.returncode == 0 and json.loads(sent.stdout)["url"].endswith("/org/mine"), sent.stderr
         fetched = command("vector", "pull", f"org/mine@{REVISION}", "-o", tmp_path / "back")
@@ -136,7 +136,7 @@ class TestHub:
         for name in (VECTOR, CARD, README):
             assert (tmp_path / "back" / name).read_bytes() == (folder / name).read_bytes()
         adapted = command(
-            "adapt", "-m", small_whisper, "-t", text, "--vector", "org/mine", "--renditions", 1, "-o", tmp_path / "out"
+            "adapt", "-m", terse_whisper, "-t", text, "--vector", "org/mine", "--renditions", 1, "-o", tmp_path / "out"
         )
         assert adapted.returncode == 0, adapted.stderr
         assert "λ = 0.5, as the vector's card recommends" in adapted.stderr
@@ -154,13 +154,13 @@ class TestHub:
         assert not (tmp_path / "back").exists()
 
 
-def test_a_recipe_with_the_stricter_table(small_whisper, recordings, tmp_path, monkeypatch):
+def test_a_recipe_with_the_stricter_table(terse_whisper, recordings, tmp_path, monkeypatch):
     """Half of the phrases spoken, the other half tested; by a sum that is named. An untaught model would talk without
     end, so what is heard is the first word of what was said."""
     monkeypatch.setattr(Pipeline, "hear", lambda *given: {u.id: u.text.split()[0] for u in given[3]})
     record = ran(
         tmp_path / "mine.yaml",
-        f"model: {small_whisper}\ncorpus: {{manifest: {recordings}}}\ntarget: [second]\nsum: text-on-real\nscale: 0.5\n"
+        f"model: {terse_whisper}\ncorpus: {{manifest: {recordings}}}\ntarget: [second]\nsum: text-on-real\nscale: 0.5\n"
         f"evaluation: {{strict: true, full_window: []}}\ntraining: {QUICK}\n",
     )
     whole, half = (

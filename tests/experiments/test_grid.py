@@ -98,26 +98,26 @@ def stages(place: Path) -> list[str]:
     return sorted(path.name for path in (place / "stages").iterdir() if not path.name.startswith("."))
 
 
-def test_of_several_models_the_sizes_of_their_vectors_are_told(manifest, small_whisper, tmp_path):
-    copy = shutil.copytree(small_whisper, tmp_path / "copy")
-    models = [str(small_whisper), str(copy)]
+def test_of_several_models_the_sizes_of_their_vectors_are_told(manifest, terse_whisper, tmp_path):
+    copy = shutil.copytree(terse_whisper, tmp_path / "copy")
+    models = [str(terse_whisper), str(copy)]
     changes = {"models": models, "targets": ["a"], "systems": ["syn2real-augmented"], "lambda": {"by": "fixed"}}
     changes["lambda"] |= {"fixed": 1.0}
-    _, record = run(recipe(manifest, small_whisper, **changes), tmp_path)
+    _, record = run(recipe(manifest, terse_whisper, **changes), tmp_path)
     assert all(cell["status"] == "done" for cell in record["cells"]), record["cells"]
     assert [row["model"] for row in record["sizes"]] == models
     first, second = record["sizes"]
-    assert first["parameters"] == second["parameters"] == Checkpoint.open(small_whisper).parameters
+    assert first["parameters"] == second["parameters"] == Checkpoint.open(terse_whisper).parameters
     assert first["norm"] == second["norm"] > 0 and 0 < first["share"] < 1
 
 
 class TestEverySystem:
     @pytest.fixture(scope="class")
-    def ran(self, manifest, small_whisper, tmp_path_factory):
+    def ran(self, manifest, terse_whisper, tmp_path_factory):
         place = tmp_path_factory.mktemp("grid")
         whole = recipe(
             manifest,
-            small_whisper,
+            terse_whisper,
             folds=[["a", "b"], ["c", "d"]],
             targets=["a", "b"],
             systems=SYSTEMS,
@@ -143,10 +143,10 @@ class TestEverySystem:
         assert all(system["elsewhere"] for name, system in heard.items() if "labelled" not in name)
 
     @pytest.mark.parametrize("system", SYSTEMS)
-    def test_which_systems_make_the_vector_of_all_sources(self, manifest, small_whisper, tmp_path, system):
+    def test_which_systems_make_the_vector_of_all_sources(self, manifest, terse_whisper, tmp_path, system):
         two = {"engines": {"espeak": 1, "pico": 1}, "target_renditions": 1}
         folds = [["a", "b"], ["c", "d"]]
-        one = recipe(manifest, small_whisper, folds=folds, targets=["a"], systems=[system], synthesis=two)
+        one = recipe(manifest, terse_whisper, folds=folds, targets=["a"], systems=[system], synthesis=two)
         grid = Grid(one, Workspace(tmp_path / "stages", dry=True))
         grid.run()
         before = len(grid.workspace.planned)
@@ -220,8 +220,8 @@ class TestEverySystem:
         assert all(torch.equal(read(name), tensor) for name, tensor in written.items())
 
 
-def test_the_lambda_that_groups_begin_with_is_said(manifest, small_whisper, tmp_path, monkeypatch):
-    grid = Grid(recipe(manifest, small_whisper, systems=["syn2real-groups"]), Workspace(tmp_path))
+def test_the_lambda_that_groups_begin_with_is_said(manifest, terse_whisper, tmp_path, monkeypatch):
+    grid = Grid(recipe(manifest, terse_whisper, systems=["syn2real-groups"]), Workspace(tmp_path))
     falling = {0: (10, 20), 1: (5, 20)}
     monkeypatch.setattr(grid, "_trials", lambda *_: ((), ""))
     monkeypatch.setattr(grid, "_errors", lambda *_: lambda scale: falling.get(scale if scale in (0, 1) else 2, (4, 20)))
@@ -234,7 +234,7 @@ def test_the_lambda_that_groups_begin_with_is_said(manifest, small_whisper, tmp_
 
 
 class TestProtocol:
-    def test_tested_sentences_are_in_no_training(self, manifest, small_whisper, tmp_path):
+    def test_tested_sentences_are_in_no_training(self, manifest, terse_whisper, tmp_path):
         rows = list(Corpus.load(manifest))
         tested = next(u for u in rows if u.extra["split"] == "test" and u.domain == "a")
         # One training clip of the target and one of a source say what is tested.
@@ -243,16 +243,16 @@ class TestProtocol:
             rows[place] = replace(rows[place], text=f"{tested.text.upper()}!")
         path = manifest.parent / "doubled.jsonl"
         Corpus.of(rows).save(path)
-        roles = Grid(recipe(path, small_whisper), Workspace(tmp_path)).roles
+        roles = Grid(recipe(path, terse_whisper), Workspace(tmp_path)).roles
         assert roles.removed("a") == 1 and len(roles.text("a")) == 1
         assert len(roles.train("b")) == 1 and len(roles.train("c")) == 2
-        kept = Grid(recipe(path, small_whisper, keep_duplicates=True), Workspace(tmp_path)).roles
+        kept = Grid(recipe(path, terse_whisper, keep_duplicates=True), Workspace(tmp_path)).roles
         assert kept.removed("a") == 0 and len(kept.train("b")) == 1
 
-    def test_random_sources(self, manifest, small_whisper, tmp_path):
+    def test_random_sources(self, manifest, terse_whisper, tmp_path):
         wanted = {"count": [1, 2], "draws": 2}
         by = {"by": "source-dev", "grid": [0, 1]}  # a single source domain has no other to take turns with
-        whole = recipe(manifest, small_whisper, targets=["a"], sources=wanted, **{"lambda": by})
+        whole = recipe(manifest, terse_whisper, targets=["a"], sources=wanted, **{"lambda": by})
         grid = Grid(whole, Workspace(tmp_path))
         conditions = list(grid.conditions())
         assert [(c.sources, c.draw, c.repetition) for c in conditions] == [(1, 0, 0), (1, 1, 1), (2, 0, 0), (2, 1, 1)]
@@ -260,8 +260,8 @@ class TestProtocol:
         assert [len(fold.sources) for fold in folds] == [1, 1, 2, 2] and all("a" not in f.sources for f in folds)
         assert folds == [grid.roles.fold("a", c.sources, c.draw) for c in conditions]
 
-    def test_balanced_and_limited_sources(self, manifest, small_whisper, tmp_path):
-        grid = Grid(recipe(manifest, small_whisper, sources={"balanced": True, "limit": 3}), Workspace(tmp_path))
+    def test_balanced_and_limited_sources(self, manifest, terse_whisper, tmp_path):
+        grid = Grid(recipe(manifest, terse_whisper, sources={"balanced": True, "limit": 3}), Workspace(tmp_path))
         assert sorted(u.domain for u in grid.roles.source(("b", "c", "d"))) == ["b", "c", "d"]
 
     @pytest.mark.parametrize(
@@ -287,44 +287,44 @@ class TestProtocol:
             ({"evaluation": {"elsewhere": 1}}, "at least 2 clips"),
         ],
     )
-    def test_a_recipe_that_cannot_be(self, manifest, small_whisper, tmp_path, changes, words):
+    def test_a_recipe_that_cannot_be(self, manifest, terse_whisper, tmp_path, changes, words):
         with pytest.raises(UserError, match=words):
-            Grid(recipe(manifest, small_whisper, **changes), Workspace(tmp_path))
+            Grid(recipe(manifest, terse_whisper, **changes), Workspace(tmp_path))
 
-    def test_a_corpus_without_domains(self, manifest, small_whisper, tmp_path):
+    def test_a_corpus_without_domains(self, manifest, terse_whisper, tmp_path):
         plain = manifest.with_name("plain.jsonl")
         Corpus.of(replace(utterance, domain=None) for utterance in Corpus.load(manifest)).save(plain)
         with pytest.raises(UserError, match=r"plain\.jsonl: no line has a `domain`"):
-            Grid(recipe(plain, small_whisper), Workspace(tmp_path))
+            Grid(recipe(plain, terse_whisper), Workspace(tmp_path))
 
-    def test_repetitions_are_named_by_their_seeds(self, manifest, small_whisper, tmp_path):
+    def test_repetitions_are_named_by_their_seeds(self, manifest, terse_whisper, tmp_path):
         for draws, wanted in ((1, [42, 7]), (2, [0, 1, 2, 3])):
-            given = recipe(manifest, small_whisper, seeds=[42, 7], sources={"count": [2], "draws": draws})
+            given = recipe(manifest, terse_whisper, seeds=[42, 7], sources={"count": [2], "draws": draws})
             found = [condition.repetition for condition in Grid(given, Workspace(tmp_path)).conditions()]
             assert found == wanted
 
     @pytest.mark.parametrize("changes", [{"selection": "source-dev"}, {"lambda": {"by": "source-dev"}}])
-    def test_what_trained_a_model_does_not_judge_it(self, manifest, small_whisper, tmp_path, changes):
+    def test_what_trained_a_model_does_not_judge_it(self, manifest, terse_whisper, tmp_path, changes):
         corpus = {"manifest": manifest, "train": {"split": "train"}, "test": {"split": "test"}}
         with pytest.raises(UserError, match=r"corpus\.dev"):
-            recipe(manifest, small_whisper, corpus=corpus, **changes)
+            recipe(manifest, terse_whisper, corpus=corpus, **changes)
 
-    def test_domains_that_lack_a_role_are_not_given_it(self, manifest, small_whisper, tmp_path):
+    def test_domains_that_lack_a_role_are_not_given_it(self, manifest, terse_whisper, tmp_path):
         rows = list(Corpus.load(manifest))
         tested = next(u for u in rows if u.extra["split"] == "test" and u.domain == "a")
         rows = [u for u in rows if (u.domain, u.extra["split"]) != ("b", "dev")]
         rows = [replace(u, text=tested.text) if (u.domain, u.extra["split"]) == ("c", "train") else u for u in rows]
         path = manifest.parent / "lacking.jsonl"
         Corpus.of(rows).save(path)
-        roles = Grid(recipe(path, small_whisper, targets=["a"]), Workspace(tmp_path)).roles
+        roles = Grid(recipe(path, terse_whisper, targets=["a"]), Workspace(tmp_path)).roles
         assert roles.fold("a").sources == ("b", "d") and roles.fold("a").proxies == ("d",)
         assert {u.domain for u in roles.source_dev(("b", "d"))} == {"d"}
         with pytest.raises(UserError, match="no proxy is left"):
-            Grid(recipe(path, small_whisper, targets=["a"], folds=[["a", "b"]]), Workspace(tmp_path))
+            Grid(recipe(path, terse_whisper, targets=["a"], folds=[["a", "b"]]), Workspace(tmp_path))
 
-    def test_groups_are_searched_on_what_chose_the_whole(self, manifest, small_whisper, tmp_path):
+    def test_groups_are_searched_on_what_chose_the_whole(self, manifest, terse_whisper, tmp_path):
         by = {"by": "source-dev", "grid": [0, 1], "groups": ["encoder"], "group_factors": [2]}
-        whole = recipe(manifest, small_whisper, targets=["a"], systems=["syn2real-groups"], **{"lambda": by})
+        whole = recipe(manifest, terse_whisper, targets=["a"], systems=["syn2real-groups"], **{"lambda": by})
         grid = Grid(whole, Workspace(tmp_path / "stages", dry=True))
         grid.run()
         heard = [one.title for one in grid.workspace.planned.values() if one.name == "hypotheses"]
@@ -332,17 +332,17 @@ class TestProtocol:
         assert all("source dev for a" in title for title in heard if "λ by group" in title)
         assert not any("proxies" in title for title in heard)
 
-    def test_a_leak_is_marked(self, manifest, small_whisper, tmp_path):
+    def test_a_leak_is_marked(self, manifest, terse_whisper, tmp_path):
         systems = ["target-synthetic"]
         leaking = recipe(
-            manifest, small_whisper, targets=["a"], systems=systems, selection="target-dev", allow_leak=True
+            manifest, terse_whisper, targets=["a"], systems=systems, selection="target-dev", allow_leak=True
         )
         assert "target-dev" in leaking.leaks[0]
         _, record = run(leaking, tmp_path)
         assert record["leaks"] == leaking.leaks
 
-    def test_one_cell_that_fails_stops_no_other(self, manifest, small_whisper, tmp_path):
-        whole = recipe(manifest, small_whisper, targets=["a", "b"], systems=["target-synthetic"])
+    def test_one_cell_that_fails_stops_no_other(self, manifest, terse_whisper, tmp_path):
+        whole = recipe(manifest, terse_whisper, targets=["a", "b"], systems=["target-synthetic"])
         grid = Grid(whole, Workspace(tmp_path / "stages"))
         broken = next(u for u in grid.roles.test("a"))
         sound = broken.audio_filepath.read_bytes()
@@ -355,9 +355,9 @@ class TestProtocol:
         assert broken.audio_filepath.name in str(outcome.failed[0].error)
         assert all(cell.status == "done" for cell in Grid(grid.recipe, grid.workspace).run().cells)
 
-    def test_one_system_that_fails_stops_no_other(self, manifest, small_whisper, tmp_path):
+    def test_one_system_that_fails_stops_no_other(self, manifest, terse_whisper, tmp_path):
         lora = {"targets": ["no such layer"]}
-        whole = recipe(manifest, small_whisper, targets=["a"], systems=["syn2real-lora", "target-synthetic"], lora=lora)
+        whole = recipe(manifest, terse_whisper, targets=["a"], systems=["syn2real-lora", "target-synthetic"], lora=lora)
         grid = Grid(whole, Workspace(tmp_path / "stages"))
         outcome = grid.run()
         (cell,) = outcome.failed
@@ -366,11 +366,11 @@ class TestProtocol:
         data = grid_record(grid, outcome)["data"]
         assert list(data["targets"]) == ["a"] and data["voices"] and data["source_clips"] == 0
 
-    def test_a_name_that_is_none_is_found_before_anything_is_made(self, manifest, small_whisper, tmp_path, capsys):
-        broken = recipe(manifest, small_whisper, systems=["target-synthetic-augmented"], augmentation="brod")
+    def test_a_name_that_is_none_is_found_before_anything_is_made(self, manifest, terse_whisper, tmp_path, capsys):
+        broken = recipe(manifest, terse_whisper, systems=["target-synthetic-augmented"], augmentation="brod")
         with pytest.raises(UserError, match="broad"):
             Grid(broken, Workspace(tmp_path / "stages"))
-        Grid(recipe(manifest, small_whisper, training_of={"whisper-tyni": {"epochs": 2}}), Workspace(tmp_path / "s"))
+        Grid(recipe(manifest, terse_whisper, training_of={"whisper-tyni": {"epochs": 2}}), Workspace(tmp_path / "s"))
         assert "whisper-tyni" in capsys.readouterr().err
 
     def test_a_plan_knows_slow_engines(self):
@@ -378,37 +378,37 @@ class TestProtocol:
         assert effort_of(slow) == pytest.approx(30, rel=0.01)
         assert effort_of(fast) == effort_of(SynthesisRecipe(engines={"espeak": 3})) < 0.1
 
-    def test_ways_of_speaking_differ_in_what_they_say_and_in_nothing_else(self, manifest, small_whisper, tmp_path):
+    def test_ways_of_speaking_differ_in_what_they_say_and_in_nothing_else(self, manifest, terse_whisper, tmp_path):
         ways = {"once": {}, "twice": {"target_renditions": 2}, "one voice": {"voices": ["espeak:en-US"]}}
-        whole = recipe(manifest, small_whisper, targets=["a"], systems=["target-synthetic"], syntheses=ways)
+        whole = recipe(manifest, terse_whisper, targets=["a"], systems=["target-synthetic"], syntheses=ways)
         grid = Grid(whole, Workspace(tmp_path / "stages"))
         spoken = {c.engines: grid.workshop(c).target_speech("a") for c in grid.conditions()}
         assert list(spoken) == list(ways)
         assert spoken["twice"].count == 2 * spoken["once"].count
         assert {u.voice for u in spoken["one voice"].load()} == {"en-US"}
-        plain = Grid(recipe(manifest, small_whisper, targets=["a"]), Workspace(tmp_path / "stages"))
+        plain = Grid(recipe(manifest, terse_whisper, targets=["a"]), Workspace(tmp_path / "stages"))
         assert plain.workshop(next(plain.conditions())).target_speech("a").key == spoken["once"].key
 
     @pytest.mark.parametrize(
         ("given", "words"),
         [({"a": {"rendition": 2}}, "rendition"), ({"a": {"voices": ["espeak:en-US"]}, "b": {"engines": {}}}, "engine")],
     )
-    def test_a_way_of_speaking_that_is_none_is_refused(self, manifest, small_whisper, tmp_path, given, words):
+    def test_a_way_of_speaking_that_is_none_is_refused(self, manifest, terse_whisper, tmp_path, given, words):
         with pytest.raises(UserError, match=words):
-            Grid(recipe(manifest, small_whisper, syntheses=given), Workspace(tmp_path / "stages"))
+            Grid(recipe(manifest, terse_whisper, syntheses=given), Workspace(tmp_path / "stages"))
 
-    def test_adapters_learn_at_a_rate_of_their_own(self, manifest, small_whisper, tmp_path):
-        grid = Grid(recipe(manifest, small_whisper, lora={"rank": 2, "rate": 5}), Workspace(tmp_path / "stages"))
+    def test_adapters_learn_at_a_rate_of_their_own(self, manifest, terse_whisper, tmp_path):
+        grid = Grid(recipe(manifest, terse_whisper, lora={"rank": 2, "rate": 5}), Workspace(tmp_path / "stages"))
         training = grid.workshop(next(grid.conditions())).by_adapters().training
         assert training.learning_rate == pytest.approx(0.05)
         assert training.lora == LoraRecipe(rank=2)
 
-    def test_what_fails_after_the_cells_loses_nothing(self, manifest, small_whisper, tmp_path, monkeypatch):
+    def test_what_fails_after_the_cells_loses_nothing(self, manifest, terse_whisper, tmp_path, monkeypatch):
         """A target whose recordings are gone, and an analysis that comes to no end."""
         copied = tmp_path / "corpus"
         shutil.copytree(manifest.parent, copied)
         changes = {"targets": ["a", "b"], "systems": ["zero-shot", "target-synthetic"], "vectors": ["domain"]}
-        whole = recipe(copied / "manifest.jsonl", small_whisper, **changes)
+        whole = recipe(copied / "manifest.jsonl", terse_whisper, **changes)
         for utterance in Corpus.load(copied / "manifest.jsonl"):
             if (utterance.domain, utterance.extra["split"]) in (("a", "test"), ("c", "train")):
                 utterance.audio_filepath.unlink()
@@ -455,8 +455,8 @@ class TestLeak:
         ],
         ids=["folds", "one domain left out", "source dev"],
     )
-    def test_no_stage_opens_real_speech_of_the_target(self, manifest, small_whisper, tmp_path, changes):
-        whole = recipe(manifest, small_whisper, targets=["a"], **changes)
+    def test_no_stage_opens_real_speech_of_the_target(self, manifest, terse_whisper, tmp_path, changes):
+        whole = recipe(manifest, terse_whisper, targets=["a"], **changes)
         watch = Watch(self.private(manifest))
         run(whole, tmp_path)
         assert watch.opened() == set()
@@ -468,17 +468,17 @@ class TestLeak:
             {"selection": "target-dev", "allow_leak": True, "systems": ["target-synthetic"]},
         ],
     )
-    def test_the_watch_sees_what_does(self, manifest, small_whisper, tmp_path, changes):
-        whole = recipe(manifest, small_whisper, targets=["a"], **changes)
+    def test_the_watch_sees_what_does(self, manifest, terse_whisper, tmp_path, changes):
+        whole = recipe(manifest, terse_whisper, targets=["a"], **changes)
         watch = Watch(self.private(manifest))
         Grid(whole, Workspace(tmp_path / "stages")).run()
         assert watch.opened()
 
 
-def test_files_of_a_stage_do_not_depend_on_the_role(manifest, small_whisper, tmp_path):
+def test_files_of_a_stage_do_not_depend_on_the_role(manifest, terse_whisper, tmp_path):
     """What the source model of one cell is, the domain's own model in another is: one stage, one set of bytes."""
     one = recipe(
-        manifest, small_whisper, targets=["a"], sources={"domains": ["b"]}, **{"lambda": {"by": "fixed", "fixed": 1}}
+        manifest, terse_whisper, targets=["a"], sources={"domains": ["b"]}, **{"lambda": {"by": "fixed", "fixed": 1}}
     )
     grid = Grid(one, Workspace(tmp_path / "stages"))
     workshop = grid.workshop(next(grid.conditions()))

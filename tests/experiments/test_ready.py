@@ -57,10 +57,10 @@ def recipe(manifest: Path, model: Path, **changes: str) -> VectorRecipe:
 
 
 @pytest.fixture(scope="module")
-def made(manifest, small_whisper, tmp_path_factory) -> Path:
+def made(manifest, terse_whisper, tmp_path_factory) -> Path:
     """The run's directory."""
     output = tmp_path_factory.mktemp("made") / "run"
-    run_vector(recipe(manifest, small_whisper), output)
+    run_vector(recipe(manifest, terse_whisper), output)
     return output
 
 
@@ -78,12 +78,12 @@ def text(tmp_path) -> Path:
 
 
 class TestMaking:
-    def test_the_folder_is_whole_and_checks(self, made, small_whisper):
+    def test_the_folder_is_whole_and_checks(self, made, terse_whisper):
         assert sorted(path.name for path in (made / READY).iterdir()) == [README, CARD, VECTOR]
         card = ReadyVector.open(made / READY).card
-        assert card.base.sha256 == Checkpoint.open(small_whisper).sha256
-        assert card.base.name == small_whisper.name and card.base.architecture == "WhisperForConditionalGeneration"
-        assert str(small_whisper.parent) not in (made / READY / CARD).read_text()
+        assert card.base.sha256 == Checkpoint.open(terse_whisper).sha256
+        assert card.base.name == terse_whisper.name and card.base.architecture == "WhisperForConditionalGeneration"
+        assert str(terse_whisper.parent) not in (made / READY / CARD).read_text()
         assert card.storage.method == "int8" and 0 < card.storage.relative_error < 0.05
         assert card.storage.sha256 == sha256_file(made / READY / VECTOR)
         assert card.engines == ["espeak"] and card.synthesis.spoken[0].voices
@@ -115,7 +115,7 @@ class TestMaking:
         assert (stored.tensor(name) - difference).abs().max() <= 0.51 * difference.abs().max() / 127
 
     def test_a_run_that_stops_anywhere_ends_in_the_same_bytes(
-        self, made, manifest, small_whisper, tmp_path, monkeypatch
+        self, made, manifest, terse_whisper, tmp_path, monkeypatch
     ):
         """Stopped while the vector is written, and again while its folder is; what was trained is reused."""
         from syn2real.cli import study
@@ -124,7 +124,7 @@ class TestMaking:
         shutil.copytree(made / "stages", tmp_path / "run" / "stages")
         for stage in (tmp_path / "run" / "stages").glob("vector-*"):
             shutil.rmtree(stage)
-        whole = recipe(manifest, small_whisper)
+        whole = recipe(manifest, terse_whisper)
 
         def killed(*_: object, **__: object) -> None:
             raise KeyboardInterrupt
@@ -138,17 +138,17 @@ class TestMaking:
         for name in (VECTOR, CARD, README):
             assert (tmp_path / "run" / READY / name).read_bytes() == (made / READY / name).read_bytes()
 
-    def test_what_cannot_be_stored_so(self, manifest, small_whisper):
+    def test_what_cannot_be_stored_so(self, manifest, terse_whisper):
         with pytest.raises(UserError, match=r"storage\.method"):
-            recipe(manifest, small_whisper, **{"storage.method": "int4"})
+            recipe(manifest, terse_whisper, **{"storage.method": "int4"})
         with pytest.raises(UserError, match="'topic4' is the target"):
-            recipe(manifest, small_whisper, rotate="[topic4]")
+            recipe(manifest, terse_whisper, rotate="[topic4]")
 
 
 class TestAdapting:
-    def test_text_and_vector_suffice(self, folder, text, small_whisper, tmp_path):
+    def test_text_and_vector_suffice(self, folder, text, terse_whisper, tmp_path):
         ready = ReadyVector.open(folder)
-        given = ready_recipe(ready, text, model=str(small_whisper), renditions=1, scale=0.5)
+        given = ready_recipe(ready, text, model=str(terse_whisper), renditions=1, scale=0.5)
         assert given.training == ready.card.training and given.language == "en"
         record = run_ready(given, ready, text, None, tmp_path / "out")
         assert (record["lambda"]["chosen"], record["lambda"]["chosen_by"]) == (0.5, [])
@@ -163,11 +163,11 @@ class TestAdapting:
         assert ready.card.corpora[0].licences[0] in card
         assert "Not evaluated" in card and not (tmp_path / "out" / VECTOR).exists()
 
-    def test_with_recordings_the_gain_is_reported(self, folder, text, manifest, small_whisper, tmp_path):
+    def test_with_recordings_the_gain_is_reported(self, folder, text, manifest, terse_whisper, tmp_path):
         test = manifest.with_name("tested.jsonl")
         Corpus.of(u for u in Corpus.load(manifest) if u.extra["split"] == "test").save(test)
         ready = ReadyVector.open(folder)
-        given = ready_recipe(ready, text, model=str(small_whisper), renditions=1)
+        given = ready_recipe(ready, text, model=str(terse_whisper), renditions=1)
         record = run_ready(given, ready, text, test, tmp_path / "out")
         recommended = ready.card.scale
         assert record["lambda"]["chosen"] == recommended.recommended
@@ -175,10 +175,10 @@ class TestAdapting:
         assert {s["name"] for s in record["systems"]} == {"zero-shot", "target-synthetic", "syn2real"}
         assert ready.card.name in (tmp_path / "out" / "report.html").read_text()
 
-    def test_another_base_model_is_refused_unless_forced(self, folder, small_whisper, tiny_en, tmp_path):
+    def test_another_base_model_is_refused_unless_forced(self, folder, terse_whisper, tiny_en, tmp_path):
         ready = ReadyVector.open(folder)
-        ready.require_base(small_whisper, "it")
-        other = Path(shutil.copytree(small_whisper, tmp_path / "other"))
+        ready.require_base(terse_whisper, "it")
+        other = Path(shutil.copytree(terse_whisper, tmp_path / "other"))
         weights = load_file(other / "model.safetensors")
         from safetensors.torch import save_file
 
@@ -297,15 +297,15 @@ class TestCard:
         assert VectorCard.read(folder / CARD).obstacles
 
 
-def test_a_card_names_no_folder_of_its_maker(small_whisper, tmp_path):
+def test_a_card_names_no_folder_of_its_maker(terse_whisper, tmp_path):
     (tmp_path / "voices.json").write_text("{}")
     recipe = SynthesisRecipe(
         options={"command": {"voices": str(tmp_path / "voices.json"), "language": "", "run": 300 * "a"}},
-        check=CheckRecipe(by="recogniser", recogniser=str(small_whisper)),
+        check=CheckRecipe(by="recogniser", recogniser=str(terse_whisper)),
     )
     shown = publishable(recipe)
     assert shown.options == {"command": {"voices": "voices.json", "language": "", "run": 300 * "a"}}
-    assert shown.check is not None and shown.check.recogniser == small_whisper.name
+    assert shown.check is not None and shown.check.recogniser == terse_whisper.name
     assert str(tmp_path) not in shown.model_dump_json() and publishable(SynthesisRecipe()) == SynthesisRecipe()
     packaged = SynthesisRecipe(check=CheckRecipe(by="recogniser", recogniser="whisper-tiny.en"))
     assert publishable(packaged) == packaged

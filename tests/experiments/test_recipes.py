@@ -56,9 +56,9 @@ def study(name: str, slurp: Path, model: Path | None, **changes: str) -> GridRec
     return recipe
 
 
-def test_the_small_study_of_slurp(slurp, small_whisper, tmp_path):
+def test_the_small_study_of_slurp(slurp, terse_whisper, tmp_path):
     voices = {"synthesis.engines": "{espeak: 1}", "training.epochs": "1"}
-    recipe = study("slurp_small_gpu", slurp, small_whisper, **voices)
+    recipe = study("slurp_small_gpu", slurp, terse_whisper, **voices)
     plan = plan_grid(recipe, tmp_path / "run")
     assert plan["cells"] == 2 and plan["seconds"] > 0 and not (tmp_path / "run").exists()
     record = run_grid(recipe, tmp_path / "run")
@@ -85,10 +85,10 @@ def test_a_plan_fetches_no_model(name, slurp, tmp_path, monkeypatch):
     assert larger["seconds"] > 2 * plan["seconds"]
 
 
-def test_what_holds_something_else_is_left_alone(slurp, small_whisper, tmp_path):
+def test_what_holds_something_else_is_left_alone(slurp, terse_whisper, tmp_path):
     from syn2real.errors import UserError
 
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match="already holds something else"):
-        run_grid(study("slurp_small_gpu", slurp, small_whisper), tmp_path)
+        run_grid(study("slurp_small_gpu", slurp, terse_whisper), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
