@@ -25,7 +25,7 @@ from syn2real.language.bias.cases import Case, cases_of, read_sentences
 from syn2real.language.bias.scorers import Scorer, packaged_minilm, scorer_named
 from syn2real.language.bias.sets import CaseSet, Write, gather, read_set, write_set
 from syn2real.language.chat import ChatModel, Message, Sampling, chat_model
-from syn2real.language.chat.choice import SERVER
+from syn2real.language.chat.choice import is_server
 from syn2real.language.chat.weights import located
 from syn2real.language.sifting import lines_of
 from syn2real.sealing import write_json
@@ -47,12 +47,14 @@ class Target:
     model: str  # what `chat_model` takes
 
     def load(self) -> ChatModel:
-        """The model."""
-        given = self.recipe
-        if self.model.startswith(SERVER):
-            options = {"url": given.url, "key": given.key, "per_minute": given.per_minute, "budget": given.budget}
-            return chat_model(self.model, **options)
-        return chat_model(self.model, batch_size=BATCH, dtype=_width(given))
+        """The model. That on a server is always the same one, whose pace and budget hold for all stages."""
+        if is_server(self.model):
+            return self._server
+        return chat_model(self.model, batch_size=BATCH, dtype=_width(self.recipe))
+
+    @cached_property
+    def _server(self) -> ChatModel:
+        return self.recipe.server()
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class Pipeline:
     def target(self, recipe: TargetRecipe) -> Target:
         """A target by its recipe; one of a study of safety is made, or taken from its stages."""
         if recipe.safeguard is None:
-            if recipe.model.startswith(SERVER):
+            if is_server(recipe.model):
                 return Target(recipe, sha256_json([recipe.model, recipe.url]), recipe.model)
             directory, identity = self._found(recipe.model)
             return Target(recipe, sha256_json([identity, _width(recipe)]), str(directory))

@@ -12,6 +12,7 @@ from syn2real.experiments.lora_recipe import LoraRecipe
 from syn2real.language.bias.figures import THRESHOLD
 from syn2real.language.bias.mitigation import INSTRUCTION, Way
 from syn2real.language.bias.novelty import LIKE
+from syn2real.language.chat import ChatModel, chat_model
 from syn2real.lora import LoraSettings
 
 Count = Annotated[int, Field(ge=1)]
@@ -26,7 +27,7 @@ class TargetRecipe(Strict):
     url: str | None = None
     key: str | None = None  # environment variable with the server's key
     per_minute: Positive | None = None
-    budget: Count | None = None  # requests to the server at most
+    budget: Count | None = None  # requests to the server at most, in all stages of a run
     # What it is computed in; auto: bfloat16 where the machine multiplies it natively. None: its device's own.
     dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = None
     # A recipe of `safeguard`, and which of its models: taught to refuse, fine-tuned for its task by its first seed, or
@@ -35,6 +36,11 @@ class TargetRecipe(Strict):
     system: Literal["aligned", "tuned", "merged"] = "aligned"
     scale: Annotated[float, Field(ge=0, le=1)] = 0.5
     settings: Annotated[dict[str, Any], Field(default_factory=dict)]  # of that recipe, key by key
+
+    def server(self) -> ChatModel:
+        """The model on a server that is named here, of which nothing is asked yet. Raises `UserError` where its address
+        or its key is missing."""
+        return chat_model(self.model, url=self.url, key=self.key, per_minute=self.per_minute, budget=self.budget)
 
 
 class GapsRecipe(AnswersRecipe):

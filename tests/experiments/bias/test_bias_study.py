@@ -198,6 +198,22 @@ def test_a_target_of_a_study_of_safety_is_that_study_s_model(load, tmp_path, cha
     assert ours.planned.keys() <= theirs.planned.keys()
 
 
+def test_the_budget_of_a_server_is_for_all_stages_together(load, tmp_path, monkeypatch):
+    def post(address, request, *, attempting, **_):
+        attempting()
+        return b'{"choices": [{"message": {"content": "Fine."}}]}'
+
+    monkeypatch.setattr("syn2real.language.chat.server.post_json", post)
+    monkeypatch.setenv("SYN2REAL_CACHE", str(tmp_path / "cache"))
+    recipe = load(targets=[{"name": "far", "model": "server:m", "url": "http://localhost:1", "budget": 12}])
+    pipeline = Pipeline(study_workspace(tmp_path / "out"), recipe)
+    target, cases = pipeline.target(recipe.targets[0]), pipeline.seed_set()
+    _, rows = pipeline.measured(target, cases, "far")
+    assert len(rows) == 4
+    with pytest.raises(UserError, match="8 more requests after 8 exceed the budget of 12"):
+        pipeline.mitigated(target, cases, "instruction", rows, [])
+
+
 @pytest.mark.parametrize(
     "changes, problem",
     [
