@@ -54,6 +54,7 @@ def test_self_bleu_is_high_where_texts_repeat_each_other():
     assert apart["1"] < 30 and apart["4"] < 30
     some = self_bleu(["he drives a red car", "she drives a red van", "he sings in a choir"])
     assert apart["2"] < some["2"] < same["2"]
+    assert self_bleu(["he drives a red car"]) == self_bleu([]) == dict.fromkeys("1234", 0.0)
 
 
 def test_cases_are_written_and_read(tmp_path):
