@@ -30,7 +30,7 @@ from syn2real.language.chat.weights import located
 from syn2real.language.sifting import lines_of
 from syn2real.sealing import write_json
 
-VERSIONS = {"learnt": 1, "reinforced": 1, "cases": 1, "measured": 1, "mitigated": 2, "target": 1}
+VERSIONS = {"learnt": 1, "reinforced": 1, "cases": 1, "measured": 1, "mitigated": 3, "target": 1}
 USE = "usefulness.json"
 BATCH = 64  # conversations answered at once
 
