@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from syn2real.documents import Document, Strict
-from syn2real.experiments.alignment.recipe import TuningRecipe, settled
+from syn2real.errors import UserError
+from syn2real.experiments.alignment.recipe import SafeguardRecipe, TuningRecipe, load_alignment, settled
 from syn2real.experiments.answers_recipe import AnswersRecipe
 from syn2real.experiments.lora_recipe import LoraRecipe
 from syn2real.language.bias.figures import THRESHOLD
@@ -41,6 +42,15 @@ class TargetRecipe(Strict):
         """The model on a server that is named here, of which nothing is asked yet. Raises `UserError` where its address
         or its key is missing."""
         return chat_model(self.model, url=self.url, key=self.key, per_minute=self.per_minute, budget=self.budget)
+
+    def study_of_safety(self) -> SafeguardRecipe:
+        """The recipe of ``safeguard`` with its settings. Raises `UserError` for one that cannot be read, or of another
+        kind."""
+        assert self.safeguard is not None
+        found = load_alignment(Document.load(self.safeguard, {k: str(v) for k, v in self.settings.items()}))
+        if not isinstance(found, SafeguardRecipe):
+            raise UserError(f"{self.safeguard}: is a study of another kind; a target takes one of safeguard")
+        return found
 
 
 class GapsRecipe(AnswersRecipe):
@@ -116,6 +126,11 @@ class MitigationRecipe(Strict):
     instruction: str = INSTRUCTION
     likeness: str | None = None  # an encoder of sentences, or "packaged": how like the answers before those after are
     cases: Count | None = None  # of the test at most so many
+
+    @property
+    def likeness_options(self) -> dict[str, Any]:
+        """Of the scorer ``embedding``, which takes what is packaged where no model is named."""
+        return {"model": None if self.likeness == "packaged" else self.likeness}
 
 
 class BiasRecipe(Strict):

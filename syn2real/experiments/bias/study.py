@@ -41,6 +41,7 @@ class Study:
     def run(self) -> Results:
         """Everything. In a dry run nothing is made, and the results are empty."""
         pipeline, results = self.pipeline, Results()
+        pipeline.require()
         targets = {target.name: pipeline.target(target) for target in self.recipe.targets}
         results.sets[SEEDS] = pipeline.seed_set()
         if (prompted := pipeline.prompted_set()) is not None:

@@ -59,8 +59,13 @@ def require_ways(ways: Sequence[str], scorer: Scorer) -> None:
     for way in ways:
         if way not in get_args(Way):
             raise UserError(f"way {way!r}: unknown{did_you_mean(way, get_args(Way))}")
-    if set(ways) - {"instruction"}:
+    if demonstrates(ways):
         scorer.scores(["Thank you."])
+
+
+def demonstrates(ways: Sequence[str]) -> bool:
+    """Whether one of the ways shows answers, of which a scorer has to say the kinder."""
+    return bool(set(ways) - {"instruction"})
 
 
 def mitigated(

@@ -32,6 +32,7 @@ def judged(**safety) -> dict:
         ({"task": CODE, "test": {"harmful": 1, "harmless": 0, "task": 2}}, "allow_code: true"),
         ({"task": {"examples": "task.tsv", "metric": "pass_at_k", "options": {"allow_code": True}}}, "has no tests"),
         ({"bias": {"cases": "harmful.txt", "scorer": "vadr"}}, "did you mean 'vader'"),
+        ({"bias": {"cases": "harmful.txt", "scorer_options": {"mode": 1}}}, "scorer 'vader' takes no option 'mode'"),
     ],
 )
 def test_mistakes_are_named_before_anything_is_made(load, folder, tmp_path, changes, problem):
