@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib import metadata
 
 import pytest
 import yaml
@@ -124,6 +125,20 @@ def test_a_second_run_makes_nothing_and_ends_in_the_same_bytes(finished, load):
     assert {path: path.read_bytes() for path in output.glob("*.*")} == before
     assert {path: path.stat().st_mtime_ns for path in output.glob("stages/*-*")} == stamps
     assert plan_bias(load(), output)["done"] == len(plan_bias(load(), output)["stages"])
+
+
+def test_a_package_that_is_not_installed_has_no_version(finished, load, tmp_path, monkeypatch):
+    def missing(name, known=metadata.distribution):
+        if name == "peft":
+            raise metadata.PackageNotFoundError(name)
+        return known(name)
+
+    output, record = finished
+    shutil.copytree(output, tmp_path / "out")
+    monkeypatch.setattr(metadata, "distribution", missing)
+    found = run_bias(load(), tmp_path / "out")["versions"]
+    assert found == {name: version for name, version in record["versions"].items() if name != "peft"}
+    assert "sacrebleu" in found
 
 
 def test_provoke_delivers_cases_and_generator(finished, load):
