@@ -89,3 +89,5 @@ def _models(recipe: AlignmentRecipe) -> Iterator[str]:
     metric = recipe.task.marking()
     if isinstance(metric, BertScore):
         yield metric.model
+    if recipe.bias is not None and (scorer := recipe.bias.scorer_options.get("model")):
+        yield str(scorer)
