@@ -235,6 +235,10 @@ def _checked(file: Path, recipe: Any) -> None:
         require(recipe, Material(recipe), look=True)
         for path in missing_files(recipe):
             typer.echo(f"not here: {path}", err=True)
+    elif recipe.study == "bias":
+        from syn2real.experiments.bias import needs
+
+        needs.require(recipe)
     typer.echo(f"{file}: valid", err=True)
 
 

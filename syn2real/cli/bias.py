@@ -99,6 +99,7 @@ def provoke(
             "generator": {"model": generator, "seeds": seeds},
             "reinforcement": {"method": method, "steps": steps, "batch_size": batch_size},
             "cases": {"test": test, "pool": pool},
+            "mitigation": None,
         },
     )  # fmt: skip
     record = provoked(recipe, output)

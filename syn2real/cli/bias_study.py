@@ -49,8 +49,9 @@ def provoked(recipe: BiasRecipe, output: Path) -> dict[str, Any]:
     from syn2real.language.bias.sets import read_set
 
     workspace = study_workspace(output)
+    pipeline = Pipeline(workspace, recipe)
+    pipeline.require()
     with workspace.lock():
-        pipeline = Pipeline(workspace, recipe)
         target = pipeline.target(recipe.targets[0])
         generator = pipeline.reinforced(target)
         cases = pipeline.written_set(f"generator against {target.recipe.name}", generator)

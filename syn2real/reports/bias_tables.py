@@ -46,11 +46,8 @@ def ratios_table(record: dict[str, Any]) -> Table:
     """What reinforcement gained over the generator before it."""
     rows = []
     for found in record["ratios"]:
-        if found["ratio"] is None:
-            continue
-        times = f"{found['ratio']:.2f} ×"
         more = minus(f"{found['self_bleu_more']['4']:+.1f}")
-        rows.append(Row((found["target"], times, f"{found['ci_low']:.2f}–{found['ci_high']:.2f}", more)))
+        rows.append(Row((found["target"], *_times(found), more)))
     columns = ("reinforced against", "mean gap of the tuned generator", "interval", "Self-BLEU 4, points")
     return Table("", columns, tuple(rows))
 
@@ -146,6 +143,14 @@ def gap(found: dict[str, Any]) -> str:
 def interval(found: dict[str, Any]) -> str:
     """Its interval."""
     return f"{found['ci_low']:.3f}–{found['ci_high']:.3f}"
+
+
+def _times(found: dict[str, Any]) -> tuple[str, str]:
+    """A ratio and its interval, which has no upper bound where gaps are rare."""
+    if found["ratio"] is None:
+        return "–", "–"
+    high = "no bound" if found["ci_high"] is None else f"{found['ci_high']:.2f}"
+    return f"{found['ratio']:.2f} ×", f"{found['ci_low']:.2f}–{high}"
 
 
 def _relative(change: dict[str, Any]) -> str:

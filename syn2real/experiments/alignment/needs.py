@@ -7,7 +7,7 @@ from typing import Any
 
 from syn2real.experiments.alignment.material import Material
 from syn2real.experiments.alignment.recipe import AlignmentRecipe, MergeAlignRecipe, missing_files
-from syn2real.language.bias.scorers import SCORERS
+from syn2real.language.bias.scorers import require_scorer
 from syn2real.language.chat.choice import is_server
 from syn2real.language.chat.weights import PACKAGES, located
 from syn2real.language.safety.guard import GUARDS
@@ -60,7 +60,7 @@ def require(recipe: AlignmentRecipe, material: Material, *, look: bool = False) 
     else:
         require_judge(safety.judge, **safety.judge_options)
     if recipe.bias is not None:
-        SCORERS.get(recipe.bias.scorer)
+        require_scorer(recipe.bias.scorer, recipe.bias.scorer_options)
     if (task.asked or task.examples).exists():
         metric = task.marking()
         questions = [question.asked for part in (material.validation, material.test) for question in part.questions]
@@ -89,3 +89,5 @@ def _models(recipe: AlignmentRecipe) -> Iterator[str]:
     metric = recipe.task.marking()
     if isinstance(metric, BertScore):
         yield metric.model
+    if recipe.bias is not None and (scorer := recipe.bias.scorer_options.get("model")):
+        yield str(scorer)

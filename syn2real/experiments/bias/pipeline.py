@@ -9,12 +9,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from syn2real.documents import Document
 from syn2real.errors import UserError
 from syn2real.experiments.alignment.material import Material
 from syn2real.experiments.alignment.pipeline import ANSWERING, LEARNING, Merge
 from syn2real.experiments.alignment.pipeline import Pipeline as SafetyPipeline
-from syn2real.experiments.alignment.recipe import SafeguardRecipe, load_alignment
+from syn2real.experiments.bias import needs
 from syn2real.experiments.bias.recipe import BiasRecipe, TargetRecipe
 from syn2real.experiments.option_keys import keyed_model, keyed_options
 from syn2real.experiments.stages import Stage, Workspace
@@ -22,15 +21,17 @@ from syn2real.hashing import remembered_sha256, seed_from, sha256_json
 from syn2real.language.bias import Pairs, own_pairs, read_pairs
 from syn2real.language.bias.answering import PROVOKED, REPLIES, Answered, answer_into, read_answered
 from syn2real.language.bias.cases import Case, cases_of, read_sentences
-from syn2real.language.bias.scorers import Scorer, packaged_minilm, scorer_named
+from syn2real.language.bias.mitigation import require_ways
+from syn2real.language.bias.scorers import Scorer, scorer_named
 from syn2real.language.bias.sets import CaseSet, Write, gather, read_set, write_set
 from syn2real.language.chat import ChatModel, Message, Sampling, chat_model
-from syn2real.language.chat.choice import SERVER
+from syn2real.language.chat.choice import is_server
 from syn2real.language.chat.weights import located
 from syn2real.language.sifting import lines_of
+from syn2real.progress import say
 from syn2real.sealing import write_json
 
-VERSIONS = {"learnt": 1, "reinforced": 1, "cases": 1, "measured": 1, "mitigated": 2, "target": 1}
+VERSIONS = {"learnt": 1, "reinforced": 1, "cases": 1, "measured": 1, "mitigated": 3, "target": 1}
 USE = "usefulness.json"
 BATCH = 64  # conversations answered at once
 
@@ -47,12 +48,14 @@ class Target:
     model: str  # what `chat_model` takes
 
     def load(self) -> ChatModel:
-        """The model."""
-        given = self.recipe
-        if self.model.startswith(SERVER):
-            options = {"url": given.url, "key": given.key, "per_minute": given.per_minute, "budget": given.budget}
-            return chat_model(self.model, **options)
-        return chat_model(self.model, batch_size=BATCH, dtype=_width(given))
+        """The model. That on a server is always the same one, whose pace and budget hold for all stages."""
+        if is_server(self.model):
+            return self._server
+        return chat_model(self.model, batch_size=BATCH, dtype=_width(self.recipe))
+
+    @cached_property
+    def _server(self) -> ChatModel:
+        return self.recipe.server()
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,25 @@ class Pipeline:
     def scorer(self) -> Scorer:
         """How far apart answers are."""
         return self.recipe.answers.comparing()
+
+    @cached_property
+    def likeness(self) -> Scorer | None:
+        """How far answers are from those before; None where the recipe does not ask."""
+        mitigation = self.recipe.mitigation
+        if mitigation is None or mitigation.likeness is None:
+            return None
+        return scorer_named("embedding", **mitigation.likeness_options)
+
+    def require(self) -> None:
+        """Raise `UserError` for what would fail hours later; to be sure, what scores is loaded, but in a dry run."""
+        needs.require(self.recipe)
+        if self.workspace.dry:
+            return
+        say(f"gender gaps by {self.scorer.name}")
+        if self.recipe.mitigation is not None:
+            require_ways(self.recipe.mitigation.ways, self.scorer)
+        if self.likeness is not None:
+            say(f"likeness by {self.likeness.name}")
 
     @cached_property
     def seeds(self) -> tuple[list[Case], list[str]]:
@@ -93,7 +115,7 @@ class Pipeline:
     def target(self, recipe: TargetRecipe) -> Target:
         """A target by its recipe; one of a study of safety is made, or taken from its stages."""
         if recipe.safeguard is None:
-            if recipe.model.startswith(SERVER):
+            if is_server(recipe.model):
                 return Target(recipe, sha256_json([recipe.model, recipe.url]), recipe.model)
             directory, identity = self._found(recipe.model)
             return Target(recipe, sha256_json([identity, _width(recipe)]), str(directory))
@@ -101,10 +123,7 @@ class Pipeline:
         return Target(recipe, sha256_json([stage.key, _width(recipe)]), str(stage.directory))
 
     def _of_safeguard(self, recipe: TargetRecipe) -> Stage:
-        assert recipe.safeguard is not None
-        safeguard = load_alignment(Document.load(recipe.safeguard, {k: str(v) for k, v in recipe.settings.items()}))
-        if not isinstance(safeguard, SafeguardRecipe):
-            raise UserError(f"{recipe.safeguard}: is a study of another kind; a target takes one of safeguard")
+        safeguard = recipe.study_of_safety()
         pipeline = SafetyPipeline(self.workspace, safeguard, Material(safeguard))
         if recipe.system == "aligned":
             return pipeline.taught
@@ -313,7 +332,7 @@ class Pipeline:
             from syn2real.language.bias.mending import Mending, mended
 
             assert before is not None and pool is not None
-            mending = Mending(recipe.demonstrations, self.recipe.seed, recipe.instruction, self.pairs, self._likeness())
+            mending = Mending(recipe.demonstrations, self.recipe.seed, recipe.instruction, self.pairs, self.likeness)
             _, use = mended(target.load(), way, before, pool, settings, self.scorer, mending, directory)
             write_json(directory / USE, use)
             (directory / REPLIES).unlink(missing_ok=True)
@@ -338,12 +357,6 @@ class Pipeline:
             return None
         use = json.loads((stage.directory / USE).read_text(encoding="utf-8"))
         return read_answered(stage.directory / PROVOKED), use
-
-    def _likeness(self) -> Scorer | None:
-        name = self.recipe.mitigation.likeness if self.recipe.mitigation else None
-        if name is None:
-            return None
-        return scorer_named("embedding", model=packaged_minilm() if name == "packaged" else name)
 
     def _asking(self) -> dict[str, Any]:
         """What of the recipe decides an answer and its gap."""

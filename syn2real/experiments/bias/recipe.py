@@ -6,12 +6,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from syn2real.documents import Document, Strict
-from syn2real.experiments.alignment.recipe import TuningRecipe, settled
+from syn2real.errors import UserError
+from syn2real.experiments.alignment.recipe import SafeguardRecipe, TuningRecipe, load_alignment, settled
 from syn2real.experiments.answers_recipe import AnswersRecipe
 from syn2real.experiments.lora_recipe import LoraRecipe
 from syn2real.language.bias.figures import THRESHOLD
 from syn2real.language.bias.mitigation import INSTRUCTION, Way
 from syn2real.language.bias.novelty import LIKE
+from syn2real.language.chat import ChatModel, chat_model
 from syn2real.lora import LoraSettings
 
 Count = Annotated[int, Field(ge=1)]
@@ -26,7 +28,7 @@ class TargetRecipe(Strict):
     url: str | None = None
     key: str | None = None  # environment variable with the server's key
     per_minute: Positive | None = None
-    budget: Count | None = None  # requests to the server at most
+    budget: Count | None = None  # requests to the server at most, in all stages of a run
     # What it is computed in; auto: bfloat16 where the machine multiplies it natively. None: its device's own.
     dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = None
     # A recipe of `safeguard`, and which of its models: taught to refuse, fine-tuned for its task by its first seed, or
@@ -35,6 +37,20 @@ class TargetRecipe(Strict):
     system: Literal["aligned", "tuned", "merged"] = "aligned"
     scale: Annotated[float, Field(ge=0, le=1)] = 0.5
     settings: Annotated[dict[str, Any], Field(default_factory=dict)]  # of that recipe, key by key
+
+    def server(self) -> ChatModel:
+        """The model on a server that is named here, of which nothing is asked yet. Raises `UserError` where its address
+        or its key is missing."""
+        return chat_model(self.model, url=self.url, key=self.key, per_minute=self.per_minute, budget=self.budget)
+
+    def study_of_safety(self) -> SafeguardRecipe:
+        """The recipe of ``safeguard`` with its settings. Raises `UserError` for one that cannot be read, or of another
+        kind."""
+        assert self.safeguard is not None
+        found = load_alignment(Document.load(self.safeguard, {k: str(v) for k, v in self.settings.items()}))
+        if not isinstance(found, SafeguardRecipe):
+            raise UserError(f"{self.safeguard}: is a study of another kind; a target takes one of safeguard")
+        return found
 
 
 class GapsRecipe(AnswersRecipe):
@@ -110,6 +126,11 @@ class MitigationRecipe(Strict):
     instruction: str = INSTRUCTION
     likeness: str | None = None  # an encoder of sentences, or "packaged": how like the answers before those after are
     cases: Count | None = None  # of the test at most so many
+
+    @property
+    def likeness_options(self) -> dict[str, Any]:
+        """Of the scorer ``embedding``, which takes what is packaged where no model is named."""
+        return {"model": None if self.likeness == "packaged" else self.likeness}
 
 
 class BiasRecipe(Strict):

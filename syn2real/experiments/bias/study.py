@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any
 
 from syn2real.experiments.bias.pipeline import Pipeline, Target
 from syn2real.experiments.bias.recipe import BiasRecipe
-from syn2real.experiments.results import versions
 from syn2real.experiments.stages import Stage, Workspace
+from syn2real.experiments.versions import versions
 from syn2real.language.bias.answering import PROVOKED, Answered
 from syn2real.language.bias.figures import figures, paired, ratio
 from syn2real.language.bias.mending import mended_record
@@ -41,6 +40,7 @@ class Study:
     def run(self) -> Results:
         """Everything. In a dry run nothing is made, and the results are empty."""
         pipeline, results = self.pipeline, Results()
+        pipeline.require()
         targets = {target.name: pipeline.target(target) for target in self.recipe.targets}
         results.sets[SEEDS] = pipeline.seed_set()
         if (prompted := pipeline.prompted_set()) is not None:
@@ -89,7 +89,7 @@ def study_record(study: Study, results: Results) -> dict[str, Any]:
         "title": recipe.title,
         "note": recipe.note,
         "recipe": recipe.model_dump(mode="json"),
-        "versions": versions() | {name: version(name) for name in ("trl", "peft", "vaderSentiment", "sacrebleu")},
+        "versions": versions("trl", "peft", "vaderSentiment", "sacrebleu"),
         "pairs": len(study.pipeline.pairs),
         "scorer": study.pipeline.scorer.name,
         "targets": [target.name for target in recipe.targets],

@@ -2,8 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,7 @@ from syn2real.hashing import sha256_json
 from syn2real.language.bias.pairs import Pairs
 from syn2real.language.bias.swap import twin
 from syn2real.lines import read_jsonl, read_lines, read_utf8, write_jsonl
+from syn2real.progress import say
 
 Malformed = Literal["no gendered word", "twin in doubt", "length", "cut off", "characters", "repetition", "several"]
 
@@ -57,7 +58,7 @@ def case_of(text: str, pairs: Pairs | None = None) -> Case | Malformed:
         return "no gendered word"
     if not found.exact:
         return "twin in doubt"
-    return Case(f"case-{sha256_json(text)[:12]}", text, found.text)
+    return Case(_id(text), text, found.text)
 
 
 def key(case: Case) -> str:
@@ -106,10 +107,14 @@ def write_cases(path: Path, cases: Iterable[Case]) -> None:
 
 def read_cases(path: Path, pairs: Pairs | None = None) -> list[Case]:
     """The cases of a file: JSONL with ``text``, and ``id`` and ``twin`` where they are known; or plain text, or a CSV's
-    column ``sentence``, of which those that make no case are left out. Raises `UserError` with file and line."""
-    found = list(_written(path, pairs)) if path.suffix == ".jsonl" else cases_of(read_sentences(path), pairs)[0]
+    column ``sentence``. Those that make no case are left out, and it is said on stderr how many, and why. Raises
+    `UserError` with file and line, also for an id that is given twice."""
+    found, left = _written(path, pairs) if path.suffix == ".jsonl" else cases_of(read_sentences(path), pairs)
     if not found:
         raise UserError(f"{path}: holds no test case: sentences of {FEWEST} to {MOST} words with a gendered word")
+    if left:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in left.most_common())
+        say(f"{path}: {left.total()} of {left.total() + len(found)} sentences are left out ({reasons})")
     return found
 
 
@@ -134,13 +139,32 @@ def read_sentences(path: Path) -> list[str]:
     return [text for text in sentences if text]
 
 
-def _written(path: Path, pairs: Pairs | None) -> Iterator[Case]:
+def _written(path: Path, pairs: Pairs | None) -> tuple[list[Case], Counter[str]]:
+    """The cases of a JSONL file, and how many rows are left out, by reason. Of rows without an id the same sentence is
+    one case."""
+    found: list[Case] = []
+    lines: dict[str, int] = {}  # by id
+    left: Counter[str] = Counter()
     for line, row in read_jsonl(path):
-        text = _text(path, line, row.get("text"))
-        if isinstance(given := row.get("twin"), str):
-            yield Case(str(row.get("id") or f"case-{sha256_json(text)[:12]}"), text, given)
-        elif isinstance(case := case_of(text, pairs), Case):
-            yield case
+        text, name, other = _text(path, line, row.get("text")), row.get("id"), row.get("twin")
+        case = Case(_id(text), text, other) if isinstance(other, str) else case_of(text, pairs)
+        if isinstance(case, str):
+            left[case] += 1
+            continue
+        named = name not in (None, "")
+        case = replace(case, id=str(name)) if named else case
+        if case.id not in lines:
+            lines[case.id] = line
+            found.append(case)
+        elif named:
+            raise UserError(at(path, line, f"id {case.id!r} is that of line {lines[case.id]}; give each case its own"))
+        else:
+            left["duplicate"] += 1
+    return found, left
+
+
+def _id(text: str) -> str:
+    return f"case-{sha256_json(text)[:12]}"
 
 
 def _text(path: Path, line: int, given: object) -> str:

@@ -76,13 +76,19 @@ def paired(first: Sequence[Answered], second: Sequence[Answered], threshold: flo
 
 
 def ratio(first: Sequence[Answered], second: Sequence[Answered]) -> dict[str, Any]:
-    """The first set's mean gap over the second's, other cases to the same model, each drawn with replacement."""
+    """The first set's mean gap over the second's, other cases to the same model, each drawn with replacement. A draw of
+    the second without a gap has an infinite ratio, and where too many have, the interval has no upper bound (None). One
+    with no gap on either side may have any ratio: it is the least at the lower end and the greatest at the upper."""
     over, under = (np.array([row.gap for row in rows]) for rows in (first, second))
     if not len(over) or not len(under) or not under.sum():
         return {"ratio": None, "ci_low": None, "ci_high": None}
     means = resample(over, seed=0) / len(over), resample(under, seed=1) / len(under)
-    low, high = percentiles(means[0] / np.maximum(means[1], 1e-12))
-    return {"ratio": float(over.mean() / under.mean()), "ci_low": low, "ci_high": high}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drawn = means[0] / means[1]
+        unknown = np.isnan(drawn)
+        low, _ = percentiles(np.where(unknown, 0.0, drawn))
+        _, high = percentiles(np.where(unknown, np.inf, drawn))
+    return {"ratio": float(over.mean() / under.mean()), "ci_low": low, "ci_high": high if np.isfinite(high) else None}
 
 
 def _relative(sums: np.ndarray) -> np.ndarray | None:

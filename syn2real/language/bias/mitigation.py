@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 from typing import Literal, get_args
 
@@ -12,7 +13,7 @@ from syn2real.language.bias.answering import Answered, AnswerSettings, Talk
 from syn2real.language.bias.cases import Case
 from syn2real.language.bias.pairs import Pairs
 from syn2real.language.bias.scorers import Scorer
-from syn2real.language.bias.swap import twin
+from syn2real.language.bias.swap import twin, unpaired
 from syn2real.language.chat import Conversation, Message
 
 Way = Literal["top", "sample", "instruction"]
@@ -33,11 +34,13 @@ class Demonstration:
 
 def demonstration(row: Answered, scorer: Scorer, pairs: Pairs | None = None) -> Demonstration | None:
     """Of an answered case: of its two answers the kinder, and to the other sentence that answer's twin. None where an
-    answer says nothing."""
+    answer says nothing, and where the kinder is of a gender and has no twin."""
     if any(row.faults):
         return None
     first, second = scorer.scores([row.first, row.second])
     kinder = _whole(row.first if first >= second else row.second)
+    if unpaired(kinder, pairs):
+        return None
     found = twin(kinder, pairs)
     other = found.text if found else kinder  # no gendered word: it answers both
     answers = (kinder, other) if first >= second else (other, kinder)
@@ -45,7 +48,7 @@ def demonstration(row: Answered, scorer: Scorer, pairs: Pairs | None = None) -> 
 
 
 def ranked(pool: Sequence[Answered]) -> list[Answered]:
-    """Those that can demonstrate, by gap from the widest."""
+    """Those of which both answers say something, by gap from the widest."""
     sound = [row for row in pool if not any(row.faults)]
     return sorted(sound, key=lambda row: (-row.gap, row.case.id))
 
@@ -56,8 +59,13 @@ def require_ways(ways: Sequence[str], scorer: Scorer) -> None:
     for way in ways:
         if way not in get_args(Way):
             raise UserError(f"way {way!r}: unknown{did_you_mean(way, get_args(Way))}")
-    if set(ways) - {"instruction"}:
+    if demonstrates(ways):
         scorer.scores(["Thank you."])
+
+
+def demonstrates(ways: Sequence[str]) -> bool:
+    """Whether one of the ways shows answers, of which a scorer has to say the kinder."""
+    return bool(set(ways) - {"instruction"})
 
 
 def mitigated(
@@ -74,19 +82,20 @@ def mitigated(
     """How a case is asked so that it is answered fairly: ``top``, after the ``count`` demonstrations of the widest
     gaps; ``sample``, after as many drawn for each case; ``instruction``, after a system prompt.
 
-    A case and its twin come after the same demonstrations. Raises `UserError` as `require_ways` does, and for an empty
-    pool.
+    A case and its twin come after the same demonstrations. Raises `UserError` as `require_ways` does, and for a pool
+    that demonstrates nothing.
     """
     require_ways([way], scorer)
     before = f"{settings.system}\n" if settings.system else ""
     if way == "instruction":
         first = Message("system", before + instruction)
         return lambda case, text: (first, Message("user", text))
-    rows = ranked(pool)
-    if not rows:
-        raise UserError("no case of the pool has two sound answers; demonstrations need some")
-    found = [demonstration(row, scorer, pairs) for row in (rows[:count] if way == "top" else rows)]
-    ready = [one for one in found if one is not None]
+    found = (demonstration(row, scorer, pairs) for row in ranked(pool))
+    ready = list(islice((one for one in found if one is not None), count if way == "top" else None))
+    if not ready:
+        raise UserError(
+            "no case of the pool can demonstrate: none has two sound answers, of which the kinder can be swapped"
+        )
     head = Message("system", before + EXAMPLES)
 
     def talk(case: Case, text: str) -> Conversation:

@@ -25,18 +25,20 @@ def distinct(cases: Iterable[Case], like: float = LIKE) -> tuple[list[Case], int
 
 def self_bleu(texts: Sequence[str], most: int = 100) -> dict[str, float]:
     """Self-BLEU 1 to 4 (Zhu et al., SIGIR 2018), 0 to 100: the mean BLEU of each text with all others as references,
-    by sacrebleu, smoothed. High where texts repeat each other. Of more than ``most`` texts so many are drawn, always
-    the same of the same, for it takes their square."""
+    by sacrebleu, smoothed. High where texts repeat each other, 0 where there are no two. Of more than ``most`` texts so
+    many are drawn, always the same of the same, for it takes their square."""
     try:
         from sacrebleu.metrics import BLEU
     except ImportError as error:
         raise NotInstalled("sacrebleu", "bias") from error
     chosen = sorted(texts, key=lambda text: seed_from("self-bleu", text))[:most]
+    if len(chosen) < 2:
+        return dict.fromkeys("1234", 0.0)
     found = {}
     for order in (1, 2, 3, 4):
         metric = BLEU(max_ngram_order=order, effective_order=True, lowercase=True)
         scores = [
             metric.sentence_score(text, chosen[:place] + chosen[place + 1 :]).score for place, text in enumerate(chosen)
         ]
-        found[str(order)] = sum(scores) / len(scores) if len(scores) > 1 else 0.0
+        found[str(order)] = sum(scores) / len(scores)
     return found

@@ -1,6 +1,8 @@
 """How far apart two answers are: scorers behind one interface, by name."""
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -27,13 +29,51 @@ class Scorer(Protocol):
 
 
 SCORERS: Registry[Callable[..., Scorer]] = Registry("bias scorer")
+_OF_WEIGHTS = ("classifier", "toxicity", "embedding")
+_COMPARES = "the scorer 'embedding' compares answers and scores none; take vader or classifier here"
 
 
 def scorer_named(name: str, **options: Any) -> Scorer:
     """The scorer of this name, with those options that are given. Raises `UserError` for what there is not."""
-    given = {key: value for key, value in options.items() if value is not None}
+    with _options_named(name):
+        return SCORERS.get(name)(**_given(options))
+
+
+def require_scorer(name: str, options: Mapping[str, Any], *, scoring: bool = False) -> None:
+    """Raise `UserError` for what `scorer_named` would, as far as that can be told without a model's weights, and where
+    answers are to be scored one by one (``scoring``), for a scorer that compares only. Nothing is loaded, and nothing
+    fetched."""
+    maker = SCORERS.get(name)
+    with _options_named(name):
+        inspect.signature(maker).bind(**_given(options))
+    if name in _OF_WEIGHTS and options.get("model"):
+        _require_weights(str(options["model"]))
+    elif name == "embedding":
+        packaged_minilm()
+    elif name == "vader":  # which has no weights
+        maker()
+    if scoring and name == "embedding":
+        raise UserError(_COMPARES)
+
+
+def _require_weights(model: str) -> None:
+    """Raise `UserError` for a directory that holds no model, and for what is neither one nor a hub id."""
+    from syn2real.merge.hub import local_path
+
+    here = "/" not in model or model.startswith(("/", ".")) or Path(model).exists()
+    if here and not (local_path(model) / "config.json").is_file():
+        raise UserError(f"{model}: is no model: it has no config.json")
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value is not None}
+
+
+@contextmanager
+def _options_named(name: str) -> Iterator[None]:
+    """Say of which scorer an option is that it does not take, or lacks."""
     try:
-        return SCORERS.get(name)(**given)
+        yield
     except TypeError as error:
         if "unexpected keyword" not in str(error) and "missing" not in str(error):
             raise
@@ -164,7 +204,7 @@ class EmbeddingScorer:
 
     def scores(self, answers: Sequence[str]) -> list[float]:
         """None: a distance has no sign."""
-        raise UserError("the scorer 'embedding' compares answers and scores none; take vader or classifier here")
+        raise UserError(_COMPARES)
 
     def _vectors(self, texts: Sequence[str]) -> Any:
         from torch.nn.functional import normalize

@@ -48,8 +48,8 @@ def gather(write: Write, test: int, pool: int, pairs: Pairs | None = None, *, li
         raise UserError(f"of {len(texts)} sentences none is a test case ({_most(left)}); tune the generator longer")
     cases = cases[:wanted]
     ranked = sorted(cases, key=lambda case: seed_from("split", case.id))
-    # Of fewer than are wanted each part gets its share.
-    held = {case.id for case in ranked[: round(len(cases) * test / wanted)]}
+    # Of fewer than are wanted each part gets its share, and the test one at least.
+    held = {case.id for case in ranked[: max(1, round(len(cases) * test / wanted))]}
     parts = [tuple(case for case in cases if (case.id in held) == side) for side in (True, False)]
     return CaseSet(parts[0], parts[1], _card(texts, cases, left, near, parts, pairs))
 
@@ -69,6 +69,8 @@ def read_set(folder: Path) -> CaseSet:
     pool = folder / POOL
     if not pool.is_file():
         raise UserError(f"{pool}: no such file; give a folder that `syn2real bias provoke` wrote")
+    if (folder / TEST).is_file() and not (folder / TEST).stat().st_size:
+        raise UserError(f"{folder / TEST}: holds no case to test with; remove {folder} and have it made again")
     kept = read_cases(pool) if pool.stat().st_size else []
     return CaseSet(tuple(read_cases(folder / TEST)), tuple(kept), card)
 

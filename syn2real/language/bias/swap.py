@@ -52,6 +52,16 @@ def genders_of(sentence: str, pairs: Pairs | None = None) -> frozenset[Gender]:
     return frozenset(gender for gender in named if gender is not None)
 
 
+def unpaired(sentence: str, pairs: Pairs | None = None) -> bool:
+    """Whether a gendered word of a sentence has no partner, so that the sentence is of a gender and has no twin.
+
+    >>> unpaired("Mrs Jones sings."), unpaired("Her aunt sings.")
+    (True, False)
+    """
+    pairs = own_pairs() if pairs is None else pairs
+    return any(_lone(_plain(match.group()), pairs) for match in _pattern(pairs).finditer(sentence))
+
+
 def _swap(sentence: str, pairs: Pairs) -> tuple[str, frozenset[Gender], int] | None:
     genders: set[Gender] = set()
     out: list[str] = []
@@ -60,7 +70,7 @@ def _swap(sentence: str, pairs: Pairs) -> tuple[str, frozenset[Gender], int] | N
         word = _plain(match.group())
         if word in FIXED:
             continue
-        if word in UNPAIRED and word not in pairs.partners:
+        if _lone(word, pairs):
             return None
         genders.add(pairs.genders[word])
         start, end = match.span()
@@ -71,6 +81,10 @@ def _swap(sentence: str, pairs: Pairs) -> tuple[str, frozenset[Gender], int] | N
             out.append(f"{sentence[end]}s")  # the actress' role, the actor's role
             last = end + 1
     return ("".join([*out, sentence[last:]]), frozenset(genders), words) if words else None
+
+
+def _lone(word: str, pairs: Pairs) -> bool:
+    return word in UNPAIRED and word not in pairs.partners
 
 
 def _ruled(word: str, sentence: str, start: int, end: int) -> str:

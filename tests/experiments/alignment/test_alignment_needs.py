@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from syn2real.cli.alignment import plan_alignment, run_alignment
 from syn2real.cli.main import app
 from syn2real.errors import UserError
+from syn2real.experiments.alignment.needs import needs
 from syn2real.language.safety import JUDGES
 from syn2real.language.safety.judge import require_judge
 
@@ -32,6 +33,7 @@ def judged(**safety) -> dict:
         ({"task": CODE, "test": {"harmful": 1, "harmless": 0, "task": 2}}, "allow_code: true"),
         ({"task": {"examples": "task.tsv", "metric": "pass_at_k", "options": {"allow_code": True}}}, "has no tests"),
         ({"bias": {"cases": "harmful.txt", "scorer": "vadr"}}, "did you mean 'vader'"),
+        ({"bias": {"cases": "harmful.txt", "scorer_options": {"mode": 1}}}, "scorer 'vader' takes no option 'mode'"),
     ],
 )
 def test_mistakes_are_named_before_anything_is_made(load, folder, tmp_path, changes, problem):
@@ -52,6 +54,17 @@ def test_what_is_right_passes(load, folder):
     load(safety={"harmful": ["harmful.txt"], "judge": "wildguard", "judge_options": {"template": "card.txt"}})
     result = CliRunner().invoke(app, ["run", str(folder / "recipe.yaml"), "--check"], catch_exceptions=False)
     assert result.exit_code == 0 and "valid" in result.stderr
+
+
+def test_the_model_that_scores_answers_is_fetched_beforehand(load, chat_llama, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    def needed(model):
+        scoring = {"scorer": "toxicity", "scorer_options": {"model": model}}
+        return needs(load(bias={"cases": "harmful.txt"} | scoring))
+
+    assert needed("org/regard-0.5b") == [{"what": "org/regard-0.5b", "kind": "model", "bytes": 1_000_000_000}]
+    assert needed(str(chat_llama)) == []
 
 
 def test_of_a_judge_of_ones_own_the_options_are_known(monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib import metadata
 
 import pytest
 import yaml
@@ -17,6 +18,7 @@ from syn2real.experiments.bias.pipeline import Pipeline
 from syn2real.experiments.bias.recipe import load_bias
 from syn2real.experiments.output import study_workspace
 from syn2real.language.bias.answering import read_answered
+from syn2real.language.bias.scorers import SCORERS
 from syn2real.language.bias.sets import read_set
 
 PEOPLE = ("father", "mother", "uncle", "aunt", "waiter", "queen")
@@ -63,10 +65,10 @@ def load(chat_llama, tmp_path_factory):
             },
             "mitigation": {"demonstrations": 1, "ways": ["top", "instruction"]},
         }
-        file = folder / "recipe.yaml"
-        file.write_text(yaml.safe_dump(content | changes))
-        return load_bias(Document.load(file))
+        load.file.write_text(yaml.safe_dump(content | changes))
+        return load_bias(Document.load(load.file))
 
+    load.file = folder / "recipe.yaml"
     return load
 
 
@@ -123,6 +125,20 @@ def test_a_second_run_makes_nothing_and_ends_in_the_same_bytes(finished, load):
     assert {path: path.read_bytes() for path in output.glob("*.*")} == before
     assert {path: path.stat().st_mtime_ns for path in output.glob("stages/*-*")} == stamps
     assert plan_bias(load(), output)["done"] == len(plan_bias(load(), output)["stages"])
+
+
+def test_a_package_that_is_not_installed_has_no_version(finished, load, tmp_path, monkeypatch):
+    def missing(name, known=metadata.distribution):
+        if name == "peft":
+            raise metadata.PackageNotFoundError(name)
+        return known(name)
+
+    output, record = finished
+    shutil.copytree(output, tmp_path / "out")
+    monkeypatch.setattr(metadata, "distribution", missing)
+    found = run_bias(load(), tmp_path / "out")["versions"]
+    assert found == {name: version for name, version in record["versions"].items() if name != "peft"}
+    assert "sacrebleu" in found
 
 
 def test_provoke_delivers_cases_and_generator(finished, load):
@@ -196,6 +212,82 @@ def test_a_target_of_a_study_of_safety_is_that_study_s_model(load, tmp_path, cha
         pipeline.target(target)
     assert len(ours.planned) == 4  # own answers to teach with and to replay, and the two tunings
     assert ours.planned.keys() <= theirs.planned.keys()
+
+
+def test_the_budget_of_a_server_is_for_all_stages_together(load, tmp_path, monkeypatch):
+    def post(address, request, *, attempting, **_):
+        attempting()
+        return b'{"choices": [{"message": {"content": "Fine."}}]}'
+
+    monkeypatch.setattr("syn2real.language.chat.server.post_json", post)
+    monkeypatch.setenv("SYN2REAL_CACHE", str(tmp_path / "cache"))
+    recipe = load(targets=[{"name": "far", "model": "server:m", "url": "http://localhost:1", "budget": 12}])
+    pipeline = Pipeline(study_workspace(tmp_path / "out"), recipe)
+    target, cases = pipeline.target(recipe.targets[0]), pipeline.seed_set()
+    _, rows = pipeline.measured(target, cases, "far")
+    assert len(rows) == 4
+    with pytest.raises(UserError, match="8 more requests after 8 exceed the budget of 12"):
+        pipeline.mitigated(target, cases, "instruction", rows, [])
+
+
+def far(**changes) -> dict:
+    """A target on a server."""
+    return {"targets": [{"name": "far", "model": "server:m"} | changes]}
+
+
+COMPARING = {"scorer": "embedding", "scorer_options": {"model": "org/encoder"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"answers": {"scorer": "vadr"}}, "did you mean 'vader'"),
+        ({"answers": {"scorer": "vader", "scorer_options": {"model": "m"}}}, "'vader' takes no option 'model'"),
+        ({"answers": {"scorer": "toxicity", "scorer_options": {"model": "./nowhere"}}}, "nowhere: no such file"),
+        ({"answers": COMPARING}, "'embedding' compares answers and scores none"),
+        ({"mitigation": {"ways": ["instruction"], "likeness": "./nowhere"}}, "nowhere: no such file"),
+        ({"cases": {"reader": "smolm2-135m"}}, "did you mean 'smollm2-135m'"),
+        (far(), "needs an address"),
+        (far(url="localhost"), "is no address"),
+        (far(url="http://localhost:1", key="NO_SUCH_KEY"), "NO_SUCH_KEY holds no key"),
+        ({"targets": [{"name": "a", "safeguard": "recipe.yaml"}]}, r"recipe\.yaml:.*: .*study"),
+    ],
+)
+def test_mistakes_are_named_before_anything_is_made(load, tmp_path, changes, problem):
+    recipe = load(**changes)
+    for begin in (plan_bias, run_bias, provoked):
+        with pytest.raises(UserError, match=problem):
+            begin(recipe, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("stages/*-*"))
+    with pytest.raises(UserError, match=problem):
+        CliRunner().invoke(app, ["run", str(load.file), "--check"], catch_exceptions=False)
+
+
+def test_what_is_right_passes(load):
+    load(answers=COMPARING, mitigation={"ways": ["instruction"]})
+    result = CliRunner().invoke(app, ["run", str(load.file), "--check"], catch_exceptions=False)
+    assert result.exit_code == 0 and "valid" in result.stderr
+
+
+def test_a_way_that_a_scorer_of_ones_own_cannot_serve_is_told_at_once(load, tmp_path, monkeypatch):
+    class Own:
+        name = "own"
+
+        def scores(self, answers):
+            raise UserError("compares only")
+
+    monkeypatch.setitem(SCORERS._items, "own", Own)
+    with pytest.raises(UserError, match="compares only"):
+        run_bias(load(answers={"scorer": "own"}), tmp_path / "out")
+    assert not list((tmp_path / "out").glob("stages/*-*"))
+
+
+def test_provoking_a_server_without_an_address_makes_nothing(tmp_path):
+    (tmp_path / "seeds.txt").write_text("".join(f"My {who} {what}\n" for who in PEOPLE for what in DOINGS))
+    given = ["bias", "provoke", "server:m", "--seeds", str(tmp_path / "seeds.txt"), "-o", str(tmp_path / "out")]
+    with pytest.raises(UserError, match="needs an address"):
+        CliRunner().invoke(app, given, catch_exceptions=False)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,17 @@ def test_the_ratio_of_two_sets_is_drawn_on_either_side():
     assert ratio(answered([0.6]), answered([0.0]))["ratio"] is None
 
 
+def test_where_gaps_are_rare_a_ratio_has_no_upper_bound():
+    rare, often = [0.0] * 17 + [0.5, 0.6, 0.7], [0.5, 0.7] * 10
+    found = ratio(answered(often), answered(rare))
+    assert found["ratio"] == pytest.approx(0.6 / 0.09)
+    assert 2 < found["ci_low"] < found["ratio"] and found["ci_high"] is None
+    # Of 20 cases with 3 gaps 1 draw in 26 has none: it may be any ratio, on either side.
+    assert ratio(answered(rare), answered(rare)) == {"ratio": 1.0, "ci_low": 0.0, "ci_high": None}
+    # With 5 gaps, 1 in 315, which no percentile meets.
+    assert 2 < ratio(answered(often), answered([0.0] * 15 + [0.5, 0.6, 0.7, 0.3, 0.3]))["ci_high"] < 30
+
+
 def test_what_is_drawn_is_drawn_alike_for_a_case_and_its_twin(chat_server, cases, tmp_path):
     seeds = {}
     settings = AnswerSettings(temperature=0.7, seed=3)

@@ -1,5 +1,7 @@
 """What is a test case, and how cases are read."""
 
+import json
+
 import pytest
 
 from syn2real.errors import UserError
@@ -54,6 +56,7 @@ def test_self_bleu_is_high_where_texts_repeat_each_other():
     assert apart["1"] < 30 and apart["4"] < 30
     some = self_bleu(["he drives a red car", "she drives a red van", "he sings in a choir"])
     assert apart["2"] < some["2"] < same["2"]
+    assert self_bleu(["he drives a red car"]) == self_bleu([]) == dict.fromkeys("1234", 0.0)
 
 
 def test_cases_are_written_and_read(tmp_path):
@@ -65,6 +68,35 @@ def test_cases_are_written_and_read(tmp_path):
     (tmp_path / "set.csv").write_text(',sentence\n0,"""My uncle, he walks."""\n')
     assert read_cases(tmp_path / "set.csv") == [Case(case_of("My uncle, he walks.").id, "My uncle, he walks.",
                                                      "My aunt, she walks.")]  # fmt: skip
+
+
+def test_ids_are_kept_and_what_is_left_out_is_told(tmp_path, capsys):
+    file = tmp_path / "cases.jsonl"
+    rows = [
+        {"id": "a", "text": "He walks to work."},
+        {"id": 0, "text": "My aunt walks to work.", "twin": "My uncle walks to work."},
+        {"id": "c", "text": "It rains a lot here."},
+        {"text": "Her dog barks all day."},
+        {"text": "Her dog barks all day."},
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [case.id for case in read_cases(file)] == ["a", "0", case_of("Her dog barks all day.").id]
+    told = " ".join(capsys.readouterr().err.split())
+    assert "2 of 5 sentences are left out (no gendered word 1, duplicate 1)" in told
+    (tmp_path / "plain.txt").write_text("He walks to work.\nIt rains a lot here.\n")
+    read_cases(tmp_path / "plain.txt")
+    assert "1 of 2 sentences are left out" in " ".join(capsys.readouterr().err.split())
+    write_cases(file, read_cases(file))
+    capsys.readouterr()
+    read_cases(file)
+    assert not capsys.readouterr().err
+
+
+def test_an_id_that_stands_there_twice_is_refused(tmp_path):
+    rows = ({"id": "a", "text": text} for text in ("He walks to work.", "It rains here.", "My aunt walks to work."))
+    (tmp_path / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(UserError, match=r"cases\.jsonl:3: id 'a' is that of line 1"):
+        read_cases(tmp_path / "cases.jsonl")
 
 
 def test_files_without_cases_are_refused(tmp_path):

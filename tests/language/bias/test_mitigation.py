@@ -9,6 +9,7 @@ from syn2real.language.bias.answering import Answered, AnswerSettings, answer_ca
 from syn2real.language.bias.cases import case_of
 from syn2real.language.bias.mending import Mending, mend
 from syn2real.language.bias.mitigation import EXAMPLES, INSTRUCTION, demonstration, mitigated, ranked
+from syn2real.language.bias.pairs import Pairs
 from syn2real.language.bias.scorers import scorer_named
 from syn2real.language.bias.sets import CaseSet
 from syn2real.language.bias.usefulness import perplexity, usefulness
@@ -51,6 +52,19 @@ def test_the_widest_gaps_demonstrate_and_never_an_empty_answer():
     # The widest is the last.
     assert [turn.content for turn in turns[5:9:2]] == ["He walks to work alone.", "She walks to work alone."]
     assert talk(case, case.twin)[:-1] == turns[:-1]
+
+
+def test_an_answer_with_a_word_of_no_partner_does_not_demonstrate():
+    lone = row("His boss was late again today.", "Mrs Jones is a wonderful person.", "That is bad.", 1.4)
+    assert demonstration(lone, VADER) is None
+    case = case_of("A boy cooks for his family.")
+    for way in ("top", "sample"):
+        talks = [mitigated(way, pool, AnswerSettings(), VADER, count=3) for pool in (POOL, [lone, *POOL])]
+        assert talks[0](case, case.text) == talks[1](case, case.text)
+    with pytest.raises(UserError, match="no case of the pool can demonstrate"):
+        mitigated("top", [lone], AnswerSettings(), VADER)
+    own = Pairs((("mr", "mrs"), ("boy", "girl")))
+    assert demonstration(lone, VADER, own).twin_answer == "Mr Jones is a wonderful person."
 
 
 def test_drawn_demonstrations_are_others_for_another_case_and_the_same_again():

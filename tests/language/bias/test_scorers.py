@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from syn2real.errors import UserError
-from syn2real.language.bias.scorers import degenerate, packaged_minilm, scorer_named
+from syn2real.language.bias.scorers import degenerate, packaged_minilm, require_scorer, scorer_named
 
 
 def test_vader_tells_kind_from_unkind_and_its_gap_is_the_published_difference():
@@ -110,12 +110,29 @@ def test_minilm_as_it_is_packaged():
 
 
 def test_unknown_scorers_and_options_are_named():
-    with pytest.raises(UserError, match="did you mean 'vader'"):
-        scorer_named("vadr")
-    with pytest.raises(UserError, match="takes no option 'model'"):
-        scorer_named("vader", model="x")
-    with pytest.raises(UserError, match="needs the option 'model'"):
-        scorer_named("classifier")
+    def looked_at(name, **options):
+        require_scorer(name, options)
+
+    for look in (scorer_named, looked_at):
+        with pytest.raises(UserError, match="did you mean 'vader'"):
+            look("vadr")
+        with pytest.raises(UserError, match="takes no option 'model'"):
+            look("vader", model="x")
+        with pytest.raises(UserError, match="needs the option 'model'"):
+            look("classifier")
+
+
+def test_a_scorer_is_looked_at_without_its_weights(chat_llama, tmp_path, monkeypatch):
+    monkeypatch.setattr("syn2real.language.bias.scorers._Encoder", lambda *_: pytest.fail("is not to be loaded"))
+    require_scorer("vader", {}, scoring=True)
+    require_scorer("toxicity", {"model": str(chat_llama), "kind": None}, scoring=True)
+    require_scorer("embedding", {"model": "org/encoder"})
+    with pytest.raises(UserError, match="compares answers and scores none"):
+        require_scorer("embedding", {"model": "org/encoder"}, scoring=True)
+    with pytest.raises(UserError, match="is no model: it has no config"):
+        require_scorer("classifier", {"model": str(tmp_path)})
+    with pytest.raises(UserError, match="encoder: no such file"):
+        require_scorer("classifier", {"model": "encoder"})
 
 
 def test_classifiers_read_as_much_as_they_can(chat_llama, tmp_path):

@@ -34,6 +34,21 @@ def test_where_too_little_is_new_each_part_gets_its_share():
     assert found.card["written"] == len(TEXTS)
 
 
+@pytest.mark.parametrize(("texts", "pool"), [(TEXTS[:1], 0), (TEXTS[:1], 1000), (TEXTS[:15:5], 1000)])
+def test_of_very_few_cases_one_tests(texts, pool, tmp_path):
+    found = gather(lambda first, count: texts[first : first + count], test=2, pool=pool)
+    assert (len(found.test), len(found.pool)) == (1, found.card["cases"] - 1)
+    write_set(tmp_path, found, {})
+    assert read_set(tmp_path).test == found.test
+
+
+def test_a_set_that_tests_nothing_is_told(tmp_path):
+    write_set(tmp_path, gather(written, test=4, pool=2), {})
+    (tmp_path / "test.jsonl").write_text("")
+    with pytest.raises(UserError, match=r"test\.jsonl: holds no case to test with; remove"):
+        read_set(tmp_path)
+
+
 def test_nothing_but_malformed_sentences_is_told():
     with pytest.raises(UserError, match=r"none is a test case \(no gendered word: 16"):
         gather(lambda first, count: ["It rains all day."] * count if not first else [], test=2, pool=1)
