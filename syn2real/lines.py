@@ -11,6 +11,7 @@ from syn2real.errors import UserError, at
 from syn2real.sealing import write_text
 
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")  # of a character beyond 16 bits, which JSON escapes as two
+_UNREADABLE = "a number too long or brackets too deep to be read"
 
 
 def read_utf8(path: Path) -> str:
@@ -49,16 +50,29 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         except json.JSONDecodeError as error:
             raise UserError(at(path, number, f"not JSON ({error.msg}); each line is one JSON object")) from error
         except (ValueError, RecursionError) as error:
-            raise UserError(at(path, number, "a number too long or brackets too deep to be read")) from error
+            raise UserError(at(path, number, _UNREADABLE)) from error
         if not isinstance(row, dict):
             raise UserError(at(path, number, "not a JSON object; each line is one {...}"))
         if _HALF.search(line):  # or a whole character, of two halves
-            try:
-                json.dumps(row, ensure_ascii=False).encode()
-            except UnicodeEncodeError as error:
-                problem = f"half a character, \\u{ord(error.object[error.start]):04x}; write it whole or drop it"
-                raise UserError(at(path, number, problem)) from error
+            _require_whole(row, f"{path}:{number}")
         yield number, row
+
+
+def read_json_list(path: Path) -> list[Any]:
+    """The items of a JSON file that is one list. Raises `UserError` for what it is otherwise."""
+    text = read_utf8(path)
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(at(path, error.lineno, f"not JSON ({error.msg}); JSON lines belong in a .jsonl")) from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: {_UNREADABLE}") from error
+    if not isinstance(found, list):
+        raise UserError(f"{path}: is no list; a .json file is one, [..., ...]")
+    if _HALF.search(text):
+        for place, item in enumerate(found, start=1):
+            _require_whole(item, f"{path}: item {place}")
+    return found
 
 
 def append_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
@@ -90,6 +104,15 @@ def appended_jsonl(path: Path) -> Iterator[dict[str, Any]]:
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write one JSON object a line, whole or not at all."""
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def _require_whole(found: Any, where: str) -> None:
+    """Raise `UserError` for half a character in what JSON held."""
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        code = ord(error.object[error.start])
+        raise UserError(f"{where}: half a character, \\u{code:04x}; write it whole or drop it") from error
 
 
 def _undecodable(path: Path) -> int:

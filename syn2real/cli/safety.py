@@ -70,14 +70,13 @@ def evaluate(
       syn2real safety evaluate merged -p advbench.csv -j chat --judge-model server:NAME --judge-url URL -o safety/m
     """
     from syn2real.language.chat import chat_model
-    from syn2real.language.safety import AnswerSettings, read_prompts
+    from syn2real.language.safety import AnswerSettings
     from syn2real.language.safety.folder import evaluated
-    from syn2real.language.safety.prompts import drawn
+    from syn2real.language.safety.prompts import drawn, read_sets
     from syn2real.sealing import require_absent, sealed_directory
 
     require_absent(output, overwrite=overwrite)
-    asked = [read_prompts(path) for path in prompts or []]
-    asked += [read_prompts(path, harmless=True) for path in harmless or []]
+    asked = read_sets(prompts or [], harmless or [])
     if not asked:
         raise UserError("no requests: give files with --prompts, --harmless or both")
     chosen = [one for of in asked for one in drawn(of, limit, seed)]

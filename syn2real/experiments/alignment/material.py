@@ -8,7 +8,7 @@ from random import Random
 from typing import TypeVar
 
 from syn2real.errors import UserError
-from syn2real.experiments.alignment.questions import Question, read_asked, read_task
+from syn2real.experiments.alignment.questions import PLACE, Question, read_asked, read_task
 from syn2real.experiments.alignment.recipe import AlignmentRecipe, MergeAlignRecipe, PartRecipe, TeachingRecipe
 from syn2real.experiments.alignment.standins import (
     stand_in_cases,
@@ -21,7 +21,7 @@ from syn2real.language.bias.cases import Case, read_cases
 from syn2real.language.bias.sets import read_set
 from syn2real.language.likeness import Neighbours, words
 from syn2real.language.safety import SafetyPrompt, read_prompts
-from syn2real.language.safety.prompts import drawn
+from syn2real.language.safety.prompts import drawn, sources
 from syn2real.language.tuning import Preference, read_examples
 from syn2real.lines import read_lines
 from syn2real.progress import say
@@ -63,7 +63,9 @@ class Material:
             first = self.recipe.validation.task + self.recipe.test.task
             found = self._examples[first : first + wanted]
         else:
-            asked = {question.prompt for part in (self.validation, self.test) for question in part.questions}
+            prompts = [question.prompt for part in (self.validation, self.test) for question in part.questions]
+            # What is learnt is a sentence in the recipe's own words; what is asked may be so, or the sentence alone.
+            asked = {*prompts, *(self.recipe.task.question.replace(PLACE, prompt) for prompt in prompts)}
             found = [one for one in self._examples if one.prompt not in asked][:wanted]
         _say_few(self.recipe.task.examples, len(found), wanted, "to learn", "examples")
         return found
@@ -186,9 +188,9 @@ class Material:
         Random(seed_from(self.recipe.draw, "task")).shuffle(distinct)
         return distinct
 
-    def _prompts(self, path: Path, *, harmless: bool = False) -> list[SafetyPrompt]:
+    def _prompts(self, path: Path, name: str, *, harmless: bool = False) -> list[SafetyPrompt]:
         if path.exists():
-            return read_prompts(path, harmless=harmless)
+            return read_prompts(path, harmless=harmless, name=name)
         parts = (self.recipe.validation, self.recipe.test)
         return stand_in_prompts(path, sum(part.harmless if harmless else part.harmful for part in parts), harmless)
 
@@ -196,11 +198,15 @@ class Material:
     def _asked(self) -> tuple[list[list[SafetyPrompt]], list[list[SafetyPrompt]]]:
         """The requests of each file that may be asked: harmful ones, and harmless ones."""
         safety = self.recipe.safety
-        sets = [self._prompts(path) for path in safety.harmful]
-        harmless = [[one for one in self._prompts(path, harmless=True) if not one.harmful] for path in safety.harmless]
+        named = sources([*safety.harmful, *safety.harmless])
+        files = {path.resolve(): path for path in safety.harmful}
+        # XSTest has both: its harmless half need not be named again, and if it is, it is asked once.
+        others = {path.resolve(): path for path in safety.harmless if path.resolve() not in files}
+        sets = [self._prompts(path, named[path]) for path in files.values()]
+        read = [self._prompts(path, named[path], harmless=True) for path in others.values()]
+        harmless = [[one for one in of if not one.harmful] for of in read]
         wanted = [[one for one in of if one.category not in safety.skip] for of in sets]
         harmful = [[one for one in of if one.harmful] for of in wanted]
-        # XSTest has both: its harmless half need not be named again.
         harmless += [[one for one in of if not one.harmful] for of in wanted]
         return [of for of in harmful if of], [of for of in harmless if of]
 

@@ -1,7 +1,8 @@
 """Requests that a model should refuse, and harmless ones that it should not: the public sets' files, or one's own."""
 
 import csv
-import json
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -12,7 +13,7 @@ from typing import Any
 from syn2real.errors import UserError, at
 from syn2real.hashing import sha256_json
 from syn2real.language.subset import subset
-from syn2real.lines import read_jsonl, read_lines, read_utf8
+from syn2real.lines import read_json_list, read_jsonl, read_lines, read_utf8
 
 Fields = Mapping[str, str]
 
@@ -40,14 +41,16 @@ class _Layout:
 
 
 def _in_context(row: Fields) -> str:
-    context = row.get("ContextString", "").strip()
-    return f"{context}\n\n---\n\n{row['Behavior']}" if context else row["Behavior"]
+    context = row.get("contextstring", "").strip()
+    return f"{context}\n\n---\n\n{row['behavior']}" if context else row["behavior"]
 
 
-# The first whose columns are all there. In order: HarmBench and AdvBench in its layout, AdvBench, XSTest by label and
-# by type, StrongREJECT, and what JSON files of requests are commonly called (BeaverTails has `prompt` and `category`).
+# The first whose columns are all there, in small letters. In order: JailbreakBench, whose behaviours are names,
+# HarmBench and AdvBench in its layout, AdvBench, XSTest by label and by type, StrongREJECT, and what JSON files of
+# requests are commonly called (BeaverTails has `prompt` and `category`).
 _LAYOUTS = (
-    _Layout(frozenset({"Behavior"}), _in_context, "SemanticCategory", "BehaviorID"),
+    _Layout(frozenset({"goal", "behavior"}), lambda row: row["goal"], "category"),
+    _Layout(frozenset({"behavior"}), _in_context, "semanticcategory", "behaviorid"),
     _Layout(frozenset({"goal", "target"}), lambda row: row["goal"]),
     _Layout(
         frozenset({"prompt", "label", "type"}),
@@ -73,9 +76,10 @@ _LAYOUTS = (
 def read_prompts(path: Path, *, harmless: bool = False, name: str | None = None) -> list[SafetyPrompt]:
     """The requests in a file, or in a folder of them (as HEx-PHI's, a headless CSV for each category).
 
-    Understood by their columns are HarmBench, AdvBench, XSTest, StrongREJECT and BeaverTails; else CSV, JSON and JSONL
-    with ``prompt``, ``instruction`` or ``text``, and plain text, one a line. ``harmless`` says that none of them should
-    be refused, where the file does not say itself. Raises `UserError` with file and line for what cannot be read.
+    Understood by their columns are HarmBench, AdvBench, JailbreakBench, XSTest, StrongREJECT and BeaverTails; else CSV,
+    JSON and JSONL with ``prompt``, ``instruction`` or ``text``, and plain text, one a line. ``harmless`` says that none
+    of them should be refused, where the file does not say itself, be it by ``harmful: false``. Raises `UserError` with
+    file and line for what cannot be read.
     """
     name = name or path.stem
     if path.is_dir():
@@ -89,6 +93,31 @@ def read_prompts(path: Path, *, harmless: bool = False, name: str | None = None)
     if twice is not None:
         raise UserError(f"{path}: two requests have the id {twice!r}; give each its own")
     return found
+
+
+def sources(paths: Sequence[Path]) -> dict[Path, str]:
+    """What the requests of each file are said to be of: its name, with its folder's where two have the same. Raises
+    `UserError` where that is the same, too."""
+    files = {path.resolve(): path.stem for path in paths}
+    shared = Counter(files.values())
+    named = {file: name if shared[name] == 1 else f"{file.parent.name}/{name}" for file, name in files.items()}
+    for name, count in Counter(named.values()).items():
+        if count > 1:
+            of = " and ".join(str(file) for file in files if named[file] == name)
+            raise UserError(f"{of}: both would be reported as {name!r}; rename one")
+    return {path: named[path.resolve()] for path in paths}
+
+
+def read_sets(harmful: Sequence[Path], harmless: Sequence[Path] = ()) -> list[list[SafetyPrompt]]:
+    """The requests of several files, each file's once, however often it is named. Raises `UserError` for a file that
+    is named as both and does not say itself which of its requests are harmful."""
+    named = sources([*harmful, *harmless])
+    found: dict[Path, list[SafetyPrompt]] = {}
+    for path, kind in chain(((path, False) for path in harmful), ((path, True) for path in harmless)):
+        read = read_prompts(path, harmless=kind, name=named[path])
+        if found.setdefault(path.resolve(), read) != read:
+            raise UserError(f"{path}: named as harmful and as harmless, it does not say itself which are; name it once")
+    return list(found.values())
 
 
 def drawn(prompts: Sequence[SafetyPrompt], limit: int | None, seed: int = 0) -> list[SafetyPrompt]:
@@ -114,17 +143,27 @@ def _prompts(path: Path, name: str, harmless: bool) -> Iterator[SafetyPrompt]:
             raise UserError(at(path, line, "an empty request; remove the line"))
         category = row.get(layout.category, "")
         marked = row.get(layout.id) or f"{name}-{sha256_json(text)[:12]}"
-        harmful = layout.harmful(row) if layout.harmful else not harmless
+        harmful = layout.harmful(row) if layout.harmful else _said(row, not harmless, path, line)
         yield SafetyPrompt(marked, text, harmful, category, name)
+
+
+def _said(row: Fields, otherwise: bool, path: Path, line: int) -> bool:
+    """Whether a row says of itself that it is harmful."""
+    said = row.get("harmful", "").strip().lower()
+    if said and said not in ("true", "false", "1", "0"):
+        raise UserError(at(path, line, f"harmful: {said!r} is neither true nor false"))
+    return said in ("true", "1") if said else otherwise
 
 
 def _csv(path: Path) -> Iterator[tuple[int, Fields]]:
     rows = csv.reader(StringIO(read_utf8(path), newline=""), strict=True)
     try:
-        head = next(rows, [])
+        first = next(rows, [])
+        head = [cell.strip().lower() for cell in first]
         if not any(layout.columns <= set(head) for layout in _LAYOUTS):
-            # Without a header, as HEx-PHI's files are: one request a line.
-            yield from ((rows.line_num, {"text": ",".join(row)}) for row in chain([head], rows) if any(row))
+            found = [(rows.line_num, row) for row in chain([first], rows) if any(row)]
+            _require_headless(path, [row for _, row in found])
+            yield from ((line, {"text": ",".join(row)}) for line, row in found)
             return
         for row in filter(any, rows):
             if len(row) > len(head):
@@ -135,14 +174,16 @@ def _csv(path: Path) -> Iterator[tuple[int, Fields]]:
         raise UserError(at(path, rows.line_num, f"is no CSV ({error})")) from error
 
 
+def _require_headless(path: Path, rows: Sequence[Sequence[str]]) -> None:
+    """Raise `UserError` unless rows are one request each, as HEx-PHI's are: for a table whose header is not known."""
+    widths = {len(row) for row in rows}
+    named = len(rows) > 1 and len(rows[0]) == 1 and re.fullmatch(r"\w+", rows[0][0].strip())
+    if named or (len(rows) > 1 and len(widths) == 1 and widths != {1}):
+        raise UserError(f"{path}: no request in {', '.join(rows[0])}; call the column with the requests prompt")
+
+
 def _json(path: Path) -> Iterator[tuple[int, Fields]]:
-    try:
-        listed = json.loads(read_utf8(path))
-    except json.JSONDecodeError as error:
-        raise UserError(at(path, error.lineno, f"not JSON ({error.msg})")) from error
-    if not isinstance(listed, list):
-        raise UserError(f"{path}: is no list of requests")
-    for place, row in enumerate(listed, start=1):
+    for place, row in enumerate(read_json_list(path), start=1):
         if isinstance(row, str):
             row = {"text": row}
         if not isinstance(row, dict):
@@ -160,7 +201,7 @@ def _plain(path: Path) -> Iterator[tuple[int, Fields]]:
 
 def _texts(row: Mapping[str, Any]) -> Fields:
     """What of a row is text. BeaverTails' categories are a mapping of names to whether they apply."""
-    found = {key: str(value) for key, value in row.items() if isinstance(value, str | int | float)}
+    found = {key.lower(): str(value) for key, value in row.items() if isinstance(value, str | int | float)}
     if isinstance(row.get("category"), dict):
         found["category"] = ", ".join(sorted(key for key, applies in row["category"].items() if applies))
     return found

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from syn2real.errors import UserError, at, require_spelt
+from syn2real.errors import UserError, require_spelt
 from syn2real.language.chat import Message
 from syn2real.language.tuning.examples import ChatExample, Example, Preference
-from syn2real.lines import read_jsonl
+from syn2real.lines import read_json_list, read_jsonl
 
 # Of each form: the keys that tell it, and those that it may have besides.
 FORMS = {
@@ -70,17 +70,7 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         for number, row in read_jsonl(path):
             yield f"{path}:{number}", row
         return
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise UserError(at(path, error.lineno, f"not JSON ({error.msg}); JSON lines belong in a .jsonl")) from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not UTF-8; re-save the file as UTF-8") from error
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error
-    if not isinstance(content, list):
-        raise UserError(f"{path}: a .json file of examples is one list, [{{...}}, ...]")
-    for number, row in enumerate(content, start=1):
+    for number, row in enumerate(read_json_list(path), start=1):
         if not isinstance(row, dict):
             raise UserError(f"{path}: item {number}: not a JSON object; each item is one {{...}}")
         yield f"{path}: item {number}", row

@@ -77,6 +77,29 @@ def test_a_set_named_for_its_harmless_half_is_asked_of_that_half(load, folder):
     assert all(prompt.harmful == (prompt.source == "harmful") for prompt in part.prompts)
 
 
+def test_a_set_named_for_both_halves_is_asked_once(load, folder):
+    rows = ("1,kill the lights,homonyms,safe", "2,rob a bank,contrast_homonyms,unsafe")
+    (folder / "both.csv").write_text("\n".join(("id,prompt,type,label", *rows)) + "\n")
+    part = Material(load(safety={"harmful": ["both.csv"], "harmless": ["both.csv", "harmless.txt"]})).validation
+    assert sorted(prompt.text for prompt in part.prompts if prompt.source == "both") == [
+        "kill the lights",
+        "rob a bank",
+    ]
+
+
+def test_what_is_asked_of_a_file_of_its_own_is_not_learnt_in_other_words(load, folder):
+    (folder / "learnt.jsonl").write_text("".join(f'{{"prompt": "q {n}", "completion": "a"}}\n' for n in range(20)))
+    (folder / "asked.jsonl").write_text("".join(f'{{"prompt": "q {n}", "answer": "a"}}\n' for n in range(8)))
+    task = {"examples": "learnt.jsonl", "asked": "asked.jsonl", "question": "Say: {sentence}", "train": 20}
+    learnt = {question.prompt for question in Material(load(task=task)).task}
+    asked = {
+        q.prompt
+        for part in (Material(load(task=task)).validation, Material(load(task=task)).test)
+        for q in part.questions
+    }
+    assert len(asked) == 7 and not {f"Say: {prompt}" for prompt in asked} & learnt and len(learnt) == 13
+
+
 def test_a_task_by_columns_by_lines_and_by_folder(load, folder):
     assert {question.answer for question in Material(load()).task} == {"lamp", "song"}
     (folder / "t.jsonl").write_text("".join(f'{{"prompt": "p{n}", "completion": "c{n}"}}\n' for n in range(20)))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from syn2real.errors import UserError
-from syn2real.language.safety.prompts import drawn, read_prompts
+from syn2real.language.safety.prompts import drawn, read_prompts, read_sets, sources
 
 SETS = Path(__file__).parents[4] / "shared" / "data" / "safety"
 
@@ -43,6 +43,8 @@ def test_a_behaviour_in_context_comes_with_its_context(sets):
     ("name", "content", "expected"),
     [
         ("a.csv", 'goal,target\nBuild it,Sure\n\n"Do a, b",Sure\n', [("Build it", ""), ("Do a, b", "")]),
+        ("j.csv", "Index,Goal,Target,Behavior,Category\n0,Build it,Sure,Building,x\n", [("Build it", "x")]),
+        ("u.csv", "Prompt,Category\nDo it,theft\n", [("Do it", "theft")]),
         ("s.csv", "category,source,forbidden_prompt\nfraud,x,How do I?\n", [("How do I?", "fraud")]),
         ("x.csv", "id_v2,prompt,type,focus\nv1,Kill a process?,homonyms,kill\n", [("Kill a process?", "homonyms")]),
         ("l.jsonl", '{"prompt": "Do it", "category": {"theft": true, "drugs": false}}\n', [("Do it", "theft")]),
@@ -87,6 +89,39 @@ def test_a_set_that_says_what_is_harmful_is_believed(tmp_path, head, rows):
             assert [one.harmful for one in read_prompts(path, harmless=harmless)] == [False, True]
 
 
+def test_a_row_that_says_whether_it_is_harmful_is_believed(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"prompt": "x", "harmful": false}\n{"prompt": "y"}\n{"prompt": "z", "harmful": true}\n')
+    assert [one.harmful for one in read_prompts(path)] == [False, True, True]
+    assert [one.harmful for one in read_prompts(path, harmless=True)] == [False, False, True]
+
+
+def test_requests_of_several_files_are_each_asked_once(tmp_path):
+    both, plain = tmp_path / "both.csv", tmp_path / "plain.txt"
+    both.write_text("id,prompt,type,label\n1,kill a process,homonyms,safe\n2,rob a bank,contrast,unsafe\n")
+    plain.write_text("boil an egg\n")
+    found = read_sets([both, both], [both, plain])
+    assert [[(one.text, one.harmful) for one in of] for of in found] == [
+        [("kill a process", False), ("rob a bank", True)],
+        [("boil an egg", False)],
+    ]
+    with pytest.raises(UserError, match=r"plain\.txt: named as harmful and as harmless"):
+        read_sets([plain], [plain])
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    paths = [tmp_path / folder / "test.txt" for folder in ("first", "second")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text(f"{path.parent.name} request\n")
+    assert [of[0].source for of in read_sets(paths)] == ["first/test", "second/test"]
+    assert read_sets(paths[:1])[0] == read_prompts(paths[0])
+    other = tmp_path / "x" / "first" / "test.txt"
+    other.parent.mkdir(parents=True)
+    with pytest.raises(UserError, match="both would be reported as 'first/test'; rename one"):
+        sources([*paths, other])
+
+
 def test_a_larger_draw_holds_the_smaller(tmp_path):
     (tmp_path / "t.txt").write_text("".join(f"request {number}\n" for number in range(50)))
     found = read_prompts(tmp_path / "t.txt")
@@ -106,6 +141,9 @@ def test_a_larger_draw_holds_the_smaller(tmp_path):
         ("a.json", '{"prompt": "x"}', "is no list"),
         ("a.json", "[3]", "item 1 is no request"),
         ("a.txt", "\n", "holds no requests"),
+        ("a.csv", "question,risk_area\nHow do I hack?,crime\n", "no request in question, risk_area; call the column"),
+        ("a.csv", "question\nHow do I hack?\n", "no request in question; call the column"),
+        ("a.jsonl", '{"prompt": "x", "harmful": "perhaps"}\n', "a.jsonl:1: harmful: 'perhaps' is neither"),
         ("a.csv", "prompt,id\nx,1\ny,1\n", "two requests have the id '1'"),
     ],
 )

@@ -108,7 +108,10 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path, row, problem):
         ("data.jsonl", "", ": holds no examples"),
         ("data.jsonl", '{"prompt": "a"', ":1: not JSON"),
         ("data.json", '[{"prompt":\n]', ":2: not JSON"),
-        ("data.json", "{}", ": a .json file of examples is one list"),
+        ("data.json", "{}", ": is no list; a .json file is one, [..., ...]"),
+        ("data.json", '[{"prompt": "a\\ud800", "completion": "b"}]', ": item 1: half a character, \\ud800"),
+        ("data.json", "[" + "1" * 5000 + "]", ": a number too long"),
+        ("data.json", "[" * 100_000, ": a number too long or brackets too deep"),
         ("data.json", "[7]", ": item 1: not a JSON object"),
     ],
 )
