@@ -587,38 +587,43 @@ INLINE int32_t rank_of(const uint32_t *bits, int64_t columns, int64_t place) {
 LOOP void keep_by_rank(const void *model, int model_kind, const void *base, int base_kind, int64_t rows,
                        int64_t columns, uint64_t seed, int64_t first, const int16_t *by_rank, const uint16_t *least,
                        uint32_t *bits, uint16_t *bucket, uint8_t *mask) {
-    const int32_t lowest = by_rank[0], highest = by_rank[columns - 1];
-    const uint32_t width = (uint32_t)(highest - lowest);
-    uint8_t within[TILE];
+    const int32_t bottom = by_rank[0], top = by_rank[columns - 1];
+    const uint32_t width = (uint32_t)(top - bottom);
+    uint8_t within[TILE + 63];
     int16_t drawn[TILE + 4];
     uint16_t places[TILE];
     for (int64_t row = 0; row < rows; row++, first += columns, mask += columns) {
         uint32_t most = load_row(bits, model, model_kind, base, base_kind, row, columns);
         uint32_t floor = floor_under(most, (uint32_t)BUCKETS << BUCKET_BITS);
         uint16_t begin[BUCKETS + 1] = {0}; /* the rank of each bucket's smallest */
+        uint16_t odd[BUCKETS] = {0};       /* neighbours often share a bucket, and a count waits for the one before */
         for (int64_t i = 0; i < columns; i++) bucket[i] = (uint16_t)(over(bits[i], floor) >> BUCKET_BITS);
-        for (int64_t i = 0; i < columns; i++) begin[bucket[i] + 1]++;
-        for (int b = 0; b < BUCKETS; b++) begin[b + 1] = (uint16_t)(begin[b + 1] + begin[b]);
+        for (int64_t i = 0; i + 1 < columns; i += 2) {
+            begin[bucket[i] + 1]++;
+            odd[bucket[i + 1]]++;
+        }
+        if (columns % 2) begin[bucket[columns - 1] + 1]++;
+        for (int b = 0; b < BUCKETS; b++) begin[b + 1] = (uint16_t)(begin[b + 1] + odd[b] + begin[b]);
         for (int64_t start = 0; start < columns; start += TILE) {
             int n = tile_at(start, columns), asked = 0, unsure = 0;
             const int16_t *number = draw(drawn, seed, first + start, n);
             for (int i = 0; i < n; i++) {
-                mask[start + i] = number[i] <= lowest;
-                within[i] = (uint32_t)(number[i] - lowest - 1) < width;
+                mask[start + i] = number[i] <= bottom;
+                within[i] = (uint32_t)(number[i] - bottom - 1) < width;
             }
-            for (int i = 0; i < n; i++) {
-                places[asked] = (uint16_t)i; /* counts only where it lies within */
-                asked += within[i];
-            }
+            memset(within + n, 0, 63);
+            for (int i = 0; i < n; i += 64)
+                for (uint64_t found = places_of(within + i); found; found &= found - 1)
+                    places[asked++] = (uint16_t)(i + lowest(found));
             for (int k = 0; k < asked; k++) {
-                int i = places[k], wanted = least[number[i] - lowest - 1], b = bucket[start + i];
+                int i = places[k], wanted = least[number[i] - bottom - 1], b = bucket[start + i];
                 mask[start + i] = begin[b] >= wanted;
                 places[unsure] = (uint16_t)i;
                 unsure += (begin[b] < wanted) & (begin[b + 1] > wanted);
             }
             for (int k = 0; k < unsure; k++) {
                 int i = places[k];
-                mask[start + i] = rank_of(bits, columns, start + i) >= least[number[i] - lowest - 1];
+                mask[start + i] = rank_of(bits, columns, start + i) >= least[number[i] - bottom - 1];
             }
         }
     }
