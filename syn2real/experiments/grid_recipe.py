@@ -85,7 +85,7 @@ class ScaleRecipe(Strict):
     # Of `syn2real-groups`: a tensor takes the λ of the first that it belongs to.
     groups: tuple[str, ...] = ("cross_attention", "encoder", "decoder")
     group_factors: tuple[float, ...] = (0.0, 0.5, 1.5, 2.0)  # of λ, tried for one group after the other
-    proxies: Annotated[int, Field(ge=1)] | None = None  # at most so many source domains take a turn; all when absent
+    proxies: Annotated[int, Field(ge=1)] | None = None  # at most so many, those with the most recordings
 
     @model_validator(mode="after")
     def _consistent(self) -> "ScaleRecipe":

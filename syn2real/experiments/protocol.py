@@ -115,7 +115,8 @@ class Roles:
 
     def fold(self, target: str, count: int | None = None, draw: int = 0) -> Fold:
         """The fold of a target: with ``count``, that many source domains drawn at random. A domain whose training
-        sentences are all tested is no source, one without development recordings or text no proxy."""
+        sentences are all tested is no source, one without development recordings or text no proxy. Where only some
+        may be proxies, it is those with the most recordings."""
         group = next((fold for fold in self.recipe.folds if target in fold), [target])
         allowed = self.recipe.sources.domains or self.domains
         sources = [name for name in self.trained(allowed) if name not in group]
@@ -129,7 +130,7 @@ class Roles:
         proxies = [name for name in proxies if self.can_stand_in(name)]
         most = self.recipe.scale.proxies
         if most is not None and most < len(proxies):
-            proxies = sorted(Random(seed_from(self.recipe.sources.seed, "proxies", target)).sample(proxies, most))
+            proxies = sorted(sorted(proxies, key=self._judging, reverse=True)[:most])
         return Fold(target, tuple(sources), tuple(proxies))
 
     def trained(self, domains: Iterable[str]) -> list[str]:
@@ -175,7 +176,15 @@ class Roles:
         return any(sentence_key(row["text"]) not in tested for _, row in self._lines(split, domain).rows)
 
     def _judges(self, domain: str) -> bool:
-        return self._has("dev" if self.recipe.corpus.dev is not None else "train", domain)
+        return self._has(self._judging_split, domain)
+
+    def _judging(self, domain: str) -> int:
+        """How many recordings a domain is heard on as a proxy."""
+        return len(self._lines(self._judging_split, domain).rows)
+
+    @property
+    def _judging_split(self) -> str:
+        return "dev" if self.recipe.corpus.dev is not None else "train"
 
     @cached_property
     def _tested(self) -> frozenset[str]:

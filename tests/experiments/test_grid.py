@@ -322,6 +322,15 @@ class TestProtocol:
         with pytest.raises(UserError, match="no proxy is left"):
             Grid(recipe(path, terse_whisper, targets=["a"], folds=[["a", "b"]]), Workspace(tmp_path))
 
+    def test_the_few_that_may_be_proxies_are_those_with_the_most_recordings(self, manifest, terse_whisper, tmp_path):
+        rows = list(Corpus.load(manifest))
+        least = {name: next(u.id for u in rows if (u.domain, u.extra["split"]) == (name, "dev")) for name in "bc"}
+        path = manifest.parent / "uneven.jsonl"
+        Corpus.of(u for u in rows if u.id not in least.values()).save(path)
+        for count, wanted in ((1, ("d",)), (2, ("b", "d")), (3, ("b", "c", "d"))):
+            given = recipe(path, terse_whisper, targets=["a"], **{"lambda": {"grid": [0, 1], "proxies": count}})
+            assert Grid(given, Workspace(tmp_path)).roles.fold("a").proxies == wanted
+
     def test_groups_are_searched_on_what_chose_the_whole(self, manifest, terse_whisper, tmp_path):
         by = {"by": "source-dev", "grid": [0, 1], "groups": ["encoder"], "group_factors": [2]}
         whole = recipe(manifest, terse_whisper, targets=["a"], systems=["syn2real-groups"], **{"lambda": by})
