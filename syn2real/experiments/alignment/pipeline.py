@@ -301,14 +301,14 @@ class Pipeline:
         """The answer to each question of the task, or several where the metric needs them."""
         task = self.recipe.task
         samples = task.marking().samples
+        settings = AskingSettings(
+            max_tokens=task.max_tokens, temperature=task.temperature if samples > 1 else 0.0, seed=self.recipe.draw
+        )
         questions = [question.asked for question in part.questions]
-        if samples == 1:
-            settings = AskingSettings(max_tokens=task.max_tokens)
-            talks = [settings.conversation(question) for question in questions]
-            return model.replies(talks, settings.sampling, [0] * len(talks))
-        settings = AskingSettings(max_tokens=task.max_tokens, temperature=task.temperature, seed=self.recipe.draw)
         found = ask_all(model, questions, settings, samples, kept, title="asking the task's questions")
-        return [list(reply.texts) for reply in found]
+        if shortened := sum(reply.shortened for reply in found):
+            say(f"{shortened} of {len(found)} questions lost their beginning: the model's context holds no more")
+        return [reply.texts[0] if samples == 1 else list(reply.texts) for reply in found]
 
     def _marked(self, asked: Stage, part: Part, title: str) -> list[float] | None:
         """The mark of each question of the task. None where a dry run comes by it first."""
