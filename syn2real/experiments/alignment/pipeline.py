@@ -107,6 +107,14 @@ class Outcome:
         """Of every harmless request, whether it was refused."""
         return [v.refused for a, v in zip(self.answers, self.verdicts, strict=True) if not a.prompt.harmful]
 
+    def unparsed(self) -> tuple[int, int]:
+        """Answers on which the judge's verdict is unknown, to harmful requests and to harmless ones. A judge of harm
+        alone says of no answer whether it refuses, which makes none unknown."""
+        tells_refusals = any(verdict.refused is not None for verdict in self.verdicts)
+        harmless = [v for a, v in zip(self.answers, self.verdicts, strict=True) if not a.prompt.harmful]
+        unknown = [(v.refused if tells_refusals else v.harmful) is None for v in harmless]
+        return self.harmful().count(None), sum(unknown)
+
 
 @dataclass(frozen=True)
 class Pipeline:

@@ -139,8 +139,8 @@ class LocalModel:
         return self._in_batches(lengths, answered)
 
     def left(self, text: str, sampling: Sampling) -> int:
-        """Tokens that the context has left after a text and its answer, below 0 where it lacks some; 0 where it knows no
-        end."""
+        """Tokens that the context has left after a text and its answer, below 0 where it lacks them; 0 where it knows
+        no end."""
         if self._room is None:
             return 0
         return self._room - sampling.max_tokens - len(self._tokenizer(text, add_special_tokens=False).input_ids)
