@@ -109,7 +109,11 @@ class SafetyRecipe(Strict):
     @field_validator("judge_options")
     @classmethod
     def _files_are_paths(cls, options: dict[str, Any]) -> dict[str, Any]:
-        return {name: Path(value) if name in JUDGE_FILES else value for name, value in options.items()}
+        files = {name: value for name, value in options.items() if name in JUDGE_FILES and value is not None}
+        for name, value in files.items():
+            if not isinstance(value, str | Path):
+                raise ValueError(f"{name} is a file, not {value!r}")
+        return options | {name: Path(value) for name, value in files.items()}
 
 
 class PartRecipe(Strict):

@@ -78,6 +78,14 @@ def test_quick_settings_give_way_to_what_is_set(folder, load):
         ({"methods": ["realign"], "before": "x"}, "realign needs the model before it was aligned"),
         ({"baselines": {"decay": {"weight_decay": -1}}}, "greater than or equal to 0"),
         ({"lamdas": [0.5]}, "did you mean 'lambdas'"),
+        (
+            {"safety": {"harmful": ["harmful.txt"], "judge_options": {"phrases": 3}}},
+            r"recipe\.yaml:\d+: safety\.judge_options: phrases is a file, not 3",
+        ),
+        (
+            {"task": {"examples": "task.tsv", "metric": "rouge", "options": {"kind": 3}}},
+            r"recipe\.yaml:\d+: task: metric rouge: kind 3: unknown .choose from",
+        ),
         ({"study": "mergealign", "aligned": "x"}, "name an aligned model, or"),
         ({"study": "mergealign", "preferences": {"d": {"method": "sft"}}}, "dpo or orpo"),
     ],
