@@ -7,7 +7,15 @@ from typing import Any
 from syn2real.experiments.alignment.material import Material, Part
 from syn2real.experiments.alignment.needs import require
 from syn2real.experiments.alignment.pipeline import REALIGN, Merge, Outcome, Pipeline
-from syn2real.experiments.alignment.recipe import AlignmentRecipe, MergeAlignRecipe, SafeguardRecipe
+from syn2real.experiments.alignment.recipe import (
+    ALIGNED,
+    INTERPOLATED,
+    START,
+    TUNED,
+    AlignmentRecipe,
+    MergeAlignRecipe,
+    SafeguardRecipe,
+)
 from syn2real.experiments.alignment.repeated import Repeated, difference
 from syn2real.experiments.stages import Stage, Workspace
 from syn2real.experiments.versions import versions
@@ -18,7 +26,6 @@ Subject = Stage | Merge
 
 # The merge core's method of each name, and which of its parameters λ is.
 _METHODS = {"linear": ("prepost", "scale"), "slerp": ("slerp", "t"), "dare_linear": ("dare_linear", "scale")}
-START, ALIGNED, TUNED = "model", "aligned", "tuned"
 
 
 @dataclass(frozen=True)
@@ -217,9 +224,9 @@ class Study:
 
         def merged(alpha: float) -> System:
             found = (Merge("mergealign", {"alpha": alpha}, start, (expert, aligned)) for expert in experts)
-            return System("mergealign", tuple(found), alpha)
+            return System(INTERPOLATED, tuple(found), alpha)
 
-        return {"mergealign": (merged, recipe.alphas)}
+        return {INTERPOLATED: (merged, recipe.alphas)}
 
     def _aligned(self, recipe: MergeAlignRecipe) -> Stage:
         return self.pipeline.model(recipe.aligned) if recipe.aligned else self.pipeline.taught
