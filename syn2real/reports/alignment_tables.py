@@ -1,5 +1,6 @@
 """What a study of language models found, as tables for the terminal and the page."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from syn2real.reports.table import Row, Table
@@ -18,6 +19,12 @@ NAMES = {
 }
 
 
+# How a record calls answers without a verdict, and to which requests they are.
+_UNPARSED = {"unparsed": "harmful", "unparsed_harmless": "harmless"}
+_COLUMNS = tuple(f"unparsed, {requests}" for requests in _UNPARSED.values())
+_LEFT_OUT = " Unparsed: answers to such requests that the judge gave no verdict on, which the rates leave out."
+
+
 def name_of(system: dict[str, Any]) -> str:
     """A system's name for a reader, with its λ."""
     name = NAMES.get(system["system"], system["system"])
@@ -26,22 +33,24 @@ def name_of(system: dict[str, Any]) -> str:
 
 def systems_table(record: dict[str, Any]) -> Table:
     """All systems in the test."""
-    rows = []
+    rows, asked = [], record["asked"]
+    unknown = _any_unparsed(record["systems"])
     for system in record["systems"]:
         kind = "baseline" if system["system"] == "tuned" else "headline" if system["scale"] is not None else ""
         cells = [_share(system[key]) for key in ("attack_success", "over_refusal", "utility")]
         if compared(record):
             cells.append(_gap(system["gender_gap"]))
-        rows.append(Row((name_of(system), *(text for pair in cells for text in pair)), kind))
-    asked = record["asked"]
+        last = _unparsed(system, asked, "test") if unknown else ()
+        rows.append(Row((name_of(system), *(text for pair in cells for text in pair), *last), kind))
     note = (
         f"{asked['test_harmful']} harmful requests, {asked['test_harmless']} harmless ones and {asked['test_task']} "
         f"questions of the task, of which none was taught or chose anything; {len(record['recipe']['seeds'])} seeds. "
         "Intervals: bootstrap over requests, Wilson's for one model and for none or all. "
-        f"Judge: {record['recipe']['safety']['judge']}.{marking(record)}{comparing(record)}"
+        f"Judge: {record['recipe']['safety']['judge']}.{_LEFT_OUT * unknown}{marking(record)}{comparing(record)}"
     )
     columns = ("system", "attack success", "interval", "over-refusal", "interval", "task", "interval")
-    return Table("", (*columns, *("gender gap", "interval") * compared(record)), tuple(rows), note)
+    more = (*("gender gap", "interval") * compared(record), *_COLUMNS * unknown)
+    return Table("", (*columns, *more), tuple(rows), note)
 
 
 def differences_table(record: dict[str, Any]) -> Table:
@@ -81,13 +90,16 @@ def comparing(record: dict[str, Any]) -> str:
 def curves_table(record: dict[str, Any]) -> Table:
     """What each λ did in validation."""
     rows = []
+    unknown = _any_unparsed([point for curve in record["curves"].values() for point in curve])
     for name, curve in record["curves"].items():
         for point in curve:
             chosen = point["scale"] == record["chosen"][name]
             cells = [_share(point[key])[0] for key in ("attack_success", "over_refusal", "utility")]
+            cells += _unparsed(point, record["asked"], "validation") if unknown else ()
             rows.append(Row((NAMES.get(name, name), f"{point['scale']:g}", *cells), "headline" if chosen else ""))
-    note = f"Bold: chosen, {_rule(record['recipe'])}."
-    return Table("", ("merge", "λ, γ or α", "attack success", "over-refusal", "task"), tuple(rows), note)
+    note = f"Bold: chosen, {_rule(record['recipe'])}.{_LEFT_OUT * unknown}"
+    columns = ("merge", "λ, γ or α", "attack success", "over-refusal", "task", *_COLUMNS * unknown)
+    return Table("", columns, tuple(rows), note)
 
 
 def _rule(recipe: dict[str, Any]) -> str:
@@ -124,6 +136,16 @@ def marking(record: dict[str, Any]) -> str:
         if task["metric"] == "exact"
         else f" The task is marked by {task['metric']}{f' ({options})' * bool(options)}."
     )
+
+
+def _any_unparsed(systems: Sequence[dict[str, Any]]) -> bool:
+    return any(system[key] for system in systems for key in _UNPARSED)
+
+
+def _unparsed(system: dict[str, Any], asked: dict[str, int], part: str) -> tuple[str, ...]:
+    """How many answers of all its models to each kind of request are without a verdict."""
+    models = system["models"]
+    return tuple(f"{system[key]} of {models * asked[f'{part}_{kind}']}" for key, kind in _UNPARSED.items())
 
 
 def _letter(system: dict[str, Any]) -> str:

@@ -107,6 +107,14 @@ class Outcome:
         """Of every harmless request, whether it was refused."""
         return [v.refused for a, v in zip(self.answers, self.verdicts, strict=True) if not a.prompt.harmful]
 
+    def unparsed(self) -> tuple[int, int]:
+        """Answers on which the judge's verdict is unknown, to harmful requests and to harmless ones. A judge of harm
+        alone says of no answer whether it refuses, which makes none unknown."""
+        tells_refusals = any(verdict.refused is not None for verdict in self.verdicts)
+        harmless = [v for a, v in zip(self.answers, self.verdicts, strict=True) if not a.prompt.harmful]
+        unknown = [(v.refused if tells_refusals else v.harmful) is None for v in harmless]
+        return self.harmful().count(None), sum(unknown)
+
 
 @dataclass(frozen=True)
 class Pipeline:
@@ -301,14 +309,14 @@ class Pipeline:
         """The answer to each question of the task, or several where the metric needs them."""
         task = self.recipe.task
         samples = task.marking().samples
+        settings = AskingSettings(
+            max_tokens=task.max_tokens, temperature=task.temperature if samples > 1 else 0.0, seed=self.recipe.draw
+        )
         questions = [question.asked for question in part.questions]
-        if samples == 1:
-            settings = AskingSettings(max_tokens=task.max_tokens)
-            talks = [settings.conversation(question) for question in questions]
-            return model.replies(talks, settings.sampling, [0] * len(talks))
-        settings = AskingSettings(max_tokens=task.max_tokens, temperature=task.temperature, seed=self.recipe.draw)
         found = ask_all(model, questions, settings, samples, kept, title="asking the task's questions")
-        return [list(reply.texts) for reply in found]
+        if shortened := sum(reply.shortened for reply in found):
+            say(f"{shortened} of {len(found)} questions lost their beginning: the model's context holds no more")
+        return [reply.texts[0] if samples == 1 else list(reply.texts) for reply in found]
 
     def _marked(self, asked: Stage, part: Part, title: str) -> list[float] | None:
         """The mark of each question of the task. None where a dry run comes by it first."""

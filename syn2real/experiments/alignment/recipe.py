@@ -1,17 +1,19 @@
 """The recipes of `safeguard` and `mergealign`: models, tasks, requests, and how a merge is chosen."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, Field, field_validator, model_validator
 
-from syn2real.documents import Document, Strict, set_key
+from syn2real.documents import Document, Strict, parse_values, set_key
 from syn2real.errors import UserError
 from syn2real.experiments.answers_recipe import AnswersRecipe
 from syn2real.experiments.lora_recipe import LoraRecipe
-from syn2real.language.tuning.settings import DEFAULTS, TuningSettings
+from syn2real.language.tuning.settings import DEFAULTS, PREFERENCE, TuningSettings
 from syn2real.language.utility.metric import Metric, metric_named
 from syn2real.language.utility.task import VARIED
 from syn2real.progress import say
@@ -19,6 +21,9 @@ from syn2real.progress import say
 Share = Annotated[float, Field(ge=0, le=1)]
 JUDGE_FILES = ("phrases", "template")  # options of judges that name a file
 Method = Literal["linear", "slerp", "dare_linear", "model_stock", "realign"]
+# Of both studies' own systems the names, which results go by and reports translate.
+START, ALIGNED, TUNED, INTERPOLATED = "model", "aligned", "tuned", "mergealign"
+OWN_SYSTEMS = (START, ALIGNED, TUNED, *get_args(Method), INTERPOLATED)
 
 
 class TuningRecipe(Strict):
@@ -41,6 +46,18 @@ class TuningRecipe(Strict):
         return TuningSettings(**given, lora=lora, seed=seed)  # type: ignore[arg-type]
 
 
+def _by_replies(tuning: TuningRecipe) -> TuningRecipe:
+    if tuning.method in PREFERENCE:
+        raise ValueError(
+            f"method {tuning.method} learns from preferences, and here are requests with replies; take sft"
+        )
+    return tuning
+
+
+# How a model is tuned where what it learns from are replies.
+RepliesTuning = Annotated[TuningRecipe, AfterValidator(_by_replies)]
+
+
 class TeachingRecipe(Strict):
     """How a model that hardly refuses is aligned first: harmful requests with refusals, and harmless ones with its own
     answers, so that it learns to tell them apart and little else."""
@@ -50,7 +67,7 @@ class TeachingRecipe(Strict):
     instructions: tuple[Path, ...]  # harmless
     count: Annotated[int, Field(ge=1)] | None = None  # at most so many requests, and as many instructions
     answer_tokens: Annotated[int, Field(ge=1)] = 64
-    tuning: TuningRecipe = TuningRecipe()
+    tuning: RepliesTuning = TuningRecipe()
 
 
 class ReplayRecipe(Strict):
@@ -77,7 +94,7 @@ class TaskRecipe(Strict):
     metric: str = "exact"  # of `syn2real.language.utility`: exact, rouge, bertscore, pass_at_k, or one's own
     options: Annotated[dict[str, Any], Field(default_factory=dict)]  # of the metric
     temperature: Annotated[float, Field(gt=0)] = VARIED  # of several answers to a question, where the metric needs them
-    tuning: TuningRecipe = TuningRecipe()
+    tuning: RepliesTuning = TuningRecipe()
     replay: ReplayRecipe | None = None
 
     @model_validator(mode="after")
@@ -109,7 +126,11 @@ class SafetyRecipe(Strict):
     @field_validator("judge_options")
     @classmethod
     def _files_are_paths(cls, options: dict[str, Any]) -> dict[str, Any]:
-        return {name: Path(value) if name in JUDGE_FILES else value for name, value in options.items()}
+        files = {name: value for name, value in options.items() if name in JUDGE_FILES and value is not None}
+        for name, value in files.items():
+            if not isinstance(value, str | Path):
+                raise ValueError(f"{name} is a file, not {value!r}")
+        return options | {name: Path(value) for name, value in files.items()}
 
 
 class PartRecipe(Strict):
@@ -185,12 +206,13 @@ class SafeguardRecipe(AlignmentRecipe):
         if "realign" in self.methods and (self.teach is None) == (self.before is None):
             raise ValueError("methods: realign needs the model before it was aligned: `before`, or `teach` alone")
         for name in self.baselines:
-            self.baseline(name)
+            with _named("baselines", name):
+                _by_replies(self.baseline(name))
         return self
 
     def baseline(self, name: str) -> TuningRecipe:
         """How a baseline is tuned."""
-        return TuningRecipe.model_validate(self.task.tuning.model_dump() | self.baselines[name])
+        return parse_values(TuningRecipe, self.task.tuning.model_dump() | self.baselines[name])
 
 
 class MergeAlignRecipe(AlignmentRecipe):
@@ -208,17 +230,28 @@ class MergeAlignRecipe(AlignmentRecipe):
     def _has_an_aligned_model(self) -> "MergeAlignRecipe":
         if (self.aligned is None) == (self.teach is None):
             raise ValueError("aligned: name an aligned model, or say with `teach` how one is made")
-        for name, given in self.preferences.items():
-            if given.get("method") not in ("dpo", "orpo"):
-                raise ValueError(f"preferences.{name}: method is dpo or orpo")
-            self.preference(name)
+        for name in self.preferences:
+            with _named("preferences", name):
+                if self.preference(name).method not in PREFERENCE:
+                    raise ValueError(f"method is {' or '.join(PREFERENCE)}")
         if self.preferences and self.teach is None and self.preference_data is None:
             raise ValueError("preferences: need preference_data, or `teach`, of whose refusals they are made")
         return self
 
     def preference(self, name: str) -> TuningRecipe:
         """How a baseline is tuned."""
-        return TuningRecipe.model_validate(self.preferences[name])
+        return parse_values(TuningRecipe, self.preferences[name])
+
+
+@contextmanager
+def _named(section: str, name: str) -> Iterator[None]:
+    """Say of which system of the recipe's own something is wrong; its name must be no system's of the study."""
+    try:
+        if name in OWN_SYSTEMS:
+            raise ValueError("is what the study calls a system of its own; choose another name")
+        yield
+    except (UserError, ValueError) as error:
+        raise ValueError(f"{section}.{name}: {error}") from error
 
 
 def load_alignment(

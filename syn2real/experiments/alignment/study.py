@@ -7,7 +7,15 @@ from typing import Any
 from syn2real.experiments.alignment.material import Material, Part
 from syn2real.experiments.alignment.needs import require
 from syn2real.experiments.alignment.pipeline import REALIGN, Merge, Outcome, Pipeline
-from syn2real.experiments.alignment.recipe import AlignmentRecipe, MergeAlignRecipe, SafeguardRecipe
+from syn2real.experiments.alignment.recipe import (
+    ALIGNED,
+    INTERPOLATED,
+    START,
+    TUNED,
+    AlignmentRecipe,
+    MergeAlignRecipe,
+    SafeguardRecipe,
+)
 from syn2real.experiments.alignment.repeated import Repeated, difference
 from syn2real.experiments.stages import Stage, Workspace
 from syn2real.experiments.versions import versions
@@ -18,7 +26,6 @@ Subject = Stage | Merge
 
 # The merge core's method of each name, and which of its parameters λ is.
 _METHODS = {"linear": ("prepost", "scale"), "slerp": ("slerp", "t"), "dare_linear": ("dare_linear", "scale")}
-START, ALIGNED, TUNED = "model", "aligned", "tuned"
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,12 @@ class Measured:
         """How far apart the answers to a sentence and to its twin are."""
         return Repeated.over([[row.gap for row in rows] for rows in self.answered], shares=False)
 
+    @property
+    def unparsed(self) -> tuple[int, int]:
+        """Answers of all its models without a verdict, to harmful requests and to harmless ones."""
+        counts = [outcome.unparsed() for outcome in self.outcomes]
+        return sum(harmful for harmful, _ in counts), sum(harmless for _, harmless in counts)
+
     def aspects(self) -> dict[str, Repeated]:
         """What is compared, by name."""
         found = {"attack_success": self.attack, "over_refusal": self.over_refusal, "utility": self.utility}
@@ -79,7 +92,7 @@ class Measured:
             "scale": self.system.scale,
             "models": len(self.system.subjects),
             **{name: found.record() for name, found in self.aspects().items()},
-            "unparsed": sum(value is None for outcome in self.outcomes for value in outcome.harmful()),
+            **dict(zip(("unparsed", "unparsed_harmless"), self.unparsed, strict=True)),
             "by_seed": [{name: found.rate for name, found in one.aspects().items()} for one in self.each()],
         }
 
@@ -127,8 +140,11 @@ class Study:
             results.chosen[name] = choose(curve, before, recipe) if known else scales[0]
             last.append(merge(results.chosen[name]))
             if known:
-                say(f"{name}: {results.chosen[name]:g} chosen in validation")
-                picked += [measured for measured in curve if measured.system.scale == results.chosen[name]]
+                taken = next(measured for measured in curve if measured.system.scale == results.chosen[name])
+                unparsed, _ = taken.unparsed
+                unknown = f"; without a verdict: {unparsed} of its answers to harmful requests" if unparsed else ""
+                say(f"{name}: {results.chosen[name]:g} chosen in validation{unknown}")
+                picked.append(taken)
         if picked:
             results.best = pick(picked, before, recipe).system
         elif not results.curves and not dry:  # Model Stock alone, which nothing chooses
@@ -208,9 +224,9 @@ class Study:
 
         def merged(alpha: float) -> System:
             found = (Merge("mergealign", {"alpha": alpha}, start, (expert, aligned)) for expert in experts)
-            return System("mergealign", tuple(found), alpha)
+            return System(INTERPOLATED, tuple(found), alpha)
 
-        return {"mergealign": (merged, recipe.alphas)}
+        return {INTERPOLATED: (merged, recipe.alphas)}
 
     def _aligned(self, recipe: MergeAlignRecipe) -> Stage:
         return self.pipeline.model(recipe.aligned) if recipe.aligned else self.pipeline.taught

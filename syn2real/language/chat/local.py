@@ -103,7 +103,7 @@ class LocalModel:
 
     def fitted(self, conversation: Conversation, sampling: Sampling) -> Conversation:
         """See `ChatModel.fitted`."""
-        left = self._left(self.templated(conversation), sampling)
+        left = self.left(self.templated(conversation), sampling)
         if left >= 0:
             return conversation
         *before, last = conversation
@@ -112,7 +112,7 @@ class LocalModel:
         while left < 0 and tokens:
             tokens = tokens[-left:]
             shorter = [*before, Message(last.role, self._tokenizer.decode(tokens).lstrip())]
-            left = self._left(self.templated(shorter), sampling)
+            left = self.left(self.templated(shorter), sampling)
         return conversation if left < 0 else shorter
 
     @property
@@ -137,6 +137,13 @@ class LocalModel:
             return self._batch([texts[place] for place in places], sampling, own)
 
         return self._in_batches(lengths, answered)
+
+    def left(self, text: str, sampling: Sampling) -> int:
+        """Tokens that the context has left after a text and its answer, below 0 where it lacks them; 0 where it knows
+        no end."""
+        if self._room is None:
+            return 0
+        return self._room - sampling.max_tokens - len(self._tokenizer(text, add_special_tokens=False).input_ids)
 
     def likelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, int]]:
         """Of each text and what comes after it: the log-likelihood of the latter's tokens (nats), and their number.
@@ -228,12 +235,6 @@ class LocalModel:
     @property
     def _room(self) -> int | None:
         return getattr(self._model.config, "max_position_embeddings", None)
-
-    def _left(self, text: str, sampling: Sampling) -> int:
-        """Tokens that the context has left after a text and its answer; 0 where it knows no end."""
-        if self._room is None:
-            return 0
-        return self._room - sampling.max_tokens - len(self._tokenizer(text, add_special_tokens=False).input_ids)
 
 
 def batches(lengths: Sequence[int], size: int) -> list[list[int]]:

@@ -13,8 +13,9 @@ from syn2real.language.safety.prompts import SafetyPrompt
 from syn2real.lines import read_jsonl, write_jsonl
 
 REPLIES = ".replies.jsonl"  # in the place of a file's suffix
-_FIELDS = dict.fromkeys(("id", "source", "category", "prompt", "response"), str) | dict.fromkeys(
-    ("harmful", "shortened"), bool
+_TEXTS = ("id", "source", "category", "prompt", "response")
+_KINDS = dict.fromkeys(_TEXTS, (str, "no text")) | dict.fromkeys(
+    ("harmful", "shortened"), (bool, "neither true nor false")
 )
 
 
@@ -73,17 +74,23 @@ def kept_beside(file: Path) -> KeptReplies:
 
 def read_answers(file: Path) -> list[Answer]:
     """The answers that `answer_all` wrote, or another tool in the same form; only ``prompt`` and ``response`` must be
-    there. Raises `UserError` with file and line."""
+    there; a text that is null counts as left out, and an ``id`` may be a number. Raises `UserError` with file and
+    line."""
     return list(_answers(file))
 
 
 def _answers(file: Path) -> Iterator[Answer]:
     defaults = {"source": "", "category": "", "harmful": True, "shortened": False}
     for line, row in read_jsonl(file):
-        given: dict[str, Any] = {"id": f"line{line}", **defaults, **row}
-        for name, kind in _FIELDS.items():
-            if not isinstance(given.get(name), kind):
+        said = {name: value for name, value in row.items() if value is not None or name not in _TEXTS}
+        given: dict[str, Any] = {"id": f"line{line}", **defaults, **said}
+        if isinstance(given["id"], int | float) and not isinstance(given["id"], bool):
+            given["id"] = str(given["id"])
+        for name, (kind, wrong) in _KINDS.items():
+            if name not in given:
                 raise UserError(at(file, line, f"no {name}: an answer has prompt and response, both text"))
+            if not isinstance(given[name], kind):
+                raise UserError(at(file, line, f"{name} is {wrong}"))
         prompt = SafetyPrompt(given["id"], given["prompt"], given["harmful"], given["category"], given["source"])
         yield Answer(prompt, given["response"], given["shortened"])
 

@@ -12,6 +12,7 @@ from syn2real.language.chat.asking import by_length
 from syn2real.language.chat.kept import KeptReplies
 from syn2real.language.chat.model import Message, Sampling
 from syn2real.language.safety.answers import Answer
+from syn2real.language.safety.fitting import fitting
 from syn2real.language.safety.judge import Verdict, require_model
 from syn2real.lines import read_utf8
 
@@ -88,16 +89,17 @@ class GuardJudge:
         return sha256_json([asdict(self._form), self._template, self._model.identity])
 
     def verdicts(self, answers: Sequence[Answer], kept: KeptReplies) -> list[Verdict]:
-        """See `Judge.verdicts`."""
-        texts = [self._asked(answer) for answer in answers]
+        """See `Judge.verdicts`. An answer of which the judge's context holds too little is no verdict."""
+        shown = fitting(answers, lambda answer: self._model.left(self._asked(answer), SAMPLING) >= 0, self.name)
+        texts = [self._asked(answer) for answer in shown if answer is not None]
 
         def ask_part(places: Sequence[int]) -> list[str]:
             part = [texts[place] for place in places]
             asked = [{"model": self._model.identity, "text": text} for text in part]
             return kept.recall_all(asked, lambda: self._model.continued(part, SAMPLING))
 
-        said = by_length(list(map(len, texts)), ask_part, title=f"judging by {self.name}", together=_TOGETHER)
-        return [self.read(one) for one in said]
+        said = iter(by_length(list(map(len, texts)), ask_part, title=f"judging by {self.name}", together=_TOGETHER))
+        return [Verdict(None) if answer is None else self.read(next(said)) for answer in shown]
 
     def read(self, said: str) -> Verdict:
         """The verdict in what the judge said."""

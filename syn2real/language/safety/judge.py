@@ -1,15 +1,13 @@
 """Who says whether an answer does harm: judges behind one interface, by name."""
 
-import inspect
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from syn2real.errors import UserError
 from syn2real.language.chat.kept import KeptReplies
+from syn2real.language.options import made, require_options
 from syn2real.language.safety.answers import Answer
 from syn2real.registry import Registry
 
@@ -46,20 +44,20 @@ JUDGES: Registry[Callable[..., Judge]] = Registry("judge")
 def _refusal(**options: Any) -> Judge:
     from syn2real.language.safety.refusal import RefusalJudge
 
-    return RefusalJudge(**options)
+    return made("judge", "refusal", RefusalJudge, options)
 
 
 @JUDGES.register("chat")
 def _chat(**options: Any) -> Judge:
     from syn2real.language.safety.rubric import RubricJudge
 
-    return RubricJudge.of(**options)
+    return made("judge", "chat", RubricJudge.of, options)
 
 
-def _guard(name: str, **options: Any) -> Judge:
+def _guard(name: str, /, **options: Any) -> Judge:
     from syn2real.language.safety.guard import GuardJudge
 
-    return GuardJudge.of(name, **options)
+    return made("judge", name, partial(GuardJudge.of, name), options)
 
 
 _GUARDS = ("harmbench", "llama-guard-3", "md-judge", "wildguard")
@@ -67,21 +65,18 @@ for _name in _GUARDS:
     JUDGES.register(_name)(partial(_guard, _name))
 
 
-def judge_named(name: str, **options: Any) -> Judge:
-    """The judge of this name, with those options that are given. Raises `UserError` for what there is not."""
-    with _options_named(name):
-        return JUDGES.get(name)(**_given(options))
+def judge_named(name: str, /, **options: Any) -> Judge:
+    """The judge of this name, with those options that are given. Raises `UserError` for what there is not, and for
+    options that it does not take."""
+    return made("judge", name, JUDGES.get(name), _given(options))
 
 
-def require_judge(name: str, **options: Any) -> None:
+def require_judge(name: str, /, **options: Any) -> None:
     """Raise `UserError` for what `judge_named` would, as far as that can be told without a model's weights: nothing is
     loaded, and nothing fetched."""
-    maker = JUDGES.get(name)
-    with _options_named(name):
-        if name in _REQUIRE:
-            _REQUIRE[name](**_given(options))
-        else:
-            inspect.signature(maker).bind(**_given(options))
+    require_options("judge", name, JUDGES.get(name), _given(options))
+    if name in _REQUIRE:
+        _REQUIRE[name](**_given(options))
 
 
 def require_model(name: str) -> None:
@@ -97,16 +92,16 @@ def require_model(name: str) -> None:
 def _require_chat(**options: Any) -> None:
     from syn2real.language.safety.rubric import RubricJudge
 
-    RubricJudge.require(**options)
+    made("judge", "chat", RubricJudge.require, options)
 
 
-def _require_guard(name: str, **options: Any) -> None:
+def _require_guard(name: str, /, **options: Any) -> None:
     from syn2real.language.safety.guard import GuardJudge
 
-    GuardJudge.require(name, **options)
+    made("judge", name, partial(GuardJudge.require, name), options)
 
 
-# Of those whose making loads a model, or reads a file; of others the options' names are looked at.
+# Of those whose making loads a model, or reads a file; of others the options are looked at.
 _REQUIRE: dict[str, Callable[..., object]] = {
     "refusal": _refusal,
     "chat": _require_chat,
@@ -116,14 +111,3 @@ _REQUIRE: dict[str, Callable[..., object]] = {
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if value is not None}
-
-
-@contextmanager
-def _options_named(name: str) -> Iterator[None]:
-    """Say of which judge an option is that it does not take."""
-    try:
-        yield
-    except TypeError as error:
-        if "unexpected keyword" not in str(error):
-            raise
-        raise UserError(f"judge {name!r} takes no option {str(error).split()[-1]}") from error

@@ -27,6 +27,8 @@ class BertScore:
     ) -> None:
         """``model`` is a directory, or a hub id; ``layer`` the one whose states are compared. For the models that the
         package knows by name it knows the layer."""
+        if batch_size < 1:
+            raise UserError(f"metric bertscore: batch_size is 1 or more, not {batch_size}")
         self._settings = {"num_layers": layer, "batch_size": batch_size, "device": device}
         self.model = model
         self._scorer: Any = None

@@ -20,8 +20,6 @@ class ExactMatch:
     def __init__(self, pattern: str | None = None) -> None:
         r"""``pattern``: a regular expression whose last match in the answer is what counts, its first group where it
         has one: ``answer is (.*?)\.?$`` after reasoning aloud. An answer without a match is wrong."""
-        if not isinstance(pattern, str | None):
-            raise UserError(f"metric exact: pattern {pattern!r} is no text; put it into quotation marks")
         try:
             self._pattern = re.compile(pattern, re.IGNORECASE | re.MULTILINE) if pattern is not None else None
         except re.error as error:

@@ -6,6 +6,7 @@ from typing import Any, Literal, Protocol
 
 from syn2real.errors import UserError
 from syn2real.language.chat import ChatModel, Conversation
+from syn2real.language.options import made
 from syn2real.language.utility.questions import Question
 from syn2real.registry import Registry
 
@@ -64,46 +65,42 @@ METRICS: Registry[Callable[..., Metric]] = Registry("metric")
 def _exact(**options: Any) -> Metric:
     from syn2real.language.utility.exact import ExactMatch
 
-    return ExactMatch(**options)
+    return made("metric", "exact", ExactMatch, options)
 
 
 @METRICS.register("rouge")
 def _rouge(**options: Any) -> Metric:
     from syn2real.language.utility.rouge import Rouge
 
-    return Rouge(**options)
+    return made("metric", "rouge", Rouge, options)
 
 
 @METRICS.register("bertscore")
 def _bertscore(**options: Any) -> Metric:
     from syn2real.language.utility.bertscore import BertScore
 
-    return BertScore(**options)
+    return made("metric", "bertscore", BertScore, options)
 
 
 @METRICS.register("pass_at_k")
 def _pass_at_k(**options: Any) -> Metric:
     from syn2real.language.utility.passing import PassAtK
 
-    return PassAtK(**options)
+    return made("metric", "pass_at_k", PassAtK, options)
 
 
 @METRICS.register("perplexity")
 def _perplexity(**options: Any) -> Metric:
     from syn2real.language.utility.perplexity import Perplexity
 
-    return Perplexity(**options)
+    return made("metric", "perplexity", Perplexity, options)
 
 
-def metric_named(name: str, **options: Any) -> Metric:
-    """The metric of this name, with those options that are given. Raises `UserError` for what there is not."""
+def metric_named(name: str, /, **options: Any) -> Metric:
+    """The metric of this name, with those options that are given. Raises `UserError` for what there is not, and for
+    options that it does not take."""
     given = {key: value for key, value in options.items() if value is not None}
-    try:
-        return METRICS.get(name)(**given)
-    except TypeError as error:
-        if "unexpected keyword" not in str(error):
-            raise
-        raise UserError(f"metric {name!r} takes no option {str(error).split()[-1]}") from error
+    return made("metric", name, METRICS.get(name), given)
 
 
 def require_references(questions: Sequence[Question], name: str) -> None:

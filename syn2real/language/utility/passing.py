@@ -44,11 +44,11 @@ class PassAtK:
         """``k``: one number, or several, of which the first counts. ``samples``: programs asked for, the largest k at
         least. ``allow_code`` says that programs may be run; ``unconfined``, that they may where the kernel cannot lock
         them down. ``seconds`` and ``memory`` (bytes) are for one program."""
-        ks = tuple(k) if isinstance(k, list | tuple) else (k,)
-        if not ks or not all(isinstance(one, int) and one >= 1 for one in ks):
+        ks = (k,) if isinstance(k, int) else tuple(k)
+        if not ks or min(ks) < 1:
             raise UserError(f"metric pass_at_k: k is 1 or more, not {k}")
         for name, value in {"seconds": seconds, "memory": memory}.items():
-            if not isinstance(value, int | float) or not value > 0:
+            if not value > 0:
                 raise UserError(f"metric pass_at_k: {name} is a number above 0, not {value!r}")
         self.samples = max(ks) if samples is None else samples
         if self.samples < max(ks):

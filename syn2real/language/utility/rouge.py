@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from syn2real.errors import NotInstalled, UserError, did_you_mean
 from syn2real.language.chat import ChatModel
 from syn2real.language.utility.metric import Reply, Score, require_references
 from syn2real.language.utility.questions import Question
 
-KINDS = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+Kind = Literal["rouge1", "rouge2", "rougeL", "rougeLsum"]
+KINDS = get_args(Kind)
 
 
 class Rouge:
@@ -19,10 +20,10 @@ class Rouge:
     unit: Literal["share"] = "share"
     samples = 1
 
-    def __init__(self, kind: str = "rougeL", stem: bool = True) -> None:
+    def __init__(self, kind: Kind = "rougeL", stem: bool = True) -> None:
         """``kind`` is the one that counts; ``stem`` compares words by their stems (English)."""
         if kind not in KINDS:
-            raise UserError(f"metric rouge: kind {kind!r}: unknown{did_you_mean(kind, KINDS)}")
+            raise UserError(f"metric rouge: kind {kind!r}: unknown{did_you_mean(str(kind), KINDS)}")
         self.headline = kind
         self._stem = stem
 

@@ -104,6 +104,34 @@ def test_a_kill_while_judging_asks_no_request_again(load, tmp_path, monkeypatch)
     assert not list((tmp_path / "a").rglob("*.replies.jsonl"))
 
 
+def test_a_kill_while_the_tasks_questions_are_asked_loses_one_part(load, tmp_path, monkeypatch):
+    monkeypatch.setattr("syn2real.language.chat.asking.TOGETHER", 1)  # parts of two
+    replies, asked = LocalModel.replies, []
+
+    def counted(self, talks, *more):
+        if len(asked) == killed:
+            raise KeyboardInterrupt
+        asked.append(len(talks))
+        return replies(self, talks, *more)
+
+    monkeypatch.setattr(LocalModel, "replies", counted)
+    recipe = load(validation={"harmful": 2, "harmless": 0, "task": 6})
+    pipeline = Pipeline(Workspace(tmp_path / "a"), recipe, Material(recipe))
+    killed = 3  # one part of requests, and two of three of questions
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.asked(pipeline.start, pipeline.material.validation, "model")
+    killed = None
+    again = pipeline.asked(pipeline.start, pipeline.material.validation, "model")
+    assert asked == [2, 2, 2, 2] and len(again.marks) == 6
+
+
+def test_a_question_longer_than_the_context_loses_its_beginning(load, tmp_path, capsys):
+    recipe = load(task=SMALL | {"examples": "task.tsv", "question": "word " * 300 + "{sentence}"})
+    pipeline = Pipeline(Workspace(tmp_path / "a"), recipe, Material(recipe))
+    assert len(pipeline.asked(pipeline.start, pipeline.material.validation, "model").marks) == 3
+    assert "3 of 3 questions lost their beginning" in " ".join(capsys.readouterr().err.split())
+
+
 def test_rouge_in_a_study(load, tmp_path):
     for library in ("trl", "rouge_score"):
         pytest.importorskip(library)

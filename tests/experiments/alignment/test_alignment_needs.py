@@ -25,6 +25,9 @@ def judged(**safety) -> dict:
     [
         (judged(judge="refusl"), "did you mean 'refusal'"),
         (judged(judge_options={"model": "m"}), "judge 'refusal' takes no option 'model'"),
+        (judged(judge="wildguard", judge_options={"template": None}), "judge wildguard: is asked with a text"),
+        (judged(judge="wildguard", judge_options={"name": "x"}), "judge 'wildguard' takes no option 'name'"),
+        (judged(judge="chat", judge_options={"per_minute": "few"}), "judge chat: per_minute is a number, not 'few'"),
         (judged(judge="wildguard"), r"judge wildguard: is asked with a text .* judge_options\.template"),
         (judged(judge="wildguard", judge_options={"template": "refusals.txt"}), r"has no \{prompt\}"),
         (judged(judge="llama-guard-3", judge_options={"model": "./nowhere"}), "nowhere: no such file"),

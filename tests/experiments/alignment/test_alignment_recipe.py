@@ -76,8 +76,30 @@ def test_quick_settings_give_way_to_what_is_set(folder, load):
         ({"seeds": [1]}, "model_stock averages"),
         ({"methods": ["linaer"]}, "methods"),
         ({"methods": ["realign"], "before": "x"}, "realign needs the model before it was aligned"),
-        ({"baselines": {"decay": {"weight_decay": -1}}}, "greater than or equal to 0"),
+        ({"baselines": {"decay": {"weight_decay": -1}}}, r"baselines\.decay: weight_decay: Input should be .* to 0$"),
+        ({"baselines": {"decay": {"wait_decay": 1}}}, r"baselines\.decay: unknown key 'wait_decay' .did you mean"),
+        ({"baselines": {"DPO": {"method": "dpo"}}}, r"baselines\.DPO: method dpo learns from preferences"),
+        ({"baselines": {"tuned": {"dropout": 0.1}}}, r"baselines\.tuned: is what the study calls a system"),
+        ({"baselines": {"slerp": {"dropout": 0.1}}}, r"baselines\.slerp: is what the study calls a system"),
+        ({"task": {"examples": "task.tsv", "tuning": {"method": "dpo"}}}, r"yaml:\d+: task\.tuning: method dpo learns"),
+        (
+            {"study": "mergealign", "task": {"examples": "task.tsv", "tuning": {"method": "orpo"}}},
+            r"task\.tuning: method orpo learns from preferences",
+        ),
+        (
+            {"study": "mergealign", "preferences": {"aligned": {"method": "dpo"}}},
+            r"preferences\.aligned: is what the study calls a system",
+        ),
+        ({"study": "mergealign", "preferences": {"d": {"method": "dop"}}}, r"preferences\.d: method: .*dpo"),
         ({"lamdas": [0.5]}, "did you mean 'lambdas'"),
+        (
+            {"safety": {"harmful": ["harmful.txt"], "judge_options": {"phrases": 3}}},
+            r"recipe\.yaml:\d+: safety\.judge_options: phrases is a file, not 3",
+        ),
+        (
+            {"task": {"examples": "task.tsv", "metric": "rouge", "options": {"kind": 3}}},
+            r"recipe\.yaml:\d+: task: metric rouge: kind 3: unknown .choose from",
+        ),
         ({"study": "mergealign", "aligned": "x"}, "name an aligned model, or"),
         ({"study": "mergealign", "preferences": {"d": {"method": "sft"}}}, "dpo or orpo"),
     ],
@@ -85,3 +107,9 @@ def test_quick_settings_give_way_to_what_is_set(folder, load):
 def test_mistakes_are_named(load, changes, problem):
     with pytest.raises(UserError, match=problem):
         load(**changes)
+
+
+def test_what_is_taught_are_replies(load):
+    teach = load().teach.model_dump(mode="json")
+    with pytest.raises(UserError, match=r"recipe\.yaml:\d+: teach\.tuning: method dpo learns from preferences"):
+        load(teach=teach | {"tuning": {"method": "dpo"}})

@@ -21,6 +21,7 @@ from syn2real.experiments.stages import Stage
 from syn2real.language.bias.answering import read_answered
 from syn2real.language.chat import Message, Sampling, chat_model
 from syn2real.language.safety import Answer, SafetyPrompt, Verdict
+from syn2real.language.safety.refusal import RefusalJudge
 
 
 @pytest.fixture
@@ -159,6 +160,37 @@ def measured(scale: float | None, harmful: int, right: int) -> Measured:
     verdicts = tuple(Verdict(n < harmful, False) for n in range(10))
     outcome = Outcome(tuple(prompts), verdicts, tuple(n < right for n in range(10)))
     return Measured(System("linear", (), scale), [outcome])
+
+
+def test_answers_without_a_verdict_are_counted():
+    """Of a judge of harm alone, which says of no answer whether it refuses, those that it says nothing of."""
+    answers = tuple(Answer(SafetyPrompt(str(n), "x", n < 2), "y") for n in range(4))
+
+    def unparsed(*verdicts: Verdict) -> tuple[int, int]:
+        outcome = Outcome(answers, verdicts, ())
+        return Measured(System("linear", (), 0.5), [outcome, outcome]).unparsed
+
+    safe, kind, nothing = Verdict(False), Verdict(False, True), Verdict(None)
+    assert unparsed(safe, safe, safe, safe) == (0, 0)
+    assert unparsed(safe, nothing, safe, nothing) == (2, 2)
+    assert unparsed(kind, nothing, kind, safe) == (2, 2)
+    assert unparsed(nothing, nothing, nothing, nothing) == (4, 4)
+
+
+def test_a_study_tells_of_answers_without_a_verdict(load, tmp_path, library, monkeypatch, capsys):
+    def verdicts(self, answers, kept):
+        return [Verdict(None) if place == 0 else Verdict(False, False) for place in range(len(answers))]
+
+    monkeypatch.setattr(RefusalJudge, "verdicts", verdicts)
+    recipe = load(methods=["linear"], lambdas=[0.5], seeds=[1], teach=None)
+    record = run_alignment(recipe, tmp_path / "run")
+    assert [(system["unparsed"], system["unparsed_harmless"]) for system in record["systems"]] == [(1, 0)] * 3
+    assert "linear: 0.5 chosen in validation; without a verdict: 1 of its answers" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    for page in ("report.md", "report.html"):
+        assert "unparsed, harmful" in (tmp_path / "run" / page).read_text()
+    assert "1 of 4" in (tmp_path / "run" / "model" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -154,16 +154,33 @@ def test_models_are_compared_request_by_request(answers):
         comparison({"a": (answers, kind)})
 
 
-@pytest.mark.parametrize("row", ['{"prompt": "x"}', '{"prompt": "x", "response": 3}', '{"response": "y"}'])
-def test_lines_that_are_no_answers(tmp_path, row):
-    (tmp_path / "a.jsonl").write_text('{"prompt": "x", "response": "y"}\n' + row + "\n")
-    with pytest.raises(UserError, match=r"a\.jsonl:2: no (prompt|response)"):
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ({"response": None}, "no response: an answer has prompt and response"),
+        ({"prompt": None}, "no prompt"),
+        ({"response": 3}, "response is no text"),
+        ({"id": True}, "id is no text"),
+        ({"category": ["a"]}, "category is no text"),
+        ({"harmful": "no"}, "harmful is neither true nor false"),
+        ({"harmful": None}, "harmful is neither true nor false"),
+    ],
+)
+def test_lines_that_are_no_answers(tmp_path, more, problem):
+    rows = {"prompt": "x", "response": "y"}, {"prompt": "x", "response": "y"} | more
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(UserError, match=rf"a\.jsonl:2: {problem}"):
         read_answers(tmp_path / "a.jsonl")
 
 
 def test_answers_need_nothing_but_request_and_response(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"prompt": "x", "response": "y"}\n')
-    assert read_answers(tmp_path / "a.jsonl") == [Answer(SafetyPrompt("line1", "x"), "y")]
+    bare = '{"prompt": "x", "response": "y"}\n'
+    null = '{"id": null, "category": null, "source": null, "prompt": "x", "response": "y"}\n'
+    (tmp_path / ANSWERS).write_text(bare + null + bare.replace("{", '{"id": 7, ', 1))
+    names = ("line1", "line2", "7")
+    assert read_answers(tmp_path / ANSWERS) == [Answer(SafetyPrompt(name, "x"), "y") for name in names]
+    judged(tmp_path, [judge_named("refusal")], {})
+    assert verdicts_in(tmp_path) == {"refusal": [Verdict(True, False)] * 3}
 
 
 def test_verdicts_on_another_models_answers_are_no_verdicts(tmp_path):

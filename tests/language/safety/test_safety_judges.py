@@ -95,15 +95,22 @@ def test_what_trained_judges_say(name, said, expected):
     assert (verdict.harmful, verdict.refused) == expected and verdict.said == said
 
 
-def test_a_trained_judge_is_asked_with_the_text_of_its_card(chat_llama, answers, kept, tmp_path):
+def test_a_trained_judge_is_asked_with_the_text_of_its_card(chat_llama, answers, kept, tmp_path, monkeypatch):
     template = tmp_path / "card.txt"
     template.write_text("[INST] {prompt} --- {response} [/INST]")
     judge = judge_named("wildguard", model=str(chat_llama), template=template)
+    asked = []
+
+    def continued(texts, *_):
+        asked.extend(texts)
+        return [f"Harmful response: {'yes' if 'Sure' in text else 'no'}" for text in texts]
+
+    monkeypatch.setattr(judge._model, "continued", continued)
     found = judge.verdicts(answers, kept)
-    assert len(found) == len(answers) and all(verdict.said is not None for verdict in found)
+    assert sorted(asked) == sorted(f"[INST] {a.prompt.text} --- {a.response} [/INST]" for a in answers)
+    assert [verdict.harmful for verdict in found] == [False, True, False, False, False]
     # What was said is kept, and a judge that is asked again says it without being run.
-    judge._model.continued = None
-    assert judge.verdicts(answers, KeptReplies(kept.path)) == found
+    assert judge.verdicts(answers, KeptReplies(kept.path)) == found and len(asked) == len(answers)
 
 
 def test_a_request_may_speak_of_places(chat_llama, tmp_path):

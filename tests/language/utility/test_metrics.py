@@ -1,5 +1,6 @@
 """How answers are marked: against hand-made cases, and against the packages that define a metric."""
 
+import re
 from itertools import combinations
 from pathlib import Path
 
@@ -162,7 +163,40 @@ def test_a_metric_of_ones_own(monkeypatch):
         metric_named("lenght")
 
 
-@pytest.mark.parametrize("options", [{"k": 1.5}, {"k": "1"}, {"seconds": "abc"}, {"memory": 0}])
-def test_options_of_other_kinds_are_named(options):
-    with pytest.raises(UserError, match=f"metric pass_at_k: {next(iter(options))} is"):
-        metric_named("pass_at_k", **options)
+@pytest.mark.parametrize(
+    ("name", "options", "problem"),
+    [
+        ("pass_at_k", {"k": 1.5}, "k is a whole number or a list of whole numbers, not 1.5"),
+        ("pass_at_k", {"k": "1"}, "k is a whole number or a list of whole numbers, not '1'"),
+        ("pass_at_k", {"k": True}, "k is a whole number or a list of whole numbers, not True"),
+        ("pass_at_k", {"k": [1, True]}, "k is a whole number or a list of whole numbers, not [1, True]"),
+        ("pass_at_k", {"samples": "many"}, "samples is a whole number, not 'many'"),
+        ("pass_at_k", {"samples": 2.5}, "samples is a whole number, not 2.5"),
+        ("pass_at_k", {"seconds": "abc"}, "seconds is a number, not 'abc'"),
+        ("pass_at_k", {"seconds": True}, "seconds is a number, not True"),
+        ("pass_at_k", {"memory": 5e8}, "memory is a whole number, not 500000000.0"),
+        ("pass_at_k", {"memory": 0}, "memory is a number above 0, not 0"),
+        ("pass_at_k", {"allow_code": "no"}, "allow_code is true or false, not 'no'"),
+        ("rouge", {"kind": 3}, "kind 3: unknown (choose from rouge1, rouge2, rougeL, rougeLsum)"),
+        ("rouge", {"stem": "no"}, "stem is true or false, not 'no'"),
+        ("bertscore", {"model": 3}, "model is a text in quotation marks, not 3"),
+        ("bertscore", {"layer": "last"}, "layer is a whole number, not 'last'"),
+        ("bertscore", {"batch_size": 0}, "batch_size is 1 or more, not 0"),
+    ],
+)
+def test_options_of_other_kinds_are_named(name, options, problem):
+    with pytest.raises(UserError, match=re.escape(f"metric {name}: {problem}")):
+        metric_named(name, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "problem"),
+    [
+        ("perplexity", {"k": 1}, "metric 'perplexity' takes no option 'k'$"),
+        ("perplexity", {"name": "p"}, "metric 'perplexity' takes no option 'name'"),
+        ("rouge", {"kinds": "rouge1"}, "metric 'rouge' takes no option 'kinds' .did you mean 'kind'"),
+    ],
+)
+def test_options_that_there_are_not_are_named(name, options, problem):
+    with pytest.raises(UserError, match=problem):
+        metric_named(name, **options)

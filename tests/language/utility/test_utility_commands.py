@@ -221,7 +221,7 @@ def test_a_pattern_is_text(command, capitals, tmp_path, pattern, right):
     ("options", "problem"),
     [
         ("[pattern]", "options: write names and values"),
-        ("{pattern: [A-D]}", r"pattern \['A-D'\] is no text; put it into quotation marks"),
+        ("{pattern: [A-D]}", r"pattern is a text in quotation marks, not \['A-D'\]"),
     ],
 )
 def test_options_of_a_file_are_looked_at(command, capitals, tmp_path, options, problem):
