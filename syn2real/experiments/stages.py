@@ -12,6 +12,7 @@ from typing import Any
 
 from syn2real.errors import UserError
 from syn2real.hashing import sha256_json
+from syn2real.merge.allocation import give_back
 from syn2real.progress import say
 from syn2real.sealing import partial_path, sealed_directory, write_text
 
@@ -81,6 +82,7 @@ class Workspace:
         with sealed_directory(directory, resume=True) as partial:
             make(partial)
             write_text(partial / RECORD, json.dumps(identity | {"key": key}, indent=2, sort_keys=True) + "\n")
+        give_back()  # or a study of many trainings would hold more than any of them
         return Stage(name, key, directory)
 
     def plan(self) -> dict[str, Any]:
