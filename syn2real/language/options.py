@@ -1,4 +1,7 @@
-"""Options that a recipe or a command gives a judge or a metric, looked at by the signature of what makes it."""
+"""Options that a recipe or a command gives a judge, metric, scorer or model, looked at by the signature of its maker.
+
+One that is None is not given.
+"""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +26,7 @@ def made(kind: str, name: str, maker: Callable[..., T], options: Mapping[str, An
     """What ``maker`` makes of the options, after `require_options`."""
     require_options(kind, name, maker, options)
     try:
-        return maker(**options)
+        return maker(**_given(options))
     except TypeError as error:  # of one that hands on whatever it is given
         if "unexpected keyword" not in str(error):
             raise
@@ -37,7 +40,8 @@ def require_options(kind: str, name: str, maker: Callable[..., object], options:
     parameters = inspect.signature(maker).parameters
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     known = {key: one for key, one in parameters.items() if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
-    for option, value in options.items():
+    given = _given(options)
+    for option, value in given.items():
         if option in known:
             annotation = known[option].annotation
             if not _is(value, annotation):
@@ -45,8 +49,12 @@ def require_options(kind: str, name: str, maker: Callable[..., object], options:
         elif not open_ended:
             raise UserError(f"{kind} {name!r} takes no option {option!r}{did_you_mean(option, known)}")
     for option, parameter in known.items():
-        if parameter.default is parameter.empty and option not in options:
+        if parameter.default is parameter.empty and option not in given:
             raise UserError(f"{kind} {name!r} needs the option {option!r}")
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {option: value for option, value in options.items() if value is not None}
 
 
 def _is(value: Any, annotation: Any) -> bool:

@@ -1,14 +1,13 @@
 """How far apart two answers are: scorers behind one interface, by name."""
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from syn2real.errors import NotInstalled, UserError, one_line
 from syn2real.language.bias.cases import repeats
+from syn2real.language.options import made, require_options
 from syn2real.registry import Registry
 
 Degenerate = Literal["empty", "repetition"]
@@ -33,10 +32,10 @@ _OF_WEIGHTS = ("classifier", "toxicity", "embedding")
 _COMPARES = "the scorer 'embedding' compares answers and scores none; take vader or classifier here"
 
 
-def scorer_named(name: str, **options: Any) -> Scorer:
-    """The scorer of this name, with those options that are given. Raises `UserError` for what there is not."""
-    with _options_named(name):
-        return SCORERS.get(name)(**_given(options))
+def scorer_named(name: str, /, **options: Any) -> Scorer:
+    """The scorer of this name, with those options that are given. Raises `UserError` for what there is not, and for
+    options that it does not take."""
+    return made("scorer", name, SCORERS.get(name), options)
 
 
 def require_scorer(name: str, options: Mapping[str, Any], *, scoring: bool = False) -> None:
@@ -44,8 +43,7 @@ def require_scorer(name: str, options: Mapping[str, Any], *, scoring: bool = Fal
     answers are to be scored one by one (``scoring``), for a scorer that compares only. Nothing is loaded, and nothing
     fetched."""
     maker = SCORERS.get(name)
-    with _options_named(name):
-        inspect.signature(maker).bind(**_given(options))
+    require_options("scorer", name, maker, options)
     if name in _OF_WEIGHTS and options.get("model"):
         _require_weights(str(options["model"]))
     elif name == "embedding":
@@ -63,26 +61,6 @@ def _require_weights(model: str) -> None:
     here = "/" not in model or model.startswith(("/", ".")) or Path(model).exists()
     if here and not (local_path(model) / "config.json").is_file():
         raise UserError(f"{model}: is no model: it has no config.json")
-
-
-def _given(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in options.items() if value is not None}
-
-
-@contextmanager
-def _options_named(name: str) -> Iterator[None]:
-    """Say of which scorer an option is that it does not take, or lacks."""
-    try:
-        yield
-    except TypeError as error:
-        if "unexpected keyword" not in str(error) and "missing" not in str(error):
-            raise
-        wrong = str(error).split()[-1]
-        raise UserError(
-            f"scorer {name!r} needs the option {wrong}"
-            if "missing" in str(error)
-            else f"scorer {name!r} takes no option {wrong}"
-        ) from error
 
 
 def degenerate(answer: str) -> Degenerate | None:

@@ -1,11 +1,12 @@
 """Which chat model: a directory, a packaged or hub name, or a server."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from syn2real.errors import UserError
 from syn2real.language.chat.model import ChatModel
+from syn2real.language.options import made
 from syn2real.registry import Registry
 
 CHAT_MODELS: Registry[Callable[..., ChatModel]] = Registry("chat model")
@@ -13,20 +14,20 @@ SERVER = "server:"
 
 
 @CHAT_MODELS.register("local")
-def _local(name: str, **options: Any) -> ChatModel:
+def _local(name: str, /, **options: Any) -> ChatModel:
     from syn2real.language.chat.local import LocalModel
 
-    return LocalModel.load(name, **options)
+    return made("chat model", name, partial(LocalModel.load, name), options)
 
 
 @CHAT_MODELS.register("server")
-def _server(name: str, **options: Any) -> ChatModel:
+def _server(name: str, /, **options: Any) -> ChatModel:
     from syn2real.language.chat.server import ServerModel
 
-    return ServerModel(name, **options)
+    return made("chat model", SERVER + name, partial(ServerModel, name), options)
 
 
-def chat_model(name: str, **options: Any) -> ChatModel:
+def chat_model(name: str, /, **options: Any) -> ChatModel:
     """The model that ``name`` stands for.
 
     ``server:NAME`` is a model of an OpenAI-compatible server, whose address is the option ``url``; ``kind:NAME`` one of
@@ -36,14 +37,7 @@ def chat_model(name: str, **options: Any) -> ChatModel:
     kind, colon, rest = name.partition(":")
     if not colon or Path(name).exists():
         kind, rest = "local", name
-    given = {key: value for key, value in options.items() if value is not None}
-    make = CHAT_MODELS.get(kind)
-    try:
-        return make(rest, **given)
-    except TypeError as error:
-        if "unexpected keyword" not in str(error):
-            raise
-        raise UserError(f"a chat model of kind {kind!r} takes no option {str(error).split()[-1]}") from error
+    return made("chat model", name, partial(CHAT_MODELS.get(kind), rest), options)
 
 
 def is_server(name: str) -> bool:

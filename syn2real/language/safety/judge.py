@@ -68,15 +68,15 @@ for _name in _GUARDS:
 def judge_named(name: str, /, **options: Any) -> Judge:
     """The judge of this name, with those options that are given. Raises `UserError` for what there is not, and for
     options that it does not take."""
-    return made("judge", name, JUDGES.get(name), _given(options))
+    return made("judge", name, JUDGES.get(name), options)
 
 
 def require_judge(name: str, /, **options: Any) -> None:
     """Raise `UserError` for what `judge_named` would, as far as that can be told without a model's weights: nothing is
     loaded, and nothing fetched."""
-    require_options("judge", name, JUDGES.get(name), _given(options))
+    require_options("judge", name, JUDGES.get(name), options)
     if name in _REQUIRE:
-        _REQUIRE[name](**_given(options))
+        _REQUIRE[name](**options)
 
 
 def require_model(name: str) -> None:
@@ -107,7 +107,3 @@ _REQUIRE: dict[str, Callable[..., object]] = {
     "chat": _require_chat,
     **{name: partial(_require_guard, name) for name in _GUARDS},
 }
-
-
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in options.items() if value is not None}

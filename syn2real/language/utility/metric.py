@@ -99,8 +99,7 @@ def _perplexity(**options: Any) -> Metric:
 def metric_named(name: str, /, **options: Any) -> Metric:
     """The metric of this name, with those options that are given. Raises `UserError` for what there is not, and for
     options that it does not take."""
-    given = {key: value for key, value in options.items() if value is not None}
-    return made("metric", name, METRICS.get(name), given)
+    return made("metric", name, METRICS.get(name), options)
 
 
 def require_references(questions: Sequence[Question], name: str) -> None:
