@@ -90,8 +90,8 @@ class Study:
     def adapt(self) -> Adapted:
         """Make the adapted model. No real speech of the target is read."""
         say(f"{self.bench.recipe.title}: {len(self.text)} target sentences")
+        target = self.bench.target("target", self.text)  # first: a text that nothing can speak is found at once
         chosen = self.origin.vector()
-        target = self.bench.target("target", self.text)
         merged = self.bench.pipeline.write(chosen.blend(target), chosen.scale)
         return Adapted(chosen, target, merged)
 

@@ -371,7 +371,7 @@ def _utterance(row: dict[str, Any], base: Path) -> Utterance:
     name = known.pop("audio_filepath")
     path = (base / name).resolve()
     if not path.is_relative_to(base):
-        raise UserError(f"{name} leaves {base}; move the audio there or name its folder with --audio-root")
+        raise UserError(f"{name} leaves {base}; copy such audio in with `syn2real corpus import manifest`")
     try:
         measured = audio.info(path).duration
     except AudioError as error:

@@ -154,6 +154,14 @@ class TestHub:
         assert not (tmp_path / "back").exists()
 
 
+def test_a_text_that_nobody_can_speak_is_refused_before_anything_is_tuned(terse_whisper, recordings, tmp_path):
+    text = tmp_path / "long.txt"
+    text.write_text("all day " * 200 + "\n")
+    given = ("--model", terse_whisper, "--text", text, "--source", recordings, "--output", tmp_path / "out")
+    assert "nothing could be spoken" in refused("adapt", *given)
+    assert not list((tmp_path / "out").rglob("*tuned*"))
+
+
 def test_a_recipe_with_the_stricter_table(terse_whisper, recordings, tmp_path, monkeypatch):
     """Half of the phrases spoken, the other half tested; by a sum that is named. An untaught model would talk without
     end, so what is heard is the first word of what was said."""
