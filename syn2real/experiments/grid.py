@@ -21,6 +21,7 @@ from syn2real.experiments.scales import Choice, Errors, by_others, choose, choos
 from syn2real.experiments.stages import Stage, Workspace
 from syn2real.experiments.sums import tried
 from syn2real.experiments.systems import Workshop
+from syn2real.merge.parameters import LAYERS
 from syn2real.progress import say
 from syn2real.speech.corpus import Corpus
 from syn2real.speech.pretrained import PACKAGES, located
@@ -205,7 +206,9 @@ class Grid:
         if system != "syn2real-groups":
             return choice
         tried = self._errors(workshop.pipeline, *self._trials(fold, blend_of, system))
-        return choose_groups(tried, choice, self.recipe.scale.groups, self.recipe.scale.group_factors)
+        named = self.recipe.scale.groups
+        groups = workshop.pipeline.layers if named == LAYERS else named
+        return choose_groups(tried, choice, groups, self.recipe.scale.group_factors)
 
     def _best_sum(self, workshop: Workshop, fold: Fold) -> Choice:
         """Which sum of the three models, with its λ; chosen as λ is."""

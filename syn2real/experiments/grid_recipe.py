@@ -18,6 +18,7 @@ from syn2real.experiments.recipe import (
     TrainingRecipe,
 )
 from syn2real.merge.groups import GROUPS
+from syn2real.merge.parameters import LAYERS
 from syn2real.speech.engines.options import path_from
 
 System = Literal[
@@ -82,8 +83,8 @@ class ScaleRecipe(Strict):
     grid: tuple[Lambda, ...] = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.3)
     # A mean of vectors that were each trained on a part is shorter than one trained on all.
     domains_grid: tuple[Annotated[float, Field(ge=-2, le=20)], ...] = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0)
-    # Of `syn2real-groups`: a tensor takes the λ of the first that it belongs to.
-    groups: tuple[str, ...] = ("cross_attention", "encoder", "decoder")
+    # Of `syn2real-groups`: a tensor takes the λ of the first that it belongs to. `layers`: each layer has its own.
+    groups: Literal["layers"] | tuple[str, ...] = ("cross_attention", "encoder", "decoder")
     group_factors: tuple[float, ...] = (0.0, 0.5, 1.5, 2.0)  # of λ, tried for one group after the other
     proxies: Annotated[int, Field(ge=1)] | None = None  # at most so many, those with the most recordings
 
@@ -93,9 +94,11 @@ class ScaleRecipe(Strict):
             raise ValueError("lambda: `fixed` gives the value where `by: fixed`, and only there")
         if 0.0 not in self.grid or 0.0 not in self.domains_grid:
             raise ValueError("lambda: the grids must contain 0, the model to which nothing is added")
-        for group in self.groups:
-            if group not in GROUPS:
-                raise ValueError(f"lambda: unknown group {group!r}; known are {', '.join(GROUPS)}")
+        for group in self.groups if self.groups != LAYERS else ():
+            # A part of a name is a filter too, but not a word alone: it may be a group's, misspelt.
+            if group not in GROUPS and not any(sign in group for sign in "*?[/."):
+                known = f"known are {', '.join(GROUPS)}"
+                raise ValueError(f"unknown group {group!r}; {known}, globs, and parts of names: decoder.layers.0.")
         return self
 
     def key_of(self, system: System) -> str:

@@ -16,7 +16,8 @@ from syn2real.experiments.stages import Stage, Workspace
 from syn2real.hashing import sha256_json
 from syn2real.lines import read_jsonl, write_jsonl
 from syn2real.merge import Checkpoint, TaskVector, Term, write
-from syn2real.merge.groups import groups_of
+from syn2real.merge.groups import layers_in
+from syn2real.merge.parameters import matches
 from syn2real.speech.checking import Limits
 from syn2real.speech.checking.judges import CheckSettings
 from syn2real.speech.corpus import MANIFEST, Corpus, Sentence
@@ -299,6 +300,11 @@ class Pipeline:
             return parameters_by_name(str(self.base.directory))
         return Checkpoint.open(self.base.directory).parameters
 
+    @property
+    def layers(self) -> list[str]:
+        """What the names of each layer's tensors begin with; nothing in a dry run whose model is not there."""
+        return layers_in(Checkpoint.open(self.base.directory)) if self.base.directory.is_dir() else []
+
     def _shifted(self, anchor: Stage, difference: Addend, scale: Scale) -> "Callable[[str], Tensor]":
         """Reads θ + λτ tensor by tensor, each from the merge core with the λ that is its own."""
         start, vector = Checkpoint.open(anchor.directory), difference.vector()
@@ -307,11 +313,12 @@ class Pipeline:
 
 
 def scale_of(scale: Scale, name: str) -> float:
-    """The λ of a tensor: that of the first group named which it belongs to, else that of ``other``."""
+    """The λ of a tensor: that of the first group, or other filter of `syn2real.merge.parameters`, that it belongs to;
+    else that of ``other``."""
     if not isinstance(scale, Mapping):
         return float(scale)
-    found = groups_of(name)
-    return next((float(value) for group, value in scale.items() if group in found), float(scale.get("other", 0.0)))
+    rest = float(scale.get("other", 0.0))
+    return next((float(value) for key, value in scale.items() if key != "other" and matches(key, name)), rest)
 
 
 def values_of(scale: Scale) -> set[float]:

@@ -43,6 +43,16 @@ def layer_of(name: str) -> tuple[str, int] | None:
     return (found["stack"], int(found["index"])) if found else None
 
 
+def layers_in(names: Iterable[str]) -> list[str]:
+    """What the names of each layer's tensors begin with, stack by stack.
+
+    >>> layers_in(["encoder.layers.10.fc1.bias", "encoder.layers.2.fc1.bias", "encoder.layers.2.fc2.bias", "norm.bias"])
+    ['encoder.layers.2.', 'encoder.layers.10.']
+    """
+    found = filter(None, map(layer_of, names))
+    return [f"{stack}{index}." for stack, index in sorted(set(found))]
+
+
 def positions(names: Iterable[str]) -> dict[str, float]:
     """How deep each tensor lies in its stack of layers: 0 for the first layer, 1 for the last.
 

@@ -207,7 +207,7 @@ def groups_table(record: dict[str, Any], group: dict[str, Any]) -> Table | None:
         seeds = [row["groups"] for row in found if row["target"] == target]
         spans = (words.span(min(s[name] for s in seeds), max(s[name] for s in seeds)) for name in names)
         rows.append(Row((target, *spans)))
-    titles = (name.replace("_", " ") for name in names)
+    titles = (name.removeprefix("model.").strip(".").replace("_", " ") for name in names)
     return Table("", ("target", *titles), tuple(rows), "Of several seeds: the least and the largest.")
 
 

@@ -15,7 +15,7 @@ from syn2real.experiments.grid import Grid
 from syn2real.experiments.grid_recipe import GridRecipe, uninformed
 from syn2real.experiments.grid_record import grid_record
 from syn2real.experiments.lora_recipe import LoraRecipe
-from syn2real.experiments.pipeline import effort_of
+from syn2real.experiments.pipeline import effort_of, scale_of
 from syn2real.experiments.recipe import SUMS, SynthesisRecipe
 from syn2real.experiments.results import CurvePoint
 from syn2real.experiments.stages import Workspace
@@ -218,6 +218,32 @@ class TestEverySystem:
         written = load_file(workshop.pipeline.write(blend, 0.7).directory / "model.safetensors")
         read = workshop.pipeline._shifted(blend.anchor, blend.difference, 0.7)
         assert all(torch.equal(read(name), tensor) for name, tensor in written.items())
+
+
+def test_each_layer_has_its_lambda(manifest, terse_whisper, tmp_path, monkeypatch):
+    by = {"grid": [0, 1], "groups": "layers", "group_factors": [0.5]}
+    grid = Grid(recipe(manifest, terse_whisper, systems=["syn2real-groups"], **{"lambda": by}), Workspace(tmp_path))
+
+    def errors(scale):  # the first layer of the encoder wants less, the last of the decoder does not
+        if isinstance(scale, int | float):
+            return (10 - round(scale), 20)
+        return (9 - (scale["model.encoder.layers.0."] == 0.5) + (scale["model.decoder.layers.1."] == 0.5), 20)
+
+    monkeypatch.setattr(grid, "_trials", lambda *_: ((), ""))
+    monkeypatch.setattr(grid, "_errors", lambda *_: errors)
+    workshop = grid.workshop(next(grid.conditions()))
+    found = grid._choice(workshop, grid.roles.fold("a", None, 0), "syn2real-groups", workshop.blend).scale
+    stacks = ("encoder", "decoder")
+    assert list(found) == [*(f"model.{s}.layers.{i}." for s in sorted(stacks) for i in range(2)), "other"]
+    assert scale_of(found, "model.encoder.layers.0.fc1.weight") == 0.5
+    assert {scale_of(found, f"model.{s}.layers.1.fc1.weight") for s in stacks} == {1.0}
+    assert scale_of(found, "model.decoder.embed_tokens.weight") == 1.0
+
+
+def test_groups_are_filters_too():
+    scale = {"decoder.layers.1.": 0.5, "*.layers.*": 0.7, "/bias$/": 0.2, "other": 1.0}
+    names = ("model.decoder.layers.1.fc1.bias", "model.decoder.layers.11.fc1.bias", "conv.bias", "conv.weight")
+    assert [scale_of(scale, name) for name in names] == [0.5, 0.7, 0.2, 1.0]
 
 
 def test_the_lambda_that_groups_begin_with_is_said(manifest, terse_whisper, tmp_path, monkeypatch):
