@@ -24,7 +24,7 @@ from syn2real.experiments.systems import Workshop
 from syn2real.merge.parameters import LAYERS
 from syn2real.progress import say
 from syn2real.speech.corpus import Corpus
-from syn2real.speech.pretrained import PACKAGES, located
+from syn2real.speech.pretrained import SIZES, located
 from syn2real.speech.scoring import Scores, pairs_of, score
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Grid:
         self.roles = Roles(recipe)
         for synthesis in recipe.engine_sets.values():
             require_voices(synthesis, recipe.language)
-        for name in set(recipe.training_of) - set(recipe.models) - set(PACKAGES):
+        for name in set(recipe.training_of) - set(recipe.models) - set(SIZES):
             say(f"training_of: {name!r} is none of the models ({', '.join(recipe.models)}) and changes nothing")
         if any(system.endswith("augmented") for system in recipe.systems):
             from syn2real.speech.augmentation import Augmentation
