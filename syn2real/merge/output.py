@@ -23,6 +23,7 @@ from syn2real.merge.formats.safetensors_writer import file_size
 from syn2real.merge.journal import Journal
 from syn2real.merge.merged import Merged
 from syn2real.merge.plan import Plan, plan_merged
+from syn2real.merge.recipe import NO_TEMPLATE
 from syn2real.merge.sidecars import configuration, copy_sidecars, sidecars
 from syn2real.merge.tensors import dtype_name
 from syn2real.merge.tokenizer_files import FAST, OTHERS
@@ -38,7 +39,7 @@ SLACK = 1 << 20  # bytes for the record and what a file system rounds up
 class WriteSettings:
     """How to write; none of it changes a weight, and only ``shard_size`` (bytes) changes which file holds it."""
 
-    template: Path | str | None = None  # a directory for configuration and tokenizer, where the anchor has none
+    template: Path | str | None = None  # see `MergeRecipe.template`, before which it comes
     overwrite: bool = False
     threads: int | None = None  # None: one for each processor
     shard_size: int | None = None  # None: the anchor's shards
@@ -88,7 +89,8 @@ def write(
                     execute(layout, partial, journal, threads=threads, on_tensor=chosen.on_tensor)
                 if list(layout) != [SINGLE]:
                     _write_json(partial / f"{SINGLE}.index.json", _index(layout))
-                copy_sidecars(_beside(plan, chosen), partial, plan.out_dtype, plan.configuration)
+                if (beside := _beside(plan, chosen)) is not None:
+                    copy_sidecars(beside, partial, plan.out_dtype, plan.configuration)
                 for name, text in plan.files.items():
                     (partial / name).unlink(missing_ok=True)
                     if text is not None:
@@ -142,9 +144,10 @@ def preflight(plan: Plan, output: Path, settings: WriteSettings) -> int:
 
     attempt(lambda: references.require_apart(output, [(source.name, source.path) for source in plan.inputs]))
     attempt(lambda: require_absent(output, overwrite=settings.overwrite))
-    companions = attempt(lambda: sidecars(_beside(plan, settings))) or []
+    beside = attempt(lambda: _beside(plan, settings))
+    companions = attempt(lambda: sidecars(beside)) or [] if beside is not None else []
     if companions:
-        attempt(lambda: configuration(_beside(plan, settings)))
+        attempt(lambda: configuration(beside))
     for piece in plan.pieces.values():
         attempt(piece.check)
     if plan.pieces:
@@ -171,8 +174,8 @@ def require_memory(needed: int, allowed: int) -> None:
 
 def record(plan: Plan, output: Path) -> dict[str, Any]:
     """What was merged, from what. No times, and paths from ``output``: the same merge elsewhere is the same bytes."""
-    named = [str(source.path) for source in plan.inputs] + [plan.recipe.template or ""]
-    beside = {path: references.relative(path, output) for path in named if path}
+    named = [str(source.path) for source in plan.inputs] + plan.recipe.templates
+    beside = {path: references.relative(path, output) for path in named}
     return {
         "format": "syn2real.merge",
         "version": 2,
@@ -202,13 +205,16 @@ def _hashed(inputs: Sequence[Source]) -> Iterator[None]:
         hashing.shutdown(cancel_futures=True)
 
 
-def _beside(plan: Plan, settings: WriteSettings) -> Path:
+def _beside(plan: Plan, settings: WriteSettings) -> Path | None:
+    """Where configuration and tokenizer come from; None where nothing but weights is wanted."""
     template = settings.template or plan.recipe.template
+    if str(template) == NO_TEMPLATE:
+        return None
     beside = Path(template) if template is not None else plan.anchor.directory
     if beside is None:
         raise UserError(
             f"{plan.anchor.path}: no Hugging Face configuration lies beside these weights; "
-            "pass as template a directory of the same model"
+            f"pass as template a directory of the same model, or {NO_TEMPLATE} to write weights alone"
         )
     return beside
 

@@ -21,6 +21,8 @@ from syn2real.documents import Document, parse_values
 from syn2real.merge import references
 from syn2real.merge.token_rules import TokenRule
 
+NO_TEMPLATE = "none"
+
 DType = Literal["float32", "float16", "bfloat16"]
 
 
@@ -115,7 +117,8 @@ class MergeRecipe(BaseModel):
     models: dict[str, str] | list[ModelEntry] = []
     base: str | None = None
     anchor: str | None = None  # whose names, other tensors, configuration and tokenizer the result takes
-    template: str | None = None  # a directory for configuration and tokenizer, where the anchor has none
+    # A directory for configuration and tokenizer, where the anchor has none; NO_TEMPLATE: the weights alone.
+    template: str | None = None
     slices: list[Slice] | None = None
     stack: str | None = None  # which layers slices cut, in a model with several stacks: "model.decoder.layers."
     parameters: Parameters = {}
@@ -192,6 +195,11 @@ class MergeRecipe(BaseModel):
         return MergeRecipe.model_validate(content)
 
     @property
+    def templates(self) -> list[str]:
+        """The template, where it is a directory."""
+        return [self.template] if self.template not in (None, NO_TEMPLATE) else []
+
+    @property
     def torch_out_dtype(self) -> torch.dtype | None:
         """``out_dtype`` as torch's."""
         return getattr(torch, self.out_dtype) if self.out_dtype else None
@@ -206,7 +214,7 @@ def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Merge
         recipe = translate(document)
     else:
         recipe = document.parse(MergeRecipe)
-    places = [*recipe.paths, *([recipe.template] if recipe.template else [])]
+    places = [*recipe.paths, *recipe.templates]
     beside = {place: references.beside(place, path.parent) for place in places}
     return recipe.with_paths(beside)
 

@@ -187,6 +187,23 @@ def test_outputs_that_must_not_be_touched(models, tmp_path):
     assert content(tmp_path / "void") != before
 
 
+def test_weights_alone(models, tmp_path):
+    """Of files without a configuration, from a recipe and by a setting; and they are confirmed."""
+    t, r, _ = models
+    lone = []
+    for model in (t, r):
+        lone.append(tmp_path / f"{model.name}.safetensors")
+        shutil.copyfile(model.directory / "model.safetensors", lone[-1])
+    names = {"T": str(lone[0]), "R": str(lone[1])}
+    recipe = parse_recipe(expression="0.5*T + 0.5*R", models=names, template="none")
+    out = write(plan_recipe(recipe), tmp_path / "out")
+    assert set(content(out)) == {"model.safetensors", "merge.json", "README.md"}
+    assert json.loads((out / "merge.json").read_text())["recipe"]["template"] == "none"
+    assert not check(out).differing
+    again = write(0.5 * Checkpoint.open(lone[0]) + 0.5 * Checkpoint.open(lone[1]), tmp_path / "set", template="none")
+    assert (again / "model.safetensors").read_bytes() == (out / "model.safetensors").read_bytes()
+
+
 def test_the_record_of_a_merge_with_a_template_has_no_path_of_this_machine(models, tmp_path):
     t, r, _ = models
     (tmp_path / "lone").mkdir()
