@@ -36,7 +36,9 @@ def merge(
     device: Annotated[str, typer.Option(help="cpu, or cuda where there is one.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="Default: one for each processor.")] = None,
     max_memory: Annotated[str | None, typer.Option(help="Working memory at most, for instance 500MB.")] = None,
-    template: Annotated[Path | None, typer.Option(help="Whose configuration and tokenizer to use; none: weights alone.")] = None,
+    template: Annotated[
+        Path | None, typer.Option(help="Whose configuration and tokenizer to use; none: weights alone.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the plan, leave.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Recompute and compare after writing.")] = False,
     ctranslate2: Annotated[
