@@ -193,7 +193,7 @@ class ReadyVector:
         if folder.is_file():
             raise UserError(f"{folder}: a file; give the folder that holds {VECTOR} and {CARD}")
         if not folder.exists():
-            folder = _fetched(str(reference))
+            folder = _fetched(str(reference), "folder")
         card = VectorCard.read(folder / CARD)
         file = folder / VECTOR
         if not file.is_file():
@@ -249,9 +249,9 @@ def pull(reference: str, output: Path, *, overwrite: bool = False) -> ReadyVecto
     return ReadyVector.open(output)
 
 
-def _fetched(reference: str) -> Path:
-    """The folder in the hub's cache."""
-    card = fetch(reference, CARD)
+def _fetched(reference: str, sought: str | None = None) -> Path:
+    """The folder in the hub's cache; what was ``sought`` here before is told where the hub has none."""
+    card = fetch(reference, CARD, sought)
     if card is None:
         raise UserError(f"{reference}: holds no {CARD}, so it is no published vector")
     if fetch(reference, VECTOR) is None:

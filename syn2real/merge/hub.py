@@ -123,15 +123,17 @@ def pull(reference: str, output: Path, *, overwrite: bool = False) -> Path:
     return output
 
 
-def fetch(reference: str, name: str) -> Path | None:
+def fetch(reference: str, name: str, sought: str | None = None) -> Path | None:
     """Where a file of ``org/name[@revision]`` lies once it is fetched, into the hub's cache; None if it has no such.
 
-    Raises `UserError` for what is no hub id, and for what the hub has not, keeps private or cannot be asked for.
+    Raises `UserError` for what is no hub id, and for what the hub has not, keeps private or cannot be asked for; the
+    message also says that there is no such thing here as was ``sought`` before, such as a folder.
     """
     found = _ID.fullmatch(reference)
     if found is None:
-        raise UserError(f"{reference}: not a hub id; write org/name or org/name@revision")
-    with _one_line(found["id"], found["revision"], ""):
+        absent = f"no such {sought} here, nor" if sought else "not"
+        raise UserError(f"{reference}: {absent} a hub id; write org/name or org/name@revision")
+    with _one_line(found["id"], found["revision"], f"no such {sought} here, and " if sought else ""):
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 

@@ -107,6 +107,16 @@ def test_a_file_or_a_folder_without_a_card(folder, text, tmp_path):
     assert "give the folder" in refused(*command, folder / VECTOR)
     (folder / CARD).unlink()
     assert f"{folder / CARD}: No such file" in refused(*command, folder)
+    for absent in ("./typo", "myvector", tmp_path / "gone"):
+        assert f"{absent}: no such folder here, nor a hub id; write org/name" in refused(*command, absent)
+
+
+def test_a_folder_that_is_not_here_is_told_where_the_hub_has_it_not_either(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rv").mkdir()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    message = refused("adapt", "-t", text, "-o", tmp_path / "out", "--vector", "rv/nothing")
+    assert message.startswith("rv/nothing: no such folder here, and not fetched before; the hub is switched off")
 
 
 class TestHub:
