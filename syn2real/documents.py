@@ -8,10 +8,12 @@ from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from syn2real.errors import UserError, at, did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)
+_LISTS = ("list_type", "tuple_type")  # what pydantic calls it when one is missing
 _KIND = re.compile(r"(?:list|dict|tuple)\[")  # which of several kinds was tried, among the keys of a problem
 
 
@@ -89,11 +91,21 @@ def first_problem(invalid: ValidationError, model: type[BaseModel]) -> tuple[lis
     where = ".".join(keys)
     if error["type"] == "extra_forbidden":
         for key in keys[:-1]:
-            if key in model.model_fields:
-                model = next(_models_in(model.model_fields[key].annotation), model)
-        return keys, f"unknown key {where!r}{did_you_mean(keys[-1], model.model_fields)}"
+            if (field := _fields_of(model).get(key)) is not None:
+                model = next(_models_in(field.annotation), model)
+        known = _fields_of(model)
+        if keys[-1] in model.model_fields:  # the field's own name, where its key is another
+            return keys, f"unknown key {where!r} (did you mean {model.model_fields[keys[-1]].alias!r}?)"
+        return keys, f"unknown key {where!r}{did_you_mean(keys[-1], known)}"
     message = error["msg"].removeprefix("Value error, ")
+    if error["type"] in _LISTS:
+        message = f"write a list, as [{error['input']}]" if isinstance(error["input"], str | int) else "write a list"
     return keys, f"{where}: {message}" if where else message
+
+
+def _fields_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """A model's fields by the keys that stand for them in a document."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -1,6 +1,7 @@
 """`demo`, `run` and `adapt`: the main job."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -21,6 +22,13 @@ from syn2real.errors import UserError
 from syn2real.speech.training import DEFAULTS
 
 Study: TypeAlias = Callable[[Any, Path], dict[str, Any]]  # what comes of a recipe, in an output directory
+OPTIONS = {  # by the keys of a recipe that they give
+    "scale": "--lambda",
+    "synthesis.engines": "--engine",
+    "synthesis.target_renditions": "--renditions",
+    "training.epochs": "--epochs",
+    "training.learning_rate": "--learning-rate",
+}
 OptionalModel = Annotated[
     str | None,
     typer.Option(
@@ -206,24 +214,37 @@ def adapt(
 
     model = model or "whisper-base"
     material = adaptation_material(source, text, held_out or [], test)
-    recipe = parse_recipe(
-        title=f"{Path(model).name} adapted to {text.stem}",
-        model=model,
-        language=language or only_language(resolve_model(model)),
-        corpus={"manifest": source},
-        target=[text.stem],
-        held_out=held_out or [],
-        target_text=text,
-        scale=scale,
-        sum=way or ("choose" if scale is None else "syn2real"),
-        synthesis={
-            "engines": engines or {"espeak": 1.0},
-            "options": options or None,
-            "target_renditions": 2 if renditions is None else renditions,
-        },
-        training={name: value for name, value in training.items() if value is not None},
-    )
+    with _called_by_options():
+        recipe = parse_recipe(
+            title=f"{Path(model).name} adapted to {text.stem}",
+            model=model,
+            language=language or only_language(resolve_model(model)),
+            corpus={"manifest": source},
+            target=[text.stem],
+            held_out=held_out or [],
+            target_text=text,
+            scale=scale,
+            sum=way or ("choose" if scale is None else "syn2real"),
+            synthesis={
+                "engines": engines or {"espeak": 1.0},
+                "options": options or None,
+                "target_renditions": 2 if renditions is None else renditions,
+            },
+            training={name: value for name, value in training.items() if value is not None},
+        )
     _study(recipe, output, as_json, material)
+
+
+@contextmanager
+def _called_by_options() -> Iterator[None]:
+    """Of a recipe that options gave, an error names the option and not the key."""
+    try:
+        yield
+    except UserError as error:
+        for key, option in OPTIONS.items():
+            if str(error).startswith((f"{key}:", f"{key}.")):
+                raise UserError(option + str(error).removeprefix(key).replace(".", " ", 1)) from error
+        raise
 
 
 def _checked(file: Path, recipe: Any) -> None:
@@ -296,7 +317,9 @@ def _ready(vector: str, text: Path, test: Path | None, output: Path, as_json: bo
     from syn2real.experiments.ready_vector import ReadyVector
 
     ready = ReadyVector.open(vector)
-    _show(run_ready(ready_recipe(ready, text, **given), ready, text, test, output), output, as_json)
+    with _called_by_options():
+        recipe = ready_recipe(ready, text, **given)
+    _show(run_ready(recipe, ready, text, test, output), output, as_json)
 
 
 def _vector(recipe: Any, output: Path, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from syn2real.experiments.results import CurvePoint, SystemResult, measure
 from syn2real.experiments.stages import Stage, Workspace
 from syn2real.experiments.sums import tried
 from syn2real.speech.corpus import Corpus, Sentence, Utterance
-from syn2real.speech.pretrained import resolve_model
+from syn2real.speech.pretrained import require_language, resolve_model
 from syn2real.speech.scoring import Scores, pairs_of, score
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ class Bench:
     def __init__(self, recipe: StudyRecipe, workspace: Workspace) -> None:
         require_voices(recipe.synthesis, recipe.language)
         self.recipe = recipe
-        self.pipeline = Pipeline.of(workspace, resolve_model(recipe.model), recipe.language)
+        model = resolve_model(recipe.model)
+        require_language(model, recipe.language)
+        self.pipeline = Pipeline.of(workspace, model, recipe.language)
         self._spoken: dict[str, Clips] = {}
 
     def tuned(self, name: str, sentences: Sequence[Sentence], renditions: int) -> Stage:
@@ -64,16 +66,24 @@ class Bench:
         self, tuned: Mapping[str, Heard], test: Corpus, full: Sequence[str], tested: Corpus | None = None
     ) -> list[SystemResult]:
         """Every model on ``test`` (scored on those of ``tested``, where given) in short windows, and those of ``full``
-        at 30 s too, each against `BASELINE` in the same window; the untouched model first."""
+        at 30 s too, each against `BASELINE` in the same window; the untouched model first. A model without windows is
+        heard once."""
         wanted = {u.id for u in (test if tested is None else tested)}
         # Untouched Whisper loops in short windows, so it is heard at 30 s only.
-        heard: dict[tuple[str, Window], Scores] = {}
-        heard["zero-shot", "full"] = self.heard("zero-shot", (Blend(self.pipeline.base), 0.0), test, "full")
-        windows: list[tuple[Window, Sequence[str]]] = [("short", list(tuned)), ("full", full)]
-        for window, names in windows:
-            for name in names:
-                if name in tuned:
-                    heard[name, window] = self.heard(name, tuned[name], test, window)
+        alone = {"zero-shot": (Blend(self.pipeline.base), 0.0)}
+        if self.pipeline.windowed:
+            asked: list[tuple[Window, Mapping[str, Heard]]] = [
+                ("full", alone),
+                ("short", tuned),
+                ("full", {name: tuned[name] for name in full if name in tuned}),
+            ]
+        else:
+            asked = [("short", {**alone, **tuned})]
+        heard: dict[tuple[str, str], Scores] = {}
+        for window, models in asked:
+            for name, model in models.items():
+                shown = window if window == "full" else self.pipeline.window
+                heard[name, shown] = self.heard(name, model, test, window)
         found = {key: scores.filter(lambda u: u.id in wanted) for key, scores in heard.items()}
         return [
             measure(

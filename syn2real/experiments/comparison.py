@@ -53,7 +53,7 @@ class Heard:
     model: str
     engines: str
     seed: int
-    window: str  # "short" or "full"
+    window: str  # "short" or "full"; "whole" of a model that has none
     scores: Scores  # on the target's test recordings
     elsewhere: Scores | None = None  # on the other domains' test recordings
     scale: float | None = None  # λ

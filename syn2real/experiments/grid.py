@@ -24,7 +24,7 @@ from syn2real.experiments.systems import Workshop
 from syn2real.merge.parameters import LAYERS
 from syn2real.progress import say
 from syn2real.speech.corpus import Corpus
-from syn2real.speech.pretrained import SIZES, located
+from syn2real.speech.pretrained import SIZES, located, require_language
 from syn2real.speech.scoring import Scores, pairs_of, score
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ class Grid:
         self._pipelines = {}
         for name in recipe.models:
             directory, key = located(name, look=workspace.dry)
+            require_language(directory, recipe.language)
             self._pipelines[name] = Pipeline(workspace, Stage("base", key, directory), recipe.language)
 
     def run(self) -> Outcome:
@@ -197,7 +198,7 @@ class Grid:
         heard = [one for row in rows for one in row]
         if labelled is not None:
             cell = (target, condition.model, condition.label, condition.repetition)
-            heard.append(Heard(f"{system}{LABELLED}", *cell, "short", labelled))
+            heard.append(Heard(f"{system}{LABELLED}", *cell, workshop.pipeline.window, labelled))
         return heard, chosen
 
     def _choice(self, workshop: Workshop, fold: Fold, system: System, blend_of: BlendOf) -> Choice:
@@ -269,17 +270,18 @@ class Grid:
         self, workshop: Workshop, condition: Condition, target: str, name: str, blend: Blend, scale: Scale
     ) -> list[Heard]:
         rows = []
+        pipeline = workshop.pipeline
         windows: list[Window] = ["short"]
-        if name in self.recipe.evaluation.full_window:
+        if name in self.recipe.evaluation.full_window and pipeline.windowed:
             windows.append("full")
         for window in windows:
             # Untouched Whisper loops in short windows, so it is heard at 30 s for both tables.
-            used: Window = "full" if name == "zero-shot" else window
-            scores = self.scores(workshop.pipeline, blend, scale, self.roles.test(target), used, name)
+            used: Window = "full" if name == "zero-shot" and pipeline.windowed else window
+            scores = self.scores(pipeline, blend, scale, self.roles.test(target), used, name)
             elsewhere = None
             if self.recipe.evaluation.elsewhere and window == "short":
                 others = self.roles.elsewhere(target)
-                elsewhere = self.scores(workshop.pipeline, blend, scale, others, used, f"{name}, other domains")
+                elsewhere = self.scores(pipeline, blend, scale, others, used, f"{name}, other domains")
             if scores is not None:
                 if not scores.total.words:
                     raise UserError(f"{target}: no test recording has a word after {scores.normaliser}")
@@ -290,7 +292,7 @@ class Grid:
                         model=condition.model,
                         engines=condition.label,
                         seed=condition.repetition,
-                        window=window,
+                        window=window if window == "full" else pipeline.window,
                         scores=scores,
                         elsewhere=elsewhere,
                         scale=float(scale) if isinstance(scale, int | float) and blend.difference else None,

@@ -91,9 +91,9 @@ class ScaleRecipe(Strict):
     @model_validator(mode="after")
     def _consistent(self) -> "ScaleRecipe":
         if (self.by == "fixed") != (self.fixed is not None):
-            raise ValueError("lambda: `fixed` gives the value where `by: fixed`, and only there")
+            raise ValueError("`fixed` gives the value where `by: fixed`, and only there")
         if 0.0 not in self.grid or 0.0 not in self.domains_grid:
-            raise ValueError("lambda: the grids must contain 0, the model to which nothing is added")
+            raise ValueError("the grids must contain 0, the model to which nothing is added")
         for group in self.groups if self.groups != LAYERS else ():
             # A part of a name is a filter too, but not a word alone: it may be a group's, misspelt.
             if group not in GROUPS and not any(sign in group for sign in "*?[/."):

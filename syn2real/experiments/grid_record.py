@@ -147,11 +147,12 @@ def _choice(chosen: Chosen) -> dict[str, Any]:
 def _utterances(grid: Grid, heard: list[Heard]) -> list[dict[str, Any]]:
     """Every test recording with what the baseline and SYN2REAL heard, of the first condition."""
     first = next(grid.conditions())
+    window = grid.workshop(first).pipeline.window
     wanted = [
         one
         for one in heard
         if one.system in (BASELINE, HEADLINE)
-        and (one.model, one.engines, one.seed, one.window) == (first.model, first.label, first.repetition, "short")
+        and (one.model, one.engines, one.seed, one.window) == (first.model, first.label, first.repetition, window)
     ]
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for one in wanted:

@@ -33,6 +33,8 @@ def load_material(recipe: SourceRecipe) -> Material:
     for name in [*recipe.target, *recipe.sources, *recipe.held_out, *recipe.rotate]:
         if name not in domains:
             raise UserError(f"{recipe.corpus.manifest}: no domain {name!r}{did_you_mean(name, domains)}")
+    for split in ("train", "test"):
+        manifest.require(Fields(getattr(recipe.corpus, split)), f"corpus.{split}")
     train, test = manifest.select(Fields(recipe.corpus.train)), manifest.select(Fields(recipe.corpus.test))
     sources = recipe.sources or sorted(domains - {*recipe.target, *recipe.held_out})
     target_test = _domains(test, recipe.target).corpus()

@@ -23,7 +23,14 @@ from syn2real.speech.checking.judges import CheckSettings
 from syn2real.speech.corpus import MANIFEST, Corpus, Sentence
 from syn2real.speech.engines import ENGINES, by_content, configured
 from syn2real.speech.engines.options import voices_by_content
-from syn2real.speech.pretrained import model_key, parameters_by_name, require_language, resolve_model
+from syn2real.speech.pretrained import (
+    WHISPER,
+    model_key,
+    parameters_by_name,
+    require_language,
+    require_recogniser,
+    resolve_model,
+)
 from syn2real.speech.synthesis import Cast, SynthesisSettings, read_rejections, synthesize
 from syn2real.speech.synthesis.wording import worded
 from syn2real.speech.training import TrainingSettings
@@ -293,6 +300,18 @@ class Pipeline:
             recogniser = resolve_model(recipe.recogniser) if recipe.recogniser else self.base.directory
             require_language(recogniser, self.language)
         return CheckSettings(recipe.by, recogniser, Limits.of(recipe.limits))
+
+    @cached_property
+    def windowed(self) -> bool:
+        """Whether the model hears in windows, as Whisper does; of one that is not here, as in a dry run, that is
+        taken for granted."""
+        directory = self.base.directory
+        return not directory.is_dir() or require_recogniser(directory) == WHISPER
+
+    @property
+    def window(self) -> str:
+        """What the records call the window that the models are tuned for: to a CTC model a clip is as long as it is."""
+        return "short" if self.windowed else "whole"
 
     @cached_property
     def _parameters(self) -> float:

@@ -201,9 +201,15 @@ class Roles:
     def _require(self) -> None:
         """Raise `UserError` for a target that lacks what the recipe needs, before anything is trained."""
         recipe, path = self.recipe, self._manifest.path
+        for split in ("train", "dev", "test"):
+            self._manifest.require(self._is(split), f"corpus.{split}")
         for target in self.targets:
             if not self.text(target):
-                raise UserError(f"{path}: domain {target!r} has no text that is not tested")
+                known = recipe.corpus.train or recipe.corpus.test
+                problem = (
+                    "" if known else ": every line is; say which are by their fields, as corpus.test: {split: test}"
+                )
+                raise UserError(f"{path}: domain {target!r} has no text that is not tested{problem}")
             if len(self._lines("test", target).rows) < 2:
                 raise UserError(f"{path}: domain {target!r} has fewer than 2 test recordings")
             if recipe.selection == "target-dev" and not self._judges(target):

@@ -17,7 +17,7 @@ class SystemResult:
     """One system on the target's real recordings, in one window."""
 
     name: str
-    window: str  # "short": cut to the longest clip of the batch; "full": padded to 30 s
+    window: str  # "short": cut to the longest clip of the batch; "full": padded to 30 s; "whole": the model has none
     scale: float | None  # λ, of the adapted model
     wer: float
     ci_low: float

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from syn2real.documents import Document
-from syn2real.errors import UserError
+from syn2real.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from syn2real.experiments.alignment.recipe import MergeAlignRecipe, SafeguardRecipe
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from syn2real.experiments.grid_recipe import GridRecipe
     from syn2real.experiments.recipe import Recipe
     from syn2real.experiments.vector_recipe import VectorRecipe
+
+KINDS = ("syn2real", "grid", "vector", "safeguard", "mergealign", "bias")
 
 
 def load_study(
@@ -21,6 +23,8 @@ def load_study(
     a study of language models names may be ``absent``, as for a dry run. Raises `UserError` with file and line."""
     document = Document.load(path, overrides)
     study = document.content.get("study")
+    if study not in (None, *KINDS):
+        raise document.error(["study"], f"study: no kind {study!r}{did_you_mean(str(study), KINDS)}")
     if study in ("safeguard", "mergealign"):
         from syn2real.experiments.alignment.recipe import load_alignment
 
@@ -43,4 +47,10 @@ def load_study(
         case _:
             from syn2real.experiments.recipe import load_recipe
 
-            return load_recipe(path, overrides)
+            try:
+                return load_recipe(path, overrides)
+            except UserError as error:
+                if study is None:
+                    kinds = ", ".join(kind for kind in KINDS if kind != "syn2real")
+                    raise UserError(f"{error}; read as `study: syn2real`, for it says no other: {kinds}") from error
+                raise

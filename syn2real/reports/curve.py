@@ -3,7 +3,7 @@
 from typing import Any
 
 from syn2real.reports.drawing import png
-from syn2real.reports.wording import NAMES, adapted, choice, find
+from syn2real.reports.wording import NAMES, adapted, choice, find, windows
 
 
 def draw_curve(record: dict[str, Any]) -> bytes:
@@ -21,10 +21,12 @@ def draw_curve(record: dict[str, Any]) -> bytes:
     for (way, curve), shape in zip(scale["other_sums"].items(), "^v", strict=False):
         axes.plot(*_line(curve), f"{shape}:", color="#a0a0a0", markersize=4, lw=1, label=f"on proxies: {NAMES[way]}")
     axes.axvline(scale["chosen"], color="#c0392b", linewidth=1, label=choice(scale))
-    real = find(record["systems"], "source-real", "short")
+    systems = record["systems"]
+    heard = next(iter(windows(systems)), "short")
+    real = find(systems, "source-real", heard)
     if real is not None:
         axes.axhline(100 * real["wer"], color="#2e8b57", linestyle=":", linewidth=1, label="source, real")
-    chosen = adapted(record["systems"], "short")
+    chosen = adapted(systems, heard)
     if chosen is not None:
         bounds = [[100 * (chosen["wer"] - chosen["ci_low"])], [100 * (chosen["ci_high"] - chosen["wer"])]]
         axes.errorbar([chosen["scale"]], [100 * chosen["wer"]], yerr=bounds, color="#1f5fa8", capsize=4)

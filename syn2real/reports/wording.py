@@ -27,7 +27,11 @@ NAMES = {
 }
 
 _HUB = re.compile(r"[\w.-]+/[\w.-]+")  # org/name
-WINDOWS = {"short": "short windows", "full": "30 s windows, as in plain transformers"}
+WINDOWS = {
+    "short": "short windows",
+    "whole": "clips as long as they are",  # of models that hear in no windows
+    "full": "30 s windows, as in plain transformers",
+}
 
 
 def counted(count: int, noun: str) -> str:
@@ -108,7 +112,7 @@ def label(system: dict[str, Any]) -> str:
 
 def window(system: dict[str, Any]) -> str:
     """The window a system was heard in."""
-    return "30 s" if system["window"] == "full" else "short"
+    return {"full": "30 s", "whole": "–"}.get(system["window"], "short")
 
 
 def choice(scale: dict[str, Any]) -> str:
@@ -133,6 +137,11 @@ def adapted(systems: list[dict[str, Any]], heard: str) -> dict[str, Any] | None:
     return next((s for s in systems if is_adapted(s) and s["window"] == heard), None)
 
 
+def windows(systems: list[dict[str, Any]]) -> list[str]:
+    """Those that the adapted model was heard in, that which it was tuned for first."""
+    return [heard for heard in WINDOWS if adapted(systems, heard)]
+
+
 def find(systems: list[dict[str, Any]], name: str, heard: str) -> dict[str, Any] | None:
     """The system of this name and window."""
     return next((s for s in systems if s["name"] == name and s["window"] == heard), None)
@@ -140,8 +149,7 @@ def find(systems: list[dict[str, Any]], name: str, heard: str) -> dict[str, Any]
 
 def headlines(systems: list[dict[str, Any]]) -> list[str]:
     """What adapting did beside tuning on synthetic target speech alone, whichever way it fell: a sentence a window."""
-    windows = [name for name in WINDOWS if adapted(systems, name)]
-    return [f"{WINDOWS[heard].capitalize()}: {_headline(systems, heard)}" for heard in windows]
+    return [f"{WINDOWS[heard].capitalize()}: {_headline(systems, heard)}" for heard in windows(systems)]
 
 
 def _headline(systems: list[dict[str, Any]], heard: str) -> str:

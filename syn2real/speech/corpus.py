@@ -1,6 +1,7 @@
 """Utterances and the immutable corpora they form, kept as JSONL manifests with NeMo's field names."""
 
 import json
+import math
 import os
 import unicodedata
 from collections import Counter
@@ -11,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
-from syn2real.errors import AudioError, UserError, at
+from syn2real.errors import AudioError, UserError, at, did_you_mean
 from syn2real.hashing import seed_from, sha256_file, sha256_json
 from syn2real.lines import read_jsonl, read_lines, write_jsonl
 from syn2real.speech import audio
@@ -219,10 +220,12 @@ class Manifest:
 
     @classmethod
     def read(cls, path: Path, audio_root: Path | None = None) -> "Manifest":
-        """Read a JSONL manifest. Raises `UserError` naming file and line for a line that is no utterance, and for an id
-        given twice."""
+        """Read a JSONL manifest, or that of a corpus by its folder. Raises `UserError` naming file and line for a line
+        that is no utterance, and for an id given twice."""
+        if path.is_dir():
+            path = path / MANIFEST
         if not path.is_file():
-            raise UserError(f"{path}: no such manifest")
+            raise UserError(f"{path}: no such manifest; `syn2real corpus import` makes one of recordings")
         rows: list[tuple[int, Row]] = []
         seen: dict[str, int] = {}
         for number, row in read_jsonl(path):
@@ -243,6 +246,23 @@ class Manifest:
     def select(self, keep: Callable[[Row], bool]) -> "Manifest":
         """The lines for which ``keep`` holds."""
         return Manifest(self.path, self.base, tuple((number, row) for number, row in self.rows if keep(row)))
+
+    def require(self, wanted: "Fields", key: str) -> None:
+        """Raise `UserError` where no line has these fields, naming the ``key`` of a recipe that asks for them and what
+        there is instead."""
+        if any(wanted(row) for _, row in self.rows):
+            return
+        stated = [{"source": "real"} | row for _, row in self.rows]
+        for name, given in wanted.wanted.items():
+            there = {str(row[name]) for row in stated if row.get(name) is not None}
+            if not there:
+                names = {name for row in stated for name in row}
+                raise UserError(f"{self.path}: {key}: no line has a field {name!r}{did_you_mean(name, names)}")
+            values = [given] if isinstance(given, str) else given
+            if not there & {*values}:
+                spelt = did_you_mean(values[0], there) if values else ""
+                raise UserError(f"{self.path}: {key}: no line has the {name} {' or '.join(map(repr, values))}{spelt}")
+        raise UserError(f"{self.path}: {key}: no line has all of {dict(wanted.wanted)}")
 
     @property
     def sentences(self) -> list[Sentence]:
@@ -352,6 +372,8 @@ def checked_fields(row: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(value, kind) or isinstance(value, bool):
             wanted = "number" if name in ("duration", "seed") else "string"
             raise UserError(f"field {name!r} must be a {wanted}, not {json.dumps(value)[:40]}")
+    if not 0 <= known.get("duration", 0) < math.inf:
+        raise UserError(f"field 'duration' must be seconds, 0 or more, not {known['duration']}")
     if known.get("source", "real") not in ("real", "synthetic"):
         raise UserError(f"field 'source' must be 'real' or 'synthetic', not {known['source']!r}")
     known["text"] = " ".join(known["text"].split())

@@ -165,8 +165,11 @@ def only_language(directory: Path) -> str:
 
 def require_language(directory: Path, language: str) -> None:
     """Raise `UserError` for a language that the recogniser in a directory cannot take, before anything is loaded. Of a
-    CTC model nobody knows."""
-    if require_recogniser(directory) == WHISPER:
+    CTC model nobody knows; of one that is not here, as in a dry run, its name may tell."""
+    if not directory.is_dir():
+        if directory.name in SIZES and directory.name.endswith(".en") and language != "en":
+            raise UserError(f"{directory}: an English-only model cannot take language {language!r}")
+    elif require_recogniser(directory) == WHISPER:
         checked_language(directory, language)
 
 

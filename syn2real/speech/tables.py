@@ -11,7 +11,7 @@ from syn2real.lines import read_lines
 
 def read_table(path: Path, *required: str, tabs: bool | None = None) -> Iterator[tuple[int, dict[str, str]]]:
     """Line number and cells by column name of each row, split at ``tabs`` (TSV) or at commas (CSV); where that is not
-    given, ``.tsv`` is split at tabs and anything else at commas.
+    given, ``.tsv`` is split at tabs and anything else at what splits its first line: commas, semicolons or tabs.
 
     In TSV a quotation mark is a character like any other. Raises `UserError` naming file and line for a missing
     column, a row of another width, broken quotation and text that is not UTF-8.
@@ -22,6 +22,10 @@ def read_table(path: Path, *required: str, tabs: bool | None = None) -> Iterator
     if path.suffix.lower() == ".tsv" if tabs is None else tabs:
         options = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
     with path.open(encoding="utf-8-sig", newline="") as file:
+        if tabs is None and "delimiter" not in options:
+            first = file.readline()
+            options["delimiter"] = next((sign for sign in ",;\t" if sign in first), ",")
+            file.seek(0)
         rows = csv.reader(file, **options)
         try:
             header = [name.strip() for name in next(rows, [])]

@@ -87,6 +87,15 @@ def test_source_and_vector_exclude_each_other(folder, text, recordings, tmp_path
     both = refused(*command, "--source", recordings, "--sum", "choose", "--lambda", 0.5)
     assert "--sum choose: chooses λ too" in both
     assert "--force" in refused(*command, "--source", recordings, "--force")
+    for origin in (["--source", recordings, "-m", "whisper-tiny.en"], ["--vector", folder]):
+        for option, value, words in (
+            ("--lambda", 9, "--lambda: Input should be less"),
+            ("--renditions", 0, "--renditions: Input should be greater"),
+            ("--epochs", 0, "--epochs: Input should be greater"),
+            ("--learning-rate", -1, "--learning-rate: Input should be greater"),
+            ("--engine", "espeak=0", "--engine espeak: Input should be greater"),
+        ):
+            assert words in refused(*command, *origin, option, value)
     assert not (tmp_path / "out").exists()
 
 
@@ -187,3 +196,15 @@ def test_a_recipe_with_the_stricter_table(terse_whisper, recordings, tmp_path, m
     assert whole.keys() == half.keys() and "text-on-real" in half and "syn2real" not in half
     assert set(whole.values()) == {12} and set(half.values()) == {6}
     assert "Stricter: sentences never synthesised" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_model_without_windows_is_heard_once(small_ctc, recordings, tmp_path):
+    """To a CTC model a clip is as long as it is: there are no 30 s to compare with."""
+    record = ran(
+        tmp_path / "mine.yaml",
+        f"model: {small_ctc()}\ncorpus: {{manifest: {recordings}}}\ntarget: [second]\nscale: 0.5\nlambdas: [0, 0.5]\n"
+        f"training: {QUICK}\n",
+    )
+    assert record["systems"][0]["name"] == "zero-shot"
+    assert {system["window"] for system in record["systems"]} == {"whole"} and len(record["systems"]) == 5
+    assert "Clips as long as they are: WER" in (tmp_path / "run" / "report.html").read_text()

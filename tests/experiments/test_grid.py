@@ -26,6 +26,7 @@ from syn2real.experiments.systems import VECTORED
 from syn2real.experiments.vectors import transfer_record, vectors_record
 from syn2real.hashing import sha256_file
 from syn2real.merge import Checkpoint
+from syn2real.reports.grid_page import render_grid
 from syn2real.speech.corpus import Corpus
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -112,6 +113,21 @@ def test_of_several_models_the_sizes_of_their_vectors_are_told(manifest, terse_w
     first, second = record["sizes"]
     assert first["parameters"] == second["parameters"] == Checkpoint.open(terse_whisper).parameters
     assert first["norm"] == second["norm"] > 0 and 0 < first["share"] < 1
+
+
+def test_a_model_without_windows_is_heard_once(manifest, small_ctc, tmp_path):
+    """To a CTC model a clip is as long as it is: there are no 30 s to compare with."""
+    changes = {"targets": ["a"], "systems": ["zero-shot", "target-synthetic", "syn2real"]}
+    changes["lambda"] = {"by": "fixed", "fixed": 1.0, "grid": [0, 1]}
+    changes["evaluation"] = {"draws": 100, "full_window": ["zero-shot", "target-synthetic", "syn2real"]}
+    _, record = run(recipe(manifest, small_ctc(), **changes), tmp_path)
+    assert all(cell["status"] == "done" for cell in record["cells"]), record["cells"]
+    (group,) = record["comparison"]["groups"]
+    assert group["window"] == "whole" and {row["name"] for row in group["systems"]} >= set(changes["systems"])
+    assert len([name for name in stages(tmp_path) if name.startswith("hypotheses")]) == 3
+    assert record["utterances"] and set(record["utterances"][0]["hypotheses"]) == {"target-synthetic", "syn2real"}
+    page = render_grid(record, {})
+    assert "All systems, clips as long as they are" in page and "short windows" not in page
 
 
 class TestEverySystem:
@@ -314,9 +330,23 @@ class TestProtocol:
             ({"sources": {"count": [1]}}, "no proxy is left"),
             ({"vectors": ["dialect"]}, "no line of .* has a field 'dialect'"),
             ({"evaluation": {"elsewhere": 1}}, "at least 2 clips"),
+            ({"language": "es"}, "English-only model cannot take language 'es'"),
+            (
+                {"corpus": {"test": {"split": "tset"}}},
+                r"corpus.test: no line has the split 'tset' \(did you mean 'test'",
+            ),
+            (
+                {"corpus": {"train": {"splt": "train"}}},
+                r"corpus.train: no line has a field 'splt' \(did you mean 'split'",
+            ),
+            ({"corpus": {"dev": {"split": "dev", "half": "2"}}}, r"corpus.dev: no line has the half '2' \(.*0, 1\)"),
+            ({"corpus": {"test": {"source": "synthetic"}}}, "no line has the source 'synthetic'"),
+            ({"corpus": {}}, r"has no text that is not tested: every line is; say .* corpus.test: {split: test}"),
         ],
     )
     def test_a_recipe_that_cannot_be(self, manifest, terse_whisper, tmp_path, changes, words):
+        if "corpus" in changes:
+            changes = {"corpus": {"manifest": manifest} | changes["corpus"]}
         with pytest.raises(UserError, match=words):
             Grid(recipe(manifest, terse_whisper, **changes), Workspace(tmp_path))
 

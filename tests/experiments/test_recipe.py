@@ -10,6 +10,7 @@ from syn2real.experiments.grid_recipe import load_grid
 from syn2real.experiments.pipeline import Pipeline
 from syn2real.experiments.recipe import SynthesisRecipe, load_recipe
 from syn2real.experiments.stages import Workspace
+from syn2real.experiments.studies import load_study
 from syn2real.speech.corpus import Sentence
 
 GOOD = """\
@@ -71,6 +72,7 @@ def test_overrides_reach_into_sections(tmp_path):
         (("[music]", "[music]\nsum: average\nscale: 1.3"), None, "from 0 to 1; not 1.3"),
         (("[music]", "[music]\nsum: average\nlambdas: [0, 1.3]"), None, "give some above 0 and up to 1"),
         (("[music]", "[music]\nsum: mean"), 5, "sum: Input should be"),
+        (("[music]", "music"), 4, "target: write a list, as [music]"),
         (("[music]", "[music"), 5, ""),
     ],
 )
@@ -82,6 +84,41 @@ def test_faults_name_file_and_line(tmp_path, change, line, words):
     assert message.startswith(f"{path}:{line}:" if line else f"{path}:")
     assert words in message
     assert "\n" not in message
+
+
+GRID = """\
+study: grid
+models: [whisper-tiny.en]
+corpus: {manifest: m.jsonl, train: {split: train}, test: {split: test}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"scale.by": "fixed"}, "unknown key 'scale' (did you mean 'lambda'?)"),
+        ({"lamda.by": "fixed"}, "unknown key 'lamda' (did you mean 'lambda'?)"),
+        ({"lambda.gird": "[0]"}, "unknown key 'lambda.gird' (did you mean 'grid'?)"),
+        ({"lambda.by": "fixed"}, ": lambda: `fixed` gives the value"),
+        ({"targets": "topic4"}, "targets: write a list, as [topic4]"),
+    ],
+)
+def test_faults_of_a_grid_name_keys_as_a_recipe_writes_them(tmp_path, given, words):
+    with pytest.raises(UserError) as caught:
+        load_grid(write(tmp_path, GRID), given)
+    assert words in str(caught.value)
+
+
+def test_a_recipe_says_of_what_it_is(tmp_path):
+    assert load_study(write(tmp_path, GOOD)).study == "syn2real"
+    with pytest.raises(
+        UserError, match=r"unknown key 'models' .*; read as `study: syn2real`, .* no other: grid, vector"
+    ):
+        load_study(write(tmp_path, GOOD.replace("model: whisper-tiny.en", "models: [whisper-tiny.en]")))
+    with pytest.raises(UserError, match=r"recipe.yaml:1: study: no kind 'gird' \(did you mean 'grid'\?\)"):
+        load_study(write(tmp_path, "study: gird\n" + GOOD))
+    with pytest.raises(UserError, match=r"no kind 'talk' \(choose from bias, grid, mergealign, safeguard, syn2real"):
+        load_study(write(tmp_path, "study: talk\n" + GOOD))
 
 
 def test_a_missing_recipe_is_one_line(tmp_path):

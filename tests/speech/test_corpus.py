@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,8 @@ BAD: list[tuple[dict[str, Any] | str | bytes, str]] = [
     (row(0, text=7), "field 'text' must be a string, not 7"),
     (row(0, duration="1"), "field 'duration' must be a number"),
     (row(0, duration=True), "field 'duration' must be a number"),
+    (row(0, duration=-1), "field 'duration' must be seconds, 0 or more, not -1"),
+    (row(0, duration=math.inf), "field 'duration' must be seconds, 0 or more, not inf"),
     (row(0, seed=1.5), "field 'seed' must be a number"),
     (row(0, id=3), "field 'id' must be a string"),
     (row(0, speaker=["s"]), "field 'speaker' must be a string"),
@@ -129,6 +132,10 @@ def test_empty_and_missing_manifests(folder: Path) -> None:
         Corpus.load(manifest(folder, "", "  "))
     with pytest.raises(UserError, match="no such manifest"):
         Corpus.load(folder / "none.jsonl")
+    (folder / "manifest.jsonl").unlink()
+    with pytest.raises(UserError, match=r"manifest.jsonl: no such manifest; `syn2real corpus import`"):
+        Corpus.load(folder)
+    assert Corpus.load(manifest(folder, row(0)).parent) == Corpus.load(folder / "manifest.jsonl")
 
 
 def test_what_only_decoding_shows(folder: Path) -> None:

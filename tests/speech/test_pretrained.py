@@ -119,6 +119,12 @@ def test_languages(model, small_ctc):
     with pytest.raises(UserError, match="needs a language"):
         only_language(model)
     require_language(small_ctc("wav2vec2"), "se")
+    for absent in ("whisper-small", "openai/whisper-small", "my/whisper-fine.en"):  # of a dry run
+        require_language(Path(absent), "es")
+    for absent in ("whisper-small.en", "openai/whisper-small.en"):
+        require_language(Path(absent), "en")
+        with pytest.raises(UserError, match="English-only"):
+            require_language(Path(absent), "es")
 
 
 def test_a_multilingual_model_that_names_no_languages(model):

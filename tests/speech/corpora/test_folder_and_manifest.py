@@ -39,6 +39,14 @@ def test_a_folder_with_a_table(tmp_path: Path, recordings: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("sign", [",", ";", "\t"])
+def test_a_table_is_split_at_what_splits_its_first_line(tmp_path: Path, recordings: Path, sign: str) -> None:
+    table = recordings / "t.csv"
+    table.write_text(f'file{sign}text\na.wav{sign}"One{sign} two."\n')
+    (found,) = import_folder(tmp_path / "out", table).corpus
+    assert found.text == " ".join(f"One{sign} two.".split())
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
