@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from syn2real.experiments.bench import Bench, Heard
+from syn2real.experiments.licences import of_model, of_recordings, stated
 from syn2real.experiments.making import Chosen, Maker
 from syn2real.experiments.material import Material, require_material, strict_halves
 from syn2real.experiments.pipeline import Blend
@@ -138,7 +139,10 @@ class Study:
             test_speakers=len(self.test.speakers),
             test_sentences_in_text=sum(sentence_key(s.text) in tested for s in self.text),
             voices=sorted({f"{u.engine}:{u.voice}" for u in spoken}),
-            licences=sorted({*source.source_voice_licences, *(f"{u.engine}: {u.licence}" for u in spoken)}),
-            recordings_licences=sorted({*source.source_licences, *self.test.licences}),
+            licences=[
+                of_model(self.bench.recipe.model),
+                *sorted({*source.source_voice_licences, *(f"{u.engine}: {stated(u.licence)}" for u in spoken)}),
+            ],
+            recordings_licences=sorted({*source.source_licences, *of_recordings(self.test)}),
             rejected=self.bench.rejected(),
         )

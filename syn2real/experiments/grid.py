@@ -65,8 +65,11 @@ class CellReport:
 
     def fail(self, error: Exception, what: str = "") -> None:
         """Note why it, or ``what`` of it, did not come to an end."""
-        known = f"{self.error}; " if self.error else ""
-        self.status, self.error = "failed", f"{known}{what}{_words(error)}"
+        self.status, problem = "failed", f"{what}{_words(error)}"
+        if self.error is None:
+            self.error = problem
+        elif problem not in self.error:  # what is heard of other domains is one trouble, of every system
+            self.error += f"; {problem}"
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ class Grid:
                     continue
                 for system in self.recipe.systems:
                     try:
-                        heard, chosen = self._system(condition, fold, system)
+                        heard, chosen = self._system(condition, fold, system, cell)
                     except Exception as error:  # nor one system's
                         self._failed(cell, error, f"{system}: ")
                     else:
@@ -172,7 +175,9 @@ class Grid:
 
     # ---- one cell ------------------------------------------------------------------------------------------------
 
-    def _system(self, condition: Condition, fold: Fold, system: System) -> tuple[list[Heard], list[Chosen]]:
+    def _system(
+        self, condition: Condition, fold: Fold, system: System, cell: CellReport
+    ) -> tuple[list[Heard], list[Chosen]]:
         workshop, target = self.workshop(condition), fold.target
         best = self._best_sum(workshop, fold) if system == "best-sum" else None
         way: System = (best and best.way) or system
@@ -194,11 +199,11 @@ class Grid:
             if system not in SEARCHED:  # an oracle of these would need a search on the test
                 scales[f"{system}{ORACLE}"] = found.oracle
                 labelled = by_others({scale: scores for scale, scores in tested.items() if scores is not None})
-        rows = [self._heard(workshop, condition, target, name, blend, scale) for name, scale in scales.items()]
+        rows = [self._heard(workshop, condition, cell, name, blend, scale) for name, scale in scales.items()]
         heard = [one for row in rows for one in row]
         if labelled is not None:
-            cell = (target, condition.model, condition.label, condition.repetition)
-            heard.append(Heard(f"{system}{LABELLED}", *cell, workshop.pipeline.window, labelled))
+            place = (target, condition.model, condition.label, condition.repetition)
+            heard.append(Heard(f"{system}{LABELLED}", *place, workshop.pipeline.window, labelled))
         return heard, chosen
 
     def _choice(self, workshop: Workshop, fold: Fold, system: System, blend_of: BlendOf) -> Choice:
@@ -267,10 +272,10 @@ class Grid:
         return errors
 
     def _heard(
-        self, workshop: Workshop, condition: Condition, target: str, name: str, blend: Blend, scale: Scale
+        self, workshop: Workshop, condition: Condition, cell: CellReport, name: str, blend: Blend, scale: Scale
     ) -> list[Heard]:
         rows = []
-        pipeline = workshop.pipeline
+        pipeline, target = workshop.pipeline, cell.target
         windows: list[Window] = ["short"]
         if name in self.recipe.evaluation.full_window and pipeline.windowed:
             windows.append("full")
@@ -280,8 +285,11 @@ class Grid:
             scores = self.scores(pipeline, blend, scale, self.roles.test(target), used, name)
             elsewhere = None
             if self.recipe.evaluation.elsewhere and window == "short":
-                others = self.roles.elsewhere(target)
-                elsewhere = self.scores(pipeline, blend, scale, others, used, f"{name}, other domains")
+                try:
+                    others = self.roles.elsewhere(target)
+                    elsewhere = self.scores(pipeline, blend, scale, others, used, f"{name}, other domains")
+                except Exception as error:  # what is heard of the target stands without it
+                    self._failed(cell, error, "other domains: ")
             if scores is not None:
                 if not scores.total.words:
                     raise UserError(f"{target}: no test recording has a word after {scores.normaliser}")

@@ -258,12 +258,12 @@ def uninformed(name: str) -> str:
 def load_grid(path: Path, overrides: dict[str, Any] | None = None) -> GridRecipe:
     """Read the recipe of a grid; relative paths in it are relative to the recipe. Raises `UserError` with file and
     line."""
-    recipe = Document.load(path, overrides).parse(GridRecipe)
-    corpus = recipe.corpus.model_copy(update={"manifest": path.parent / recipe.corpus.manifest})
+    recipe, base = Document.load(path, overrides).parse(GridRecipe), path.parent.absolute()
+    corpus = recipe.corpus.model_copy(update={"manifest": base / recipe.corpus.manifest})
     augmentation = recipe.augmentation
     if not isinstance(augmentation, str):
-        augmentation = [{name: path_from(value, path.parent) for name, value in step.items()} for step in augmentation]
-    spoken = {"synthesis": recipe.synthesis.placed(path.parent), "syntheses": _placed(recipe.syntheses, path.parent)}
+        augmentation = [{name: path_from(value, base) for name, value in step.items()} for step in augmentation]
+    spoken = {"synthesis": recipe.synthesis.placed(base), "syntheses": _placed(recipe.syntheses, base)}
     return recipe.model_copy(update={"corpus": corpus, "augmentation": augmentation, **spoken})
 
 

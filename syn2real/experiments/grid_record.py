@@ -8,6 +8,7 @@ from typing import Any
 from syn2real.experiments.comparison import BASELINE, HEADLINE, Heard, compare
 from syn2real.experiments.grid import CellReport, Chosen, Grid, Outcome, curve_record
 from syn2real.experiments.grid_recipe import uninformed
+from syn2real.experiments.licences import of_model, of_recordings, stated
 from syn2real.experiments.pipeline import Clips
 from syn2real.experiments.vectors import sizes_record, transfer_record, vectors_record
 from syn2real.experiments.versions import versions
@@ -105,6 +106,7 @@ def _data(grid: Grid, outcome: Outcome) -> dict[str, Any]:
                 "test_speakers": len(test.speakers),
                 "target_sentences": len(roles.text(name)),
                 "removed_duplicates": roles.removed(name),
+                "kept_duplicates": roles.tested(name),
             }
             for name, test in tests.items()
         },
@@ -116,8 +118,11 @@ def _data(grid: Grid, outcome: Outcome) -> dict[str, Any]:
         ),
         "rejected": sum(clips.rejected() for clips in speech.values()),
         "voices": sorted({f"{engine}:{voice}" for engine, voice, _ in spoken}),
-        "licences": sorted({f"{engine}: {licence}" for engine, _, licence in spoken}),
-        "recordings_licences": sorted({*source.licences, *(name for test in tests.values() for name in test.licences)}),
+        "licences": [
+            *map(of_model, grid.recipe.models),
+            *sorted({f"{engine}: {stated(licence)}" for engine, _, licence in spoken}),
+        ],
+        "recordings_licences": sorted({name for corpus in (source, *tests.values()) for name in of_recordings(corpus)}),
     }
 
 

@@ -3,6 +3,10 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+
+from syn2real.speech.corpus import Corpus
+from syn2real.speech.pretrained import licence_of
 
 # How licences begin that allow commercial use, as whole words; some of them ask for something in return.
 _NAMES = (
@@ -23,6 +27,22 @@ class Licence:
     licence: str | None
     commercial_ok: bool
     why: str
+
+
+def stated(licence: str | None) -> str:
+    """A licence in words; also that there is none."""
+    return licence or "not stated"
+
+
+def of_model(name: str) -> str:
+    """``whisper-base: MIT``; a model in a directory goes by that one's name."""
+    return f"{Path(name).resolve().name if Path(name).is_dir() else name}: {stated(licence_of(name))}"
+
+
+def of_recordings(corpus: Corpus) -> list[str]:
+    """The licences that recordings name, and whether some name none."""
+    unnamed = any(not utterance.licence for utterance in corpus)
+    return [*corpus.licences, *(["not stated, of some"] if unnamed else [])]
 
 
 def judge(what: str, licence: str | None, declared: bool | None = None) -> Licence:

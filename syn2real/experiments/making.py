@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from syn2real.experiments.bench import Bench
+from syn2real.experiments.licences import of_recordings
 from syn2real.experiments.material import turns, without_sentences
 from syn2real.experiments.pipeline import Addend, Blend, Clips, Difference
 from syn2real.experiments.recipe import SourceRecipe, Sum
@@ -111,7 +112,7 @@ class Maker:
             source_seconds=round(source.duration, 1),
             source_domains=source.domains,
             source_speakers=len(source.speakers),
-            source_licences=source.licences,
+            source_licences=of_recordings(source),
         )
 
     def record(self) -> None:

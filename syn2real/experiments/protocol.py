@@ -88,6 +88,10 @@ class Roles:
         """How many of a domain's sentences were taken out of its text, for they are tested."""
         return len(distinct(self._lines("train", domain).sentences)) - len(self.text(domain))
 
+    def tested(self, domain: str) -> int:
+        """How many sentences of a domain's text are tested too; none, unless such are kept."""
+        return sum(sentence_key(sentence.text) in self._tested for sentence in self.text(domain))
+
     def source(self, domains: Sequence[str]) -> Corpus:
         """Real training recordings of several domains: balanced and limited as the recipe says."""
         recipe = self.recipe.sources

@@ -243,10 +243,10 @@ def load_recipe(path: Path, overrides: dict[str, Any] | None = None) -> Recipe:
 
 def load_source(path: Path, kind: type[Source], overrides: dict[str, Any] | None = None) -> Source:
     """Read a recipe of a kind that makes a vector, as `load_recipe` does."""
-    recipe = Document.load(path, overrides).parse(kind)
-    corpus = recipe.corpus.model_copy(update={"manifest": path.parent / recipe.corpus.manifest})
-    text = path.parent / recipe.target_text if recipe.target_text else None
-    synthesis = recipe.synthesis.placed(path.parent)
+    recipe, base = Document.load(path, overrides).parse(kind), path.parent.absolute()
+    corpus = recipe.corpus.model_copy(update={"manifest": base / recipe.corpus.manifest})
+    text = base / recipe.target_text if recipe.target_text else None
+    synthesis = recipe.synthesis.placed(base)
     return recipe.model_copy(update={"corpus": corpus, "target_text": text, "synthesis": synthesis})
 
 

@@ -30,7 +30,7 @@ from syn2real.experiments.versions import versions
 from syn2real.merge import Checkpoint, TaskVector
 from syn2real.sealing import write_text
 from syn2real.speech.corpus import Corpus
-from syn2real.speech.pretrained import PACKAGES
+from syn2real.speech.pretrained import licence_of
 from syn2real.speech.synthesis import Cast
 
 STORING_VERSION = 1
@@ -140,14 +140,13 @@ class VectorStudy:
     def _base(self) -> Base:
         base = Checkpoint.open(self.bench.pipeline.base.directory)
         named = self.recipe.model
-        package = PACKAGES.get(named)
         architectures = base.config.get("architectures") or [base.config.get("model_type", "unknown")]
         return Base(
             name=_name_of(named),
             sha256=base.sha256,
             architecture=str(architectures[0]),
             parameters=base.parameters,
-            licence=self.recipe.model_licence or (package.licence if package else None),
+            licence=self.recipe.model_licence or licence_of(named),
         )
 
     def _corpora(self) -> list[Speech]:

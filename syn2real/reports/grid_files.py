@@ -41,6 +41,9 @@ def spreadsheets(record: dict[str, Any]) -> dict[str, str]:
         "domains.csv": _csv(_domains(record)),
         "lambdas.csv": _csv(_lambdas(record)),
         "pairs.csv": _csv(_pairs(record)),
+        "vectors.csv": _csv(_vectors(record)),
+        "transfer.csv": _csv(_transfer(record)),
+        "utterances.csv": _csv(_utterances(record)),
     }
 
 
@@ -92,6 +95,31 @@ def _pairs(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for group in words.groups(record):
         for row in group["pairs"]:
             yield {**_where(group), **row}
+
+
+def _vectors(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    vectors = record["vectors"] or {"names": [], "norms": [], "cosine": []}
+    lengths = dict(zip(vectors["names"], vectors["norms"], strict=True))
+    for tensors, cosines in (("all", vectors["cosine"]), *(vectors.get("groups") or {}).items()):
+        for a, row in zip(vectors["names"], cosines, strict=True):
+            for b, cosine in zip(vectors["names"], row, strict=True):
+                yield {"tensors": tensors, "a": a, "b": b, "cosine": cosine, "norm_a": lengths[a], "norm_b": lengths[b]}
+
+
+def _transfer(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    transfer = record["transfer"] or {"rows": [], "columns": []}
+    for y, vector in enumerate(transfer["rows"]):
+        for x, target in enumerate(transfer["columns"]):
+            scales = " ".join(f"{scale:g}" for scale in transfer["scales"][y][x])
+            wer, relative = transfer["wer"][y][x], transfer["relative"][y][x]
+            yield {"vector": vector, "target": target, "wer": wer, "relative": relative, "scales": scales}
+
+
+def _utterances(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for row in record["utterances"]:
+        for system, heard in row["hypotheses"].items():
+            said = {key: row[key] for key in ("target", "id", "reference", "words")}
+            yield {**said, "system": system, "hypothesis": heard, "errors": row["errors"][system]}
 
 
 def _where(group: dict[str, Any]) -> dict[str, Any]:

@@ -66,12 +66,21 @@ def markdown_report(record: dict[str, Any], pictures: dict[str, bytes]) -> str:
     lines += [f"![{markdown_text(PICTURES[name])}]({name})\n" for name in pictures]
     sizes = tables.sizes_table(record)
     lines += ["## Length of the vectors, by size of the model", "", *sizes.markdown(), ""] if sizes else []
+    alike, carried = tables.vectors_tables(record), tables.transfer_table(record)
+    lines += ["## Cosines of the vectors", ""] if alike else []
+    for table in alike:
+        lines += [*table.markdown(), ""]
+    lines += ["## Each vector on each target", "", *carried.markdown(), ""] if carried else []
     lines += [
         "## Data",
         "",
         markdown_text(words.sources(record)),
         "",
         *tables.targets_table(record).markdown(),
+        "",
+        "## Where it still errs",
+        "",
+        *_worst(record),
         "",
         "## Licences",
         "",
@@ -135,15 +144,33 @@ def _matrix(group: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _examples(record: dict[str, Any]) -> list[dict[str, Any]]:
-    comparison = record["comparison"]
-    headline, baseline = comparison["headline"], comparison["baseline"]
     normalise = record["recipe"]["evaluation"]["normaliser"]
-    found = []
-    for row in worst_utterances(record["utterances"], headline, baseline):
-        shown = [name for name in (baseline, headline) if name in row["hypotheses"]]
-        texts = {name_of(name): row["hypotheses"][name] for name in shown}
-        found.append(example(row, texts, normalise) | {"id": f"{row['target']} · {row['id']}"})
-    return found
+    return [
+        example(row, _heard(record, row), normalise) | {"id": f"{row['target']} · {row['id']}"}
+        for row in _worst_rows(record)
+    ]
+
+
+def _worst(record: dict[str, Any]) -> list[str]:
+    """The utterances with the most errors left, as Markdown."""
+    lines = []
+    for row in _worst_rows(record):
+        lines.append(
+            f"- {markdown_text(row['target'])} · {markdown_text(row['id'])}: {markdown_text(row['reference'])}"
+        )
+        lines += [f"  - {name}: {markdown_text(text) or '–'}" for name, text in _heard(record, row).items()]
+    return lines or [_no_examples(record)]
+
+
+def _worst_rows(record: dict[str, Any]) -> list[dict[str, Any]]:
+    comparison = record["comparison"]
+    return worst_utterances(record["utterances"], comparison["headline"], comparison["baseline"])
+
+
+def _heard(record: dict[str, Any], row: dict[str, Any]) -> dict[str, str]:
+    """What the baseline and the headline system heard, by what to call them."""
+    shown = (record["comparison"][name] for name in ("baseline", "headline"))
+    return {name_of(name): row["hypotheses"][name] for name in shown if name in row["hypotheses"]}
 
 
 def _no_examples(record: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 from syn2real.experiments.grid_recipe import INFORMED, LABELLED, ORACLE
 from syn2real.reports import grid_wording as words
 from syn2real.reports.table import Row, Table
-from syn2real.reports.wording import bounds, change, model_name, name_of, p_value, percent, window
+from syn2real.reports.wording import bounds, change, minus, model_name, name_of, p_value, percent, window
 
 
 def conditions_table(record: dict[str, Any]) -> Table | None:
@@ -252,11 +252,12 @@ def targets_table(record: dict[str, Any]) -> Table:
                 str(part["test_speakers"]),
                 str(part["target_sentences"]),
                 str(part["removed_duplicates"]),
+                str(part.get("kept_duplicates", 0)),
             )
         )
         for name, part in record["data"]["targets"].items()
     ]
-    columns = ("target", "test clips", "minutes", "speakers", "sentences of text", "duplicates of test removed")
+    columns = ("target", "test clips", "minutes", "speakers", "sentences of text", "tested ones removed", "and kept")
     return Table("", columns, tuple(rows))
 
 
@@ -275,6 +276,43 @@ def sizes_table(record: dict[str, Any]) -> Table | None:
     ]
     columns = ("model", "million weights", "length of the vector", "of the weights' length")
     return Table("", columns, tuple(rows)) if rows else None
+
+
+def vectors_tables(record: dict[str, Any]) -> list[Table]:
+    """Cosines between vectors, whole and by group of tensors."""
+    vectors = record["vectors"]
+    if not vectors:
+        return []
+    names = vectors["names"]
+    lengths = [f"{norm:.3g}" for norm in vectors["norms"]]
+    found = []
+    for title, cosines in (("All tensors", vectors["cosine"]), *(vectors.get("groups") or {}).items()):
+        rows = zip(names, lengths, cosines, strict=True)
+        cells = (
+            (name, length, *("–" if value is None else minus(f"{value:.2f}") for value in row))
+            for name, length, row in rows
+        )
+        columns = ("vector", "length, whole", *names)
+        found.append(Table(title.replace("_", " "), columns, tuple(Row(row) for row in cells)))
+    return found
+
+
+def transfer_table(record: dict[str, Any]) -> Table | None:
+    """What each vector does on each target: change of errors, and WER."""
+    transfer = record["transfer"]
+    if not transfer:
+        return None
+    rows = [
+        Row(
+            (
+                name,
+                *("–" if wer is None else f"{change(less)} ({percent(wer)})" for less, wer in zip(*pair, strict=True)),
+            )
+        )
+        for name, *pair in zip(transfer["rows"], transfer["relative"], transfer["wer"], strict=True)
+    ]
+    note = "Change of errors against the model without it, and WER; a vector's own target has none."
+    return Table("", ("vector of", *transfer["columns"]), tuple(rows), note)
 
 
 def failures_table(record: dict[str, Any]) -> Table | None:

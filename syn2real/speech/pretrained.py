@@ -114,6 +114,26 @@ def located(name: str, *, look: bool = False) -> tuple[Path, str]:
     return directory, model_key(directory)
 
 
+def licence_of(name: str) -> str | None:
+    """The licence of a model's weights: that of the package they come in, or what the card beside them says; None
+    where neither does."""
+    if name in PACKAGES:
+        return PACKAGES[name].licence
+    directory, _ = located(name, look=True)
+    card = directory / "README.md"
+    if not card.is_file():
+        return None
+    from huggingface_hub import metadata_load
+    from yaml import YAMLError
+
+    try:
+        known = metadata_load(card) or {}
+    except (ValueError, YAMLError):  # whether a card is well made is no concern of a study
+        return None
+    licence = known.get("license")
+    return licence if isinstance(licence, str) else None
+
+
 def parameters_by_name(name: str) -> float:
     """How many parameters a model that is not here has, by its name; as many as Whisper base, where that does not
     tell."""

@@ -126,6 +126,7 @@ def test_a_model_without_windows_is_heard_once(manifest, small_ctc, tmp_path):
     assert group["window"] == "whole" and {row["name"] for row in group["systems"]} >= set(changes["systems"])
     assert len([name for name in stages(tmp_path) if name.startswith("hypotheses")]) == 3
     assert record["utterances"] and set(record["utterances"][0]["hypotheses"]) == {"target-synthetic", "syn2real"}
+    assert record["data"]["licences"][0] == f"{small_ctc().name}: not stated"
     page = render_grid(record, {})
     assert "All systems, clips as long as they are" in page and "short windows" not in page
 
@@ -293,6 +294,7 @@ class TestProtocol:
         assert len(roles.train("b")) == 1 and len(roles.train("c")) == 2
         kept = Grid(recipe(path, terse_whisper, keep_duplicates=True), Workspace(tmp_path)).roles
         assert kept.removed("a") == 0 and len(kept.train("b")) == 1
+        assert roles.tested("a") == 0 and kept.tested("a") == 1 and kept.tested("c") == 0
 
     def test_random_sources(self, manifest, terse_whisper, tmp_path):
         wanted = {"count": [1, 2], "draws": 2}
@@ -409,8 +411,12 @@ class TestProtocol:
         _, record = run(leaking, tmp_path)
         assert record["leaks"] == leaking.leaks
 
-    def test_one_cell_that_fails_stops_no_other(self, manifest, terse_whisper, tmp_path):
-        whole = recipe(manifest, terse_whisper, targets=["a", "b"], systems=["target-synthetic"])
+    @pytest.mark.parametrize("elsewhere", [0, 100])
+    def test_one_cell_that_fails_stops_no_other(self, manifest, terse_whisper, tmp_path, elsewhere):
+        """Not even where recordings of one target are those that show what others have forgotten."""
+        evaluation = {"draws": 100, "full_window": [], "elsewhere": elsewhere}
+        systems = ["target-synthetic", "source-real"]
+        whole = recipe(manifest, terse_whisper, targets=["a", "b"], systems=systems, evaluation=evaluation)
         grid = Grid(whole, Workspace(tmp_path / "stages"))
         broken = next(u for u in grid.roles.test("a"))
         sound = broken.audio_filepath.read_bytes()
@@ -419,8 +425,15 @@ class TestProtocol:
             outcome = grid.run()
         finally:
             broken.audio_filepath.write_bytes(sound)
-        assert [(cell.target, cell.status) for cell in outcome.cells] == [("a", "failed"), ("b", "done")]
-        assert broken.audio_filepath.name in str(outcome.failed[0].error)
+        b = "failed" if elsewhere else "done"
+        assert [(cell.target, cell.status) for cell in outcome.cells] == [("a", "failed"), ("b", b)]
+        assert [(heard.target, heard.system, heard.elsewhere) for heard in outcome.heard] == [
+            ("b", system, None) for system in systems
+        ]
+        for cell in outcome.failed:
+            assert broken.audio_filepath.name in cell.error
+        if elsewhere:  # said once, and not of every system
+            assert cell.error.startswith("other domains: ") and cell.error.count(broken.audio_filepath.name) == 1
         assert all(cell.status == "done" for cell in Grid(grid.recipe, grid.workspace).run().cells)
 
     def test_one_system_that_fails_stops_no_other(self, manifest, terse_whisper, tmp_path):

@@ -29,8 +29,12 @@ def write(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_paths_are_relative_to_the_recipe(tmp_path):
+def test_paths_are_relative_to_the_recipe(tmp_path, monkeypatch):
     assert load_recipe(write(tmp_path, GOOD)).corpus.manifest == tmp_path / "data/manifest.jsonl"
+    monkeypatch.chdir(tmp_path)  # and absolute: a report's recipe runs from anywhere
+    assert load_recipe(Path("recipe.yaml")).corpus.manifest == tmp_path / "data/manifest.jsonl"
+    write(tmp_path, GRID)
+    assert load_grid(Path("recipe.yaml")).corpus.manifest == tmp_path / "m.jsonl"
 
 
 def test_so_are_those_of_voices_checks_and_noises(tmp_path):

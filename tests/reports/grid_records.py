@@ -116,6 +116,7 @@ def make_record(
                     "test_speakers": len({u.speaker for u in rows}),
                     "target_sentences": 120,
                     "removed_duplicates": 3,
+                    "kept_duplicates": 0,
                 }
                 for name, rows in domains.items()
             },
@@ -143,6 +144,7 @@ def make_record(
             "columns": names,
             "wer": [[value and 0.25 * (1 - value) for value in row] for row in gain],
             "relative": gain,
+            "scales": [[[] if value is None else [0.5] for value in row] for row in gain],
         }
         if vectors
         else None,

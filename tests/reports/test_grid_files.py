@@ -14,6 +14,7 @@ import pytest
 from grid_records import whole_grid
 from rich.console import Console
 
+from syn2real.reports.examples import worst_utterances
 from syn2real.reports.grid_figures import draw_lambda
 from syn2real.reports.grid_files import spreadsheets, write_grid_report
 from syn2real.reports.grid_page import markdown_report, render_grid
@@ -27,6 +28,9 @@ FILES = {
     "domains.csv",
     "lambdas.csv",
     "pairs.csv",
+    "vectors.csv",
+    "transfer.csv",
+    "utterances.csv",
     "domains.png",
     "lambda.png",
     "vectors.png",
@@ -131,6 +135,23 @@ def test_spreadsheets_hold_the_record_unrounded(grid_record):
     assert [float(row["p_holm"]) for row in sheets["pairs.csv"]] == [pair["p_holm"] for pair in pairs]
     points = [p for row in grid_record["lambdas"] for curve in ("curve", "target_curve") for p in row[curve]]
     assert [int(row["errors"]) for row in sheets["lambdas.csv"]] == [point["errors"] for point in points]
+    vectors, transfer = grid_record["vectors"], grid_record["transfer"]
+    cosines = [value for table in (vectors["cosine"], *vectors["groups"].values()) for row in table for value in row]
+    assert [float(row["cosine"]) for row in sheets["vectors.csv"]] == cosines
+    gains = [value for row in transfer["relative"] for value in row]
+    assert [row["relative"] for row in sheets["transfer.csv"]] == ["" if x is None else str(x) for x in gains]
+    heard = [text for row in grid_record["utterances"] for text in row["hypotheses"].values()]
+    assert [row["hypothesis"] for row in sheets["utterances.csv"]] == heard
+
+
+def test_markdown_says_what_the_pictures_and_the_page_show(grid_record):
+    text = markdown_report(grid_record, {})
+    names = grid_record["vectors"]["names"]
+    assert f"| {names[0]} | 3.1 | 1.00 |" in text and "**cross attention**" in text
+    assert f"| {names[0]} | – | −28.0 % (" in text
+    worst = worst_utterances(grid_record["utterances"], "syn2real", "target-synthetic")[0]
+    at = text.index(f"- {worst['target']} · ")
+    assert worst["reference"] in text[at:] and worst["hypotheses"]["syn2real"] in text[at:]
 
 
 def test_curves_of_different_sums_are_not_pooled(grid_record):

@@ -10,7 +10,14 @@ import pytest
 pytest.importorskip("transformers")
 
 from syn2real.errors import UserError
-from syn2real.speech.pretrained import PACKAGES, languages_of, only_language, require_language, resolve_model
+from syn2real.speech.pretrained import (
+    PACKAGES,
+    languages_of,
+    licence_of,
+    only_language,
+    require_language,
+    resolve_model,
+)
 from syn2real.speech.recogniser import load_recogniser
 
 
@@ -125,6 +132,15 @@ def test_languages(model, small_ctc):
         require_language(Path(absent), "en")
         with pytest.raises(UserError, match="English-only"):
             require_language(Path(absent), "es")
+
+
+def test_licences(small_ctc, tmp_path):
+    own = shutil.copytree(small_ctc("wav2vec2"), tmp_path / "own")
+    assert licence_of(str(own)) is None and licence_of("whisper-base") == "MIT"
+    (own / "README.md").write_text("---\nlicense: apache-2.0\n---\nOurs.\n")
+    assert licence_of(str(own)) == "apache-2.0"
+    (own / "README.md").write_text("---\nlicense: [\n---\n")
+    assert licence_of(str(own)) is None
 
 
 def test_a_multilingual_model_that_names_no_languages(model):
