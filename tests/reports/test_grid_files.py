@@ -20,6 +20,7 @@ from syn2real.reports.grid_files import spreadsheets, write_grid_report
 from syn2real.reports.grid_page import markdown_report, render_grid
 from syn2real.reports.grid_terminal import print_grid
 from syn2real.reports.plan import print_plan
+from syn2real.reports.table import markdown_text
 
 FILES = {
     "report.html",
@@ -146,12 +147,13 @@ def test_spreadsheets_hold_the_record_unrounded(grid_record):
 
 def test_markdown_says_what_the_pictures_and_the_page_show(grid_record):
     text = markdown_report(grid_record, {})
-    names = grid_record["vectors"]["names"]
-    assert f"| {names[0]} | 3.1 | 1.00 |" in text and "**cross attention**" in text
-    assert f"| {names[0]} | – | −28.0 % (" in text
+    name = markdown_text(grid_record["vectors"]["names"][0])
+    assert f"| {name} | 3.1 | 1.00 |" in text and "**cross attention**" in text
+    assert f"| {name} | – | −28.0 % (" in text
     worst = worst_utterances(grid_record["utterances"], "syn2real", "target-synthetic")[0]
-    at = text.index(f"- {worst['target']} · ")
-    assert worst["reference"] in text[at:] and worst["hypotheses"]["syn2real"] in text[at:]
+    at = text.index(f"- {markdown_text(worst['target'])} · ")
+    for said in (worst["reference"], worst["hypotheses"]["syn2real"]):
+        assert markdown_text(said) in text[at:]
 
 
 def test_curves_of_different_sums_are_not_pooled(grid_record):

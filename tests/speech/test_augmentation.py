@@ -101,7 +101,7 @@ class TestNoise:
         noise = Noise(snr=0, colours="speech")(speech, generator()) - speech
         for low in (200, 500, 1000, 2000):
             assert band_power(noise, low, 2 * low) == pytest.approx(band_power(speech, low, 2 * low), abs=1.5)
-        assert abs(np.corrcoef(noise, speech)[0, 1]) < 0.05
+        assert abs(np.corrcoef(noise, speech)[0, 1]) < 0.1
 
     def test_digital_silence_stays(self):
         silence = np.zeros(1_000, np.float32)

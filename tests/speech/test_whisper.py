@@ -113,7 +113,8 @@ def test_what_counts_as_a_loop():
 
 def test_what_is_cut_short_is_heard_again_whole(recogniser, recordings, monkeypatch):
     """As in scripts of which a token is less than a character."""
-    clips = [audio.read(utterance.audio_filepath) for utterance in Corpus.load(recordings).sample(3)]
+    longest = sorted(Corpus.load(recordings), key=lambda utterance: utterance.duration)[-3:]
+    clips = [audio.read(utterance.audio_filepath) for utterance in longest]
     whole = recogniser.hear(clips, short=False, beams=1)
     monkeypatch.setattr(whisper_listener, "TOKENS_PER_SECOND", 0)
     monkeypatch.setattr(whisper_listener, "TOKENS_AT_LEAST", 4)
