@@ -177,7 +177,8 @@ def model_key(directory: Path) -> str:
 
 
 def only_language(directory: Path) -> str:
-    """English, for an English-only Whisper. Raises `UserError` for any other model, whose language must be told."""
+    """English, for an English-only Whisper; for a multilingual one the language that it was fine-tuned for. Raises
+    `UserError` for any other model, whose language must be told."""
     if require_recogniser(directory) in CTC:
         raise UserError(f"{directory}: a CTC model does not say its language; pass --language, for instance en")
     return checked_language(directory, None) or "en"
@@ -196,13 +197,15 @@ def require_language(directory: Path, language: str) -> None:
 def checked_language(directory: Path, language: str | None) -> str | None:
     """The language that the Whisper in a directory is told, or None for an English-only one.
 
-    Raises `UserError` when ``language`` is missing or unknown to the model.
+    Without ``language`` it is the one that the model's own settings name, as those of fine-tuned models do. Raises
+    `UserError` when there is none, or one that is unknown to the model.
     """
     codes = languages_of(directory)
     if codes is None:
         if language not in (None, "en"):
             raise UserError(f"{directory}: an English-only model cannot take language {language!r}")
         return None
+    language = language or _own_language(directory, codes)
     if language is None:
         raise UserError(f"{directory}: a multilingual model needs a language; pass --language, for instance es")
     if language not in codes:
@@ -225,6 +228,16 @@ def languages_of(directory: Path) -> list[str] | None:
             "model it was tuned from, for instance openai/whisper-small"
         )
     return None
+
+
+def _own_language(directory: Path, codes: list[str]) -> str | None:
+    """The language in a multilingual model's settings, which may be a code, its token, or the language's name."""
+    named = str(_read_json(directory / "generation_config.json").get("language") or "").strip("<|>").lower()
+    if named in codes or not named:
+        return named or None
+    from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
+
+    return TO_LANGUAGE_CODE.get(named)
 
 
 class _Fields(dict[str, Any]):

@@ -61,6 +61,8 @@ class WhisperRecogniser(WhisperListener, Recogniser):
         language = checked_language(directory, language)
         if language is not None:
             tokenizer.set_prefix_tokens(language=language, task="transcribe", predict_timestamps=False)
+            # Saved with the model, so that whoever loads it need not know what it was tuned for.
+            model.generation_config.language, model.generation_config.task = language, "transcribe"
         model.to(torch.device(device))
         return cls(model, tokenizer, features, language)
 
@@ -125,8 +127,6 @@ class WhisperRecogniser(WhisperListener, Recogniser):
     def decode(self, features: torch.Tensor, how: Decode) -> list[Decoding]:
         """See `WhisperListener.decode`."""
         options: dict[str, Any] = {"num_beams": how.listening.beams, "max_new_tokens": how.limit}
-        if self.language is not None:
-            options |= {"language": self.language, "task": "transcribe"}
         if how.repeated:
             options["no_repeat_ngram_size"] = how.repeated
         if how.prompt:

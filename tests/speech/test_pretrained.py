@@ -125,6 +125,12 @@ def test_languages(model, small_ctc):
         require_language(model, "se")
     with pytest.raises(UserError, match="needs a language"):
         only_language(model)
+    for own in ("es", "<|es|>", "Spanish"):  # as fine-tuned models name theirs
+        change(model / "generation_config.json", lang_to_id={"<|en|>": 1, "<|es|>": 2}, language=own)
+        assert only_language(model) == "es"
+    change(model / "generation_config.json", lang_to_id={"<|en|>": 1, "<|es|>": 2}, language="Klingon")
+    with pytest.raises(UserError, match="needs a language"):
+        only_language(model)
     require_language(small_ctc("wav2vec2"), "se")
     for absent in ("whisper-small", "openai/whisper-small", "my/whisper-fine.en"):  # of a dry run
         require_language(Path(absent), "es")

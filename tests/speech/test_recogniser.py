@@ -110,6 +110,19 @@ class TestLargeV3:
         assert recogniser.collate([Clip(torch.zeros(16_000).numpy(), [1], False)])["input_features"].shape[1] == 128
         assert set(transcribe(recogniser, corpus)) == {u.id for u in corpus}
 
+    def test_a_tuned_model_knows_its_language(self, large, recordings, tmp_path):
+        from transformers import WhisperForConditionalGeneration
+
+        corpus = Corpus.load(recordings).sample(2)
+        finetune(large, corpus, tmp_path, TrainingSettings(epochs=1, batch_size=2), language="yue")
+        assert only_language(tmp_path) == "yue"
+        recogniser = load_recogniser(tmp_path)
+        assert transcribe(recogniser, corpus) == transcribe(load_recogniser(tmp_path, "yue"), corpus)
+        plain = WhisperForConditionalGeneration.from_pretrained(tmp_path).generation_config
+        assert (plain.language, plain.task) == ("yue", "transcribe")
+        with pytest.raises(UserError, match="needs a language"):
+            only_language(large)
+
 
 def test_workers_take_turns_over_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
