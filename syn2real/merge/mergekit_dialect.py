@@ -29,7 +29,7 @@ _DTYPES = ("float32", "float16", "bfloat16")
 _KNOWN = {
     *("weight", "density", "normalize", "int8_mask", "lambda", "rescale", "rescale_norm", "epsilon", "gamma", "t"),
     *("embed_slerp", "nuslerp_flatten", "nuslerp_row_wise", "normalize_weights", "eps", "max_iter", "tol"),
-    *("filter_wise", "select_topk", "scale"),
+    *("filter_wise", "select_topk", "scale", "r", "alpha"),
 }
 
 
@@ -84,7 +84,8 @@ class _Method:
 
     ``names`` are its parameters with our names for them, ``each`` those that a model may have for itself, ``defaults``
     mergekit's, in our names, and ``only`` values that are supported of parameters which ours has not. ``base`` says
-    what ``base_model`` is: ``base`` as here, ``model`` one of the models, or only the ``anchor``.
+    what ``base_model`` is: ``base`` as here, ``model`` one of the models, or only the ``anchor``. ``ours`` is our name
+    for the method, where it is another.
     """
 
     names: Mapping[str, str]
@@ -92,6 +93,7 @@ class _Method:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     only: Mapping[str, bool] = field(default_factory=dict)
     base: str = "base"
+    ours: str | None = None
 
 
 def _sparse(defaults: Mapping[str, Any], *own: str, rescale: bool = False) -> _Method:
@@ -122,6 +124,11 @@ _METHODS = {
     "model_stock": _Method({"filter_wise": "rows"}, defaults={"angle": "mean_cosine"}),
     "sce": _Method({"select_topk": "select_topk"}, defaults={"select_topk": 1.0}),
     "arcee_fusion": _Method({}),
+    "nearswap": _Method({"t": "t"}),
+    "ram": _Method({"epsilon": "epsilon"}),
+    "ramplus_tl": _Method(
+        {name: name for name in ("epsilon", "r", "alpha")}, defaults={"variant": "mergekit"}, ours="ram_plus"
+    ),
     "passthrough": _Method({"scale": "scale"}, ("scale",), base="anchor"),
 }
 
@@ -149,7 +156,7 @@ class _Translation:
         base = self.path(given.base_model, ["base_model"]) if given.base_model is not None else None
         vocabulary, anchor = self.tokenizer()
         content: dict[str, Any] = {
-            "method": self.name,
+            "method": self.method.ours or self.name,
             "base": base if self.method.base == "base" else None,
             "anchor": anchor or (base if self.method.base != "base" else None),
             "vocabulary": vocabulary,

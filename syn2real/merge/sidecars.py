@@ -39,7 +39,10 @@ _DTYPE_KEYS = ("dtype", "torch_dtype")  # transformers 5 and 4
 def sidecars(directory: Path) -> list[Path]:
     """The sidecar files of a model directory, by name. Raises `UserError` without a ``config.json``."""
     if not (directory / "config.json").is_file():
-        raise UserError(f"{directory}: no config.json, so the result could not be loaded; give a template directory")
+        raise UserError(
+            f"{directory}: no config.json, so the result could not be loaded; give another template, or "
+            "none for weights alone"
+        )
     files = (file for file in directory.iterdir() if file.is_file())
     return sorted(file for file in files if any(fnmatch(file.name, pattern) for pattern in PATTERNS))
 

@@ -108,6 +108,11 @@ dtype: float32
         for layers in ([0, 1], [2, 4])
     )
     + "merge_method: model_stock\nbase_model: base\ndtype: float32\nparameters: {filter_wise: true}\n",
+    "nearswap": "merge_method: nearswap\nbase_model: base\ndtype: float32\nparameters: {t: [0.01, 0.03]}\n"
+    "models: [{model: base}, {model: a}]\n",
+    "ram": "merge_method: ram\nparameters: {epsilon: 0.015}" + _PAIR % (1, 1),
+    "ramplus_tl": "merge_method: ramplus_tl\nparameters: {epsilon: 0.015, r: 0.5, alpha: 0.9}" + _PAIR % (1, 1),
+    "ramplus_tl_as_it_is": "merge_method: ramplus_tl" + _PAIR % (1, 1),
     "sce": "merge_method: sce\nparameters: {select_topk: 0.4}" + _PAIR % (1, 1),
     "passthrough": """
 slices:

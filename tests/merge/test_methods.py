@@ -41,6 +41,10 @@ CALLS = {
     "model_stock rows": {"rows": True},
     "sce": {"select_topk": 0.3},
     "arcee_fusion": {},
+    "nearswap": {"t": 0.2},
+    "ram": {"epsilon": 0.3},
+    "ram_plus": {"epsilon": 0.3, "r": 0.5, "alpha": 0.9},
+    "ram_plus mergekit": {"epsilon": 0.3, "r": 0.5, "alpha": 0.9, "variant": "mergekit"},
     "mergealign": {"alpha": 0.3},
     "prepost": {"scale": 0.3},
     "passthrough": {"scale": 0.3},
@@ -228,6 +232,28 @@ def ref_arcee_fusion(models, base):
     importance = (np.abs(model - base).reshape(rows) * divergence).reshape(model.shape)
     lower, median, upper = np.quantile(importance, [0.25, 0.5, 0.75], method="lower")
     return np.where(importance >= median + 1.5 * (upper - lower), model, base)
+
+
+def ref_nearswap(models, base, t):
+    delta = models[0] - base
+    with np.errstate(divide="ignore"):
+        return base + delta * np.minimum(1, t / np.abs(delta))
+
+
+def ref_ram(models, base, epsilon):
+    deltas = np.stack(models) - base
+    changed = np.abs(deltas) > epsilon
+    return base + (deltas * changed).sum(0) / np.maximum(1, changed.sum(0))
+
+
+def ref_ram_plus(models, base, epsilon, r, alpha, variant="paper"):
+    deltas = np.stack(models) - base
+    changed = np.abs(deltas) > epsilon
+    alone = changed & (changed.sum(0) == 1)
+    result = ref_ram(models, base, epsilon)
+    for delta, mine, own in zip(deltas, changed, alone, strict=True):
+        result += own * delta * r * min(alpha, (mine & ~own).sum() / max(1, own.sum()))
+    return result
 
 
 def ref_mergealign(models, base, alpha):
@@ -486,7 +512,9 @@ def test_arcs_are_symmetric(name, t):
 def test_units_have_no_effect(name, factor):
     """Nowhere is a constant added that would matter for small weights; powers of two are exact."""
     models, base = tensors((30, 20), count_of(name))
-    scaled = call(name, [x * factor for x in models], base * factor)
+    units = {"nearswap": "t", "ram": "epsilon", "ram_plus": "epsilon"}  # in which their thresholds are given
+    given = {key: CALLS[name][key] * factor for key in [units.get(name.split()[0])] if key}
+    scaled = call(name, [x * factor for x in models], base * factor, **given)
     torch.testing.assert_close(scaled, call(name, models, base) * factor, rtol=1e-12, atol=0)
 
 
@@ -635,6 +663,19 @@ def test_nan_does_not_vanish(name):
 def test_unknown_method():
     with pytest.raises(UserError, match=r"unknown merge method 'teis'.*ties"):
         METHODS.get("teis")
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        ("nearswap", {"t": -0.1}, r"nearswap: t must be 0 or more, not -0\.1"),
+        ("ram", {"epsilon": -1}, r"epsilon must be 0 or more, not -1"),
+        ("ram_plus", {"r": -0.1}, r"r must be 0 or more"),
+    ],
+)
+def test_parameters_out_of_bounds(name, given, words):
+    with pytest.raises(UserError, match=words):
+        merge(name, [torch.ones(3)], torch.zeros(3), **given)
 
 
 @pytest.mark.parametrize(
