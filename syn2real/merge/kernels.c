@@ -5,6 +5,7 @@
  * call do not overlap, unless it says so. Nothing here allocates memory or fails. */
 
 #include <float.h>
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -148,10 +149,11 @@ LOOP void combine(void *result, int kind, int64_t count, int terms, const double
     }
 }
 
-/* Whether the sum of shares may be 0, and then is taken for 1, or is raised to the ``least`` positive share; whether a
- * sum of votes of 0 is positive; whether the sum of what agrees is divided by that of shares. */
+/* A sum of shares is raised to the ``least`` positive share; where that is 0, for there are negative ones, it is taken
+ * for 1 unless it is farther than ``nothing`` from 0. Whether a sum of votes of 0 is positive; whether the sum of what
+ * agrees is divided by that of shares. */
 struct election {
-    double least;
+    double least, nothing;
     int32_t positive, divide;
 };
 
@@ -159,7 +161,7 @@ struct election {
  * shares; 0 where none has. */
 INLINE void elect_of(int models, double *total, int n, const double *const *values, const double *const *votes,
                      const double *shares, const struct election *how) {
-    const double zero = how->positive ? 1.0 : 0.0, least = how->least;
+    const double zero = how->positive ? 1.0 : 0.0, least = how->least, nothing = how->nothing;
     const int divide = how->divide, raise = least > 0;
     const double *value[MOST], *vote[MOST];
     double weight[MOST];
@@ -178,7 +180,7 @@ INLINE void elect_of(int models, double *total, int n, const double *const *valu
             sum += value[m][i] * agrees;
             share += agrees * weight[m];
         }
-        double divisor = raise ? (share < least ? least : share) : share == 0 ? 1.0 : share;
+        double divisor = raise ? (share < least ? least : share) : fabs(share) <= nothing ? 1.0 : share;
         total[i] = divide ? sum / divisor : sum;
     }
 }

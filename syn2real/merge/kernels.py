@@ -44,7 +44,7 @@ class Part(ctypes.Structure):
 class Election(ctypes.Structure):
     """How `weighting.agreeing_mean` divides: see there, and ``struct election``."""
 
-    _fields_ = (("least", c_double), ("positive", c_int32), ("divide", c_int32))
+    _fields_ = (("least", c_double), ("nothing", c_double), ("positive", c_int32), ("divide", c_int32))
 
 
 def built() -> bool:

@@ -60,7 +60,10 @@ class Parameter:
             raise UserError(f"{self.name}: {value!r} is not a number")
         if self.kind is int and int(value) != value:
             raise UserError(f"{self.name}: {value!r} is not a whole number")
-        return self.kind(value)
+        try:
+            return self.kind(value)
+        except OverflowError as error:
+            raise UserError(f"{self.name}: {str(value)[:12]}… is more than a number can be") from error
 
 
 @dataclass(frozen=True)

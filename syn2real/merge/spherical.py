@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 _PARALLEL = 1e-6  # radians: below, an arc and its chord agree to 12 digits
+_CANCELLED = 1e-6  # length of a sum of unit vectors; of what rounding leaves of 0 the root is 1e-8
 
 
 def slerp_weights(gram: Tensor, t: float) -> tuple[float, float]:
@@ -44,7 +45,8 @@ def karcher_weights(gram: Tensor, weights: Sequence[float], *, steps: int, toler
 
     Gradient descent on the sphere (Karcher 1977): m ← exp_m(Σ wᵢ log_m(uᵢ)), from the normalised Σ wᵢuᵢ, until the step
     is below ``tolerance`` radians. One step is the tangent-space mean of multi-SLERP. Zero vectors have no direction
-    and only shorten the result. Directions that cancel out leave nothing to start from: the weighted sum is returned.
+    and only shorten the result. So do those opposite to the mean, from which every way to it is as short. Directions
+    that cancel out leave nothing to start from: the weighted sum is returned.
     """
     norms = gram.diagonal().clamp(min=0).sqrt()
     shares = torch.tensor(list(weights), dtype=torch.float64)
@@ -55,15 +57,16 @@ def karcher_weights(gram: Tensor, weights: Sequence[float], *, steps: int, toler
     unit = gram * inverse[:, None] * inverse[None, :]  # cosines
     mean = shares * inverse.bool()  # coefficients over the unit vectors
     size = _norm(mean, unit)
-    if size < 1e-9:
+    if size < _CANCELLED:
         return shares.tolist()
     mean = mean / size
     for _ in range(steps):
         cosines = (unit @ mean).clamp(-1, 1)
         angles = torch.arccos(cosines)
-        sines = torch.sin(angles)
         # log_m(u) = (u − m·cos) · angle / sin; the factor is 1 where u and m coincide.
-        factors = torch.where(sines > 1e-12, angles / sines.clamp(min=1e-12), 1.0) * shares * alive
+        same, opposite = angles < _PARALLEL, math.pi - angles < _PARALLEL
+        bent = angles / torch.sin(angles).clamp(min=_PARALLEL / 2)
+        factors = torch.where(same, 1.0, torch.where(opposite, 0.0, bent)) * shares * alive
         tangent = factors - mean * float((factors * cosines).sum())
         step = _norm(tangent, unit)
         if step < 1e-15:

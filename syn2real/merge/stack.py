@@ -152,7 +152,7 @@ class Stack:
 
         def products(block: Block) -> Tensor:
             # Not one matrix product: that takes buffers of its own, several times as large as these vectors.
-            values = block.deltas() if deltas else block.models
+            values = [vector.double() for vector in (block.deltas() if deltas else block.models)]
             found = torch.empty(len(values), len(values), dtype=torch.float64)
             for i, first in enumerate(values):
                 for j, second in enumerate(values[: i + 1]):

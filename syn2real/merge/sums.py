@@ -17,7 +17,7 @@ from syn2real.merge import kernels
 from syn2real.merge.arithmetic import combine
 from syn2real.merge.stack import NO_BASE, Block, Stack
 from syn2real.merge.tensors import ranges
-from syn2real.merge.weighting import Election, ballot, elected_mean, least_share, scaled, weighted_sum
+from syn2real.merge.weighting import Election, ballot, cancelled, elected_mean, least_share, scaled, weighted_sum
 
 SLICE = 1 << 20  # elements rounded at a time
 
@@ -149,7 +149,7 @@ class SparseSum:
         weights, shares, how, unweighted = self.weights, self.weights, None, False
         if self.election is not None:
             weights, shares, unweighted, zero_is_positive = ballot(self.weights, self.election)
-            how = kernels.Election(least_share(shares), zero_is_positive, self.normalize)
+            how = kernels.Election(least_share(shares), cancelled(shares), zero_is_positive, self.normalize)
         parts = (kernels.Part * len(self.stack))()
         for part, weight, share in zip(parts, weights, shares, strict=True):
             part.weight, part.share, part.factor = weight, share, 1.0

@@ -38,9 +38,14 @@ def normalised(weights: Sequence[float], name: str, *, wanted: bool = True) -> S
     if not wanted:
         return weights
     total = sum(weights)
-    if total == 0:
+    if abs(total) <= cancelled(weights):
         raise UserError(f"{name}: the weights sum to 0; give others (or normalize: false, where the method has it)")
     return [weight / total for weight in weights]
+
+
+def cancelled(weights: Sequence[float]) -> float:
+    """How far from 0 the sum of weights may be that cancel out but for rounding, as 0.1 + 0.2 − 0.3 do."""
+    return 1e-12 * sum(map(abs, weights))
 
 
 def elected_mean(
@@ -96,12 +101,12 @@ def agreeing_mean(
 ) -> Tensor:
     """Σ valuesᵢ ÷ Σ sharesᵢ over the models whose vote has the sign of Σ votes; 0 where none has.
 
-    Without ``divide`` the sum stays a sum.
+    A sum of shares that cancel out counts as 1. Without ``divide`` the sum stays a sum.
     """
     least = least_share(shares)
     wide = all(tensor.dtype == torch.float64 for tensor in (*values, *votes))
     if wide and len(values) <= kernels.MOST and kernels.taken(*values, *votes):
-        how = kernels.Election(least, zero_is_positive, divide)
+        how = kernels.Election(least, cancelled(shares), zero_is_positive, divide)
         return kernels.agreeing_mean(values, votes, shares, how)
     # Masks are 0.0 and 1.0: torch compares and multiplies those ten times as fast as booleans.
     sign = votes[0].clone() if len(votes) == 1 else votes[0] + votes[1]
@@ -120,5 +125,5 @@ def agreeing_mean(
     if least:
         share.clamp_min_(least)
     else:
-        share[share == 0] = 1.0
+        share[share.abs() <= cancelled(shares)] = 1.0
     return total.div_(share)

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syn2real.errors import UserError
-from syn2real.merge import METHODS, Block, PerModel, Stack, method
+from syn2real.merge import METHODS, Block, PerModel, Stack, kernels, method
 from syn2real.merge import stack as stack_module
 from syn2real.merge.methods import della
+from syn2real.merge.stack import InMemory
 
 SHAPES = [(300, 257), (70_000,), (5, 3, 4), (1,), (0,), ()]
 W3 = [0.5, 0.3, 0.9]
@@ -347,6 +348,20 @@ def test_weights_that_cancel_leave_a_sum():
     assert merge("ties", models, torch.zeros(1), weight=[0.5, -0.5], density=1).tolist() == [2.0]
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+def test_weights_that_cancel_but_for_rounding(compiled, monkeypatch):
+    """0.1 + 0.2 − 0.3 is 5.6 · 10⁻¹⁷."""
+    if not compiled:
+        monkeypatch.setattr(kernels, "_LIBRARY", None)
+    weight, base = [0.1, 0.2, -0.3], torch.zeros(1)
+    models = [torch.tensor([1.0]), torch.tensor([1.0]), torch.tensor([-1.0])]  # weighted, all of one sign
+    assert merge("ties", models, base, weight=weight, density=1).tolist() == pytest.approx([0.6])
+    for name in ("linear", "karcher", "multislerp", "task_arithmetic", "dare_linear", "breadcrumbs"):
+        with pytest.raises(UserError, match="weights sum to 0"):
+            merge(name, models, base if name[0] not in "lkm" else None, weight=weight,
+                  **({"normalize": True} if name[0] in "tdb" else {}))
+
+
 # --- Chance
 
 
@@ -636,6 +651,18 @@ def test_model_stock_goes_back_to_the_base_where_nothing_agrees():
     assert merge("model_stock", [torch.tensor([1.0, 0.0]), torch.tensor([0.0, 0.0])], base).tolist() == [0, 0]
 
 
+@pytest.mark.parametrize("name", ["slerp", "nuslerp", "nuslerp rows", "nuslerp columns"])
+def test_opposite_models_in_float32(name):
+    """As on a GPU: there a cosine of float32 near −1 would be an angle far from π."""
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(100):
+        model = torch.randn(7, 1, generator=generator)
+        stack = Stack("w", (7, 1), [InMemory(model), InMemory(-0.7 * model)], dtype=torch.float32)
+        ways = {way: True for way in ("rows", "columns") if way in name}
+        mean = stack.collect(METHODS.get(name.split()[0])(stack, **ways))
+        torch.testing.assert_close(mean, model, rtol=1e-5, atol=1e-6)
+
+
 def test_nan_in_magnitudes_is_an_error():
     models, base = tensors((300, 257), 2)
     models[1][17, 3] = math.nan
@@ -660,6 +687,15 @@ def test_nan_does_not_vanish(name):
 # --- Parameters
 
 
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("count", [1, 2, 3, 600])
+def test_arcee_fusion_loses_no_nan(bad, count):
+    models, base = tensors((count,), 1)
+    models[0][-1] = bad
+    with pytest.raises(UserError, match="NaN"):
+        merge("arcee_fusion", models, base)
+
+
 def test_unknown_method():
     with pytest.raises(UserError, match=r"unknown merge method 'teis'.*ties"):
         METHODS.get("teis")
@@ -668,6 +704,7 @@ def test_unknown_method():
 @pytest.mark.parametrize(
     ("name", "given", "words"),
     [
+        ("della", {"epsilon": -0.1}, r"della: epsilon must be 0 or more, not -0\.1"),
         ("nearswap", {"t": -0.1}, r"nearswap: t must be 0 or more, not -0\.1"),
         ("ram", {"epsilon": -1}, r"epsilon must be 0 or more, not -1"),
         ("ram_plus", {"r": -0.1}, r"r must be 0 or more"),
@@ -681,6 +718,7 @@ def test_parameters_out_of_bounds(name, given, words):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
+        ({"density": 10**400}, r"density: 100000000000… is more than a number can be"),
         ({"densty": 0.5}, r"no parameter 'densty'.*density"),
         ({"density": "half"}, r"density: 'half' is not a number"),
         ({"density": True}, r"density: True is not a number"),

@@ -74,6 +74,26 @@ def test_directions_that_cancel_are_summed():
     assert karcher_weights(gram([1, 0], [-1, 0]), [1, 1], steps=10, tolerance=1e-9) == [0.5, 0.5]
 
 
+@pytest.mark.parametrize("steps", [1, 10])
+@pytest.mark.parametrize("size", [1, 100, 1000])
+def test_what_is_opposite_to_the_mean_only_lengthens(steps, size):
+    """Numbers, and long vectors whose products are rounded."""
+    vector = np.random.default_rng(size).normal(size=size)
+    for factors, expected in (((0.3, 0.4, -0.5), 0.4), ((1.0, 0.8, -0.9), 0.9), ((-1.0, 0.7, -1.0, -0.1), -0.7)):
+        vectors = [factor * vector for factor in factors]
+        weights = karcher_weights(gram(*vectors), [1] * len(factors), steps=steps, tolerance=1e-9)
+        np.testing.assert_allclose(np.array(weights) @ vectors, expected * vector, rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 100, 1000])
+def test_long_directions_that_cancel_are_summed(size):
+    vector = np.random.default_rng(size).normal(size=size)
+    for factors in ((1.0, -0.7), (0.3, -0.2, 0.1, -0.4)):
+        vectors = [factor * vector for factor in factors]
+        weights = karcher_weights(gram(*vectors), [1] * len(factors), steps=10, tolerance=1e-9)
+        assert weights == [1 / len(factors)] * len(factors)
+
+
 def test_zero_vectors_only_shorten():
     weights = karcher_weights(gram([3, 0], [0, 0], [5, 0]), [1, 1, 1], steps=10, tolerance=1e-9)
     mean = np.array(weights) @ np.array([[3, 0], [0, 0], [5, 0]])

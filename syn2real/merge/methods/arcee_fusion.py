@@ -1,10 +1,12 @@
 """Fusing into a base only what matters of one other model."""
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
+from syn2real.errors import UserError
 from syn2real.merge.method import method
 from syn2real.merge.selection import largest
 from syn2real.merge.stack import Block, Stack
@@ -12,10 +14,11 @@ from syn2real.merge.stack import Block, Stack
 
 @method("arcee_fusion", base="required", models=(1, 1))
 def arcee_fusion(stack: Stack) -> Iterator[Tensor]:
-    """Arcee Fusion: take an element of the model where its importance is above median + 1.5 × interquartile range.
+    """Arcee Fusion: take an element of the model where its importance is at least median + 1.5 × interquartile range.
 
     Importance is |θ₁ − θ₀| × KL(softmax(θ₁ row) ‖ softmax(θ₀ row)); elsewhere the base stays. A quartile is an element:
-    the one of rank ⌊q(n − 1)⌋. A tensor with one dimension is one row. Source: mergekit's Arcee Fusion.
+    the one of rank ⌊q(n − 1)⌋. A tensor with one dimension is one row. Rows of one element have no importance, and are
+    the model's. Source: mergekit's Arcee Fusion.
     """
     if not stack.numel:
         return iter(())
@@ -38,6 +41,8 @@ def arcee_fusion(stack: Stack) -> Iterator[Tensor]:
         for share in (0.25, 0.5, 0.75)
     )
     threshold = median + 1.5 * (upper - lower)
+    if math.isnan(threshold):
+        raise UserError(f"{stack.name}: holds NaN or infinity, whose importance is not known; mend the checkpoint first")
 
     def fused(block: Block) -> Tensor:
         assert block.base is not None

@@ -138,6 +138,8 @@ class _Choice:
 def _check(density: Sequence[float], epsilon: Sequence[float], variant: Window) -> None:
     require_share("density", density)
     for share, width in zip(density, epsilon, strict=True):
+        if not width >= 0:
+            raise UserError(f"della: epsilon must be 0 or more, not {width:g}")
         half = width / 2 if variant == "paper" else width
         if 0 < share < 1 and not (share - half > 0 and share + half <= 1):
             raise UserError(f"della: epsilon {width} takes density {share} out of (0, 1]; choose a smaller epsilon")

@@ -31,7 +31,7 @@ def nuslerp(stack: Stack, *, weight: PerModel = (1.0,), rows: bool = False, colu
         return [values.view(-1, stack.row) for values in block.vectors()]
 
     def products(pair: list[Tensor], dimension: int) -> Tensor:
-        first, second = pair
+        first, second = (values.double() for values in pair)  # a rounded cosine near −1 is far from its angle
         return torch.stack([(a * b).sum(dimension) for a, b in ((first, first), (second, second), (first, second))])
 
     if rows or (columns and len(stack.shape) < 2):
@@ -43,7 +43,9 @@ def nuslerp(stack: Stack, *, weight: PerModel = (1.0,), rows: bool = False, colu
 
         return stack.map(by_row, rows=True)
     if columns and stack.numel:
-        sums = torch.stack([products(pair(block), 0) for block in stack.blocks(rows=True)]).sum(0)
+        sums = torch.zeros(3, stack.row, dtype=torch.float64, device=stack.device)
+        for block in stack.blocks(rows=True):
+            sums += products(pair(block), 0)
         first, second = slerp_weights_each(sums, t)
 
         def by_column(block: Block) -> Tensor:
