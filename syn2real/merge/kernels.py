@@ -18,7 +18,7 @@ KINDS = {torch.float64: 0, torch.float32: 1, torch.bfloat16: 2, torch.float16: 3
 MOST = 12  # models of one sum
 ALL, TRIMMED, BANDED, DRAWN, RESCALED, MASKED = range(6)  # rules of a `Part`
 LANES = 512  # sums that `norms` adds to, as in kernels.c
-_VERSION = 5  # of kernels.c: what was built from another is not called
+_VERSION = 6  # of kernels.c: what was built from another is not called
 
 
 class Part(ctypes.Structure):

@@ -39,7 +39,7 @@ def normalised(weights: Sequence[float], name: str, *, wanted: bool = True) -> S
         return weights
     total = sum(weights)
     if abs(total) <= cancelled(weights):
-        raise UserError(f"{name}: the weights sum to 0; give others (or normalize: false, where the method has it)")
+        raise UserError(f"{name}: the weights sum to 0; give others (a sum takes normalize: false)")
     return [weight / total for weight in weights]
 
 

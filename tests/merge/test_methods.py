@@ -358,8 +358,13 @@ def test_weights_that_cancel_but_for_rounding(compiled, monkeypatch):
     assert merge("ties", models, base, weight=weight, density=1).tolist() == pytest.approx([0.6])
     for name in ("linear", "karcher", "multislerp", "task_arithmetic", "dare_linear", "breadcrumbs"):
         with pytest.raises(UserError, match="weights sum to 0"):
-            merge(name, models, base if name[0] not in "lkm" else None, weight=weight,
-                  **({"normalize": True} if name[0] in "tdb" else {}))
+            merge(
+                name,
+                models,
+                base if name[0] not in "lkm" else None,
+                weight=weight,
+                **({"normalize": True} if name[0] in "tdb" else {}),
+            )
 
 
 # --- Chance
@@ -685,6 +690,12 @@ def test_nan_does_not_vanish(name):
 
 
 # --- Parameters
+
+
+def test_nearswap_does_not_hide_infinity():
+    models, base = tensors((5,), 1)
+    models[0][2] = -math.inf
+    assert merge("nearswap", models, base)[2] == -math.inf
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

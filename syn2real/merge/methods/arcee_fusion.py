@@ -42,7 +42,9 @@ def arcee_fusion(stack: Stack) -> Iterator[Tensor]:
     )
     threshold = median + 1.5 * (upper - lower)
     if math.isnan(threshold):
-        raise UserError(f"{stack.name}: holds NaN or infinity, whose importance is not known; mend the checkpoint first")
+        raise UserError(
+            f"{stack.name}: holds NaN or infinity, whose importance is not known; mend the checkpoint first"
+        )
 
     def fused(block: Block) -> Tensor:
         assert block.base is not None

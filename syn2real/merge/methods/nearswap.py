@@ -22,6 +22,7 @@ def nearswap(stack: Stack, *, t: float = 1e-4) -> Iterator[Tensor]:
     def swapped(block: Block) -> Tensor:
         assert block.base is not None
         model, delta = block.models[0], block.models[0] - block.base
-        return torch.where(delta.abs() <= t, model, block.on_base(delta.clamp_(-t, t)))
+        nearer = torch.where(delta.isfinite(), delta.clamp(-t, t), delta)  # infinity is not hidden
+        return torch.where(delta.abs() <= t, model, block.on_base(nearer))
 
     return stack.map(swapped)
