@@ -19,7 +19,7 @@ def multislerp(
     """Barycentre on the sphere: directions are averaged in the tangent space at their normalised mean, and mapped back.
 
     θ = ‖θ‖̄ · exp_m(Σ wᵢ log_m(uᵢ)), uᵢ = θᵢ/‖θᵢ‖, ‖θ‖̄ = Σ wᵢ‖θᵢ‖, Σ wᵢ = 1; of task vectors where there is a base.
-    It is the first step of ``karcher``. With ``normalize: false`` the length ‖θ‖̄ is Σ wᵢ‖θᵢ‖ for weights of any sum but 0.
+    It is the first step of ``karcher``. With ``normalize: false`` ‖θ‖̄ is Σ wᵢ‖θᵢ‖ for weights of any sum but 0.
     ``variant: mergekit`` stays at m = Σ wᵢuᵢ / ‖Σ wᵢuᵢ‖, as mergekit's method of this name does in effect.
     """
     steps = 0 if variant == "mergekit" else 1
