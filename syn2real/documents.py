@@ -1,8 +1,9 @@
 """YAML files checked by a pydantic model: every mistake is one line with file, line and remedy."""
 
+import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -34,10 +35,17 @@ class Document:
 
     @classmethod
     def load(cls, path: Path, overrides: Mapping[str, Any] | None = None) -> "Document":
-        """Read a YAML file. ``overrides`` maps dotted keys to YAML text (``{"training.epochs": "1"}``).
+        """Read a YAML file. ``overrides`` are as in `overriding`. Raises `UserError` with file and line."""
+        document, *others = cls.load_all(path)
+        if others:
+            raise others[0].error(
+                list(others[0].content)[:1], "a second document begins here; only `merge` takes several"
+            )
+        return document.overriding(overrides or {})
 
-        Raises `UserError` with file and line.
-        """
+    @classmethod
+    def load_all(cls, path: Path) -> list["Document"]:
+        """Read a YAML file's documents, parted by ``---``; at least one. Raises `UserError` with file and line."""
         try:
             text = path.read_text(encoding="utf-8")
         except OSError as error:
@@ -45,17 +53,26 @@ class Document:
         except UnicodeDecodeError as error:
             raise UserError(f"{path}: is not UTF-8; re-save the file as UTF-8") from error
         try:
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
-            content = yaml.safe_load(text)
+            nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
+            found = [pair for pair in zip(yaml.safe_load_all(text), nodes, strict=True) if pair[0] is not None]
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             problem = getattr(error, "problem", None) or "not YAML"
             raise UserError(at(path, mark.line + 1 if mark else None, str(problem))) from error
-        if not isinstance(content, dict):
+        if not found or not all(isinstance(content, dict) for content, _ in found):
             raise UserError(f"{path}: a recipe is a mapping of keys to values")
-        for key, value in (overrides or {}).items():
+        return [cls(path, content, node) for content, node in found]
+
+    def overriding(self, overrides: Mapping[str, Any]) -> "Document":
+        """The document with dotted keys set to what YAML text says (``{"training.epochs": "1"}``)."""
+        content = copy.deepcopy(self.content)
+        for key, value in overrides.items():
             set_key(content, key, value)
-        return cls(path, content, node, frozenset(overrides or ()))
+        return replace(self, content=content, overridden=self.overridden | frozenset(overrides))
+
+    def without(self, key: str) -> "Document":
+        """The document but for one key."""
+        return replace(self, content={name: value for name, value in self.content.items() if name != key})
 
     def parse(self, model: type[Model]) -> Model:
         """The content as ``model``. Raises `UserError` with file and line."""

@@ -1,6 +1,7 @@
 """`merge` and `methods`: merging models by recipe."""
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,6 +42,10 @@ def merge(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the plan, leave.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Recompute and compare after writing.")] = False,
+    stages: Annotated[
+        Path | None,
+        typer.Option(help="Where merges go that others of the same file use; default: OUTPUT-stages."),
+    ] = None,
     ctranslate2: Annotated[
         Path | None, typer.Option("--ctranslate2", help="Also convert the result for CTranslate2, into this directory.")
     ] = None,
@@ -58,6 +63,7 @@ def merge(
       syn2real merge -e "T + 0.7*(R - S)" -m T=tuned-menu -m R=tuned-real -m S=tuned-synthetic -o adapted
       syn2real merge recipes/merge/ties.yaml --output merged --dry-run
       syn2real merge mergekit.yml -o merged --set parameters.density=0.3 --out-dtype bfloat16
+      syn2real merge several.yaml -o merged --stages steps    # recipes parted by ---, which use each other's results
       syn2real merge --check merged
     """
     if check is not None:
@@ -65,14 +71,15 @@ def merge(
         return
     with importing():
         from syn2real.merge import references
+        from syn2real.merge.chain import make_stages
         from syn2real.merge.export import require_exportable, to_ctranslate2
-        from syn2real.merge.output import WriteSettings, preflight, write
         from syn2real.merge.plan import plan_recipe
-        from syn2real.progress import Bar
+        from syn2real.sealing import require_absent
 
     if output is None:
         raise UserError("merge: say where the result goes with --output")
-    loaded = _recipe(recipe, expression, models or [], settings or [], out_dtype, dtype)
+    chain = _chain(recipe, expression, models or [], settings or [], out_dtype, dtype)
+    folder = stages or output.with_name(f"{output.name}-stages")
     chosen: dict[str, Any] = {
         "template": template,
         "overwrite": overwrite,
@@ -80,26 +87,20 @@ def merge(
         "shard_size": parse_size(shard_size, "--shard-size"),
         "max_memory": parse_size(max_memory, "--max-memory"),
     }
-    plan = plan_recipe(loaded, device=require_device(device))
-    for note in plan.notes:
-        typer.echo(f"note: {note}", err=True)
+    require_device(device)
     if ctranslate2 is not None:
         require_exportable(ctranslate2, quantization, overwrite=overwrite)
-        inputs = [(source.name, source.path) for source in plan.inputs]
-        references.require_apart(ctranslate2, inputs)
-        references.require_apart(ctranslate2, [("the merged model", output)], of="conversion")
     if dry_run:
-        used = preflight(plan, output, WriteSettings(**chosen))
-        _show_plan(plan, output, used, chosen["shard_size"], as_json)
+        _show_plans(chain, folder, output, device, chosen, as_json)
         return
+    require_absent(output, overwrite=overwrite)
+    make_stages(chain, folder, device=device, writing=lambda *made, **how: _write(*made, **chosen | how))
+    plan = plan_recipe(chain.placed(chain.result, folder), device=device)
+    if ctranslate2 is not None:
+        references.require_apart(ctranslate2, [(source.name, source.path) for source in plan.inputs])
+        references.require_apart(ctranslate2, [("the merged model", output)], of="conversion")
     started = time.monotonic()
-    bar = Bar(f"merging {len(plan.inputs)} models")
-    chosen["on_start"] = bar.start
-    chosen["on_tensor"] = lambda _: bar.advance()
-    try:
-        write(plan, output, **chosen)
-    finally:
-        bar.stop()
+    _write(plan, output, **chosen)
     seconds = round(time.monotonic() - started, 3)
     if ctranslate2 is not None:
         to_ctranslate2(output, ctranslate2, quantization, overwrite=overwrite)
@@ -115,6 +116,7 @@ def merge(
         print_json(
             {
                 "model": str(output),
+                "stages": [str(folder / name) for name in chain.stages],
                 "tensors": len(plan.pieces),
                 "bytes": plan.bytes_out,
                 "seconds": seconds,
@@ -243,7 +245,7 @@ def require_device(device: str) -> str:
     return device
 
 
-def _recipe(
+def _chain(
     recipe: Path | None,
     expression: str | None,
     models: list[str],
@@ -252,7 +254,8 @@ def _recipe(
     dtype: str | None,
 ) -> Any:
     from syn2real.documents import parse_overrides, set_key
-    from syn2real.merge.recipe import load_recipe, parse_recipe
+    from syn2real.merge.chain import Chain, load_chain
+    from syn2real.merge.recipe import parse_recipe
 
     overrides = parse_overrides(settings)
     given = {key: value for key, value in (("out_dtype", out_dtype), ("dtype", dtype)) if value is not None}
@@ -261,7 +264,8 @@ def _recipe(
     if recipe is not None:
         if models:
             raise UserError("--model: only with --expression; the recipe names its models")
-        return parse_recipe(**load_recipe(recipe, overrides).model_dump() | given)
+        chain = load_chain(recipe, overrides)
+        return Chain(chain.stages, parse_recipe(**chain.result.model_dump() | given))
     named = {}
     for item in models:
         key, equals, value = item.partition("=")
@@ -271,12 +275,51 @@ def _recipe(
     values: dict[str, Any] = {"expression": expression, "models": named, **given}
     for key, text in overrides.items():
         set_key(values, key, text)
-    return parse_recipe(**values)
+    return Chain({}, parse_recipe(**values))
 
 
-def _show_plan(plan: Any, output: Path, threads: int, shard_size: int | None, as_json: bool) -> None:
+def _write(plan: Any, output: Path, **settings: Any) -> None:
+    """`write` with notes and a bar."""
+    from syn2real.merge.output import write
+    from syn2real.progress import Bar
+
+    for note in plan.notes:
+        typer.echo(f"note: {note}", err=True)
+    bar = Bar(f"merging {len(plan.inputs)} models")
+    try:
+        write(plan, output, on_start=bar.start, on_tensor=lambda _: bar.advance(), **settings)
+    finally:
+        bar.stop()
+
+
+def _show_plans(chain: Any, folder: Path, output: Path, device: str, settings: dict[str, Any], as_json: bool) -> None:
+    """What every merge of a file would do; of one that uses others, which are not made yet, only that it does."""
+    from syn2real.merge.output import WriteSettings, preflight
+    from syn2real.merge.plan import plan_recipe
+
+    shown = []
+    merges = [(recipe, folder / name) for name, recipe in chain.stages.items()]
+    for recipe, place in [*merges, (chain.result, output)]:
+        after = [name for name in chain.uses(recipe) if not (folder / name).is_dir()]
+        if after:
+            shown.append({"output": str(place), "after": after})
+            continue
+        plan = plan_recipe(chain.placed(recipe, folder), device=device)
+        for note in plan.notes:
+            typer.echo(f"note: {note}", err=True)
+        if place == output or not place.is_dir():
+            used = preflight(plan, place, WriteSettings(**settings))
+            shown.append(_facts(plan, place, used, settings["shard_size"]))
+    if as_json:
+        print_json({"merges": shown} if chain.stages else shown[0])
+        return
+    for facts in shown:
+        _show_plan(facts)
+
+
+def _facts(plan: Any, output: Path, threads: int, shard_size: int | None) -> dict[str, Any]:
     layout = plan.layout(shard_size)
-    facts = {
+    return {
         "output": str(output),
         "inputs": [{"name": s.name, "bytes": sum(i.nbytes for i in s.infos.values())} for s in plan.inputs],
         "tensors": len(plan.pieces),
@@ -286,17 +329,18 @@ def _show_plan(plan: Any, output: Path, threads: int, shard_size: int | None, as
         "threads": threads,
         "peak_memory": plan.peak_memory(threads),
     }
-    if as_json:
-        print_json(facts)
+
+
+def _show_plan(facts: dict[str, Any]) -> None:
+    show = partial(console().print, markup=False, highlight=False)
+    if "after" in facts:
+        show(f"write  {facts['output']}: once there is {' and '.join(facts['after'])}")
         return
-    show = console().print
     for source in facts["inputs"]:
-        show(f"read   {source['name']}: {source['bytes'] / 1e6:.1f} MB", markup=False, highlight=False)
-    show(
-        f"write  {output}: {len(plan.pieces)} tensors, {plan.bytes_out / 1e6:.1f} MB in {len(layout)} files",
-        markup=False,
-    )
-    show(f"with   {threads} threads, {plan.peak_memory(threads) / 1e6:.0f} MB of working memory at most", markup=False)
+        show(f"read   {source['name']}: {source['bytes'] / 1e6:.1f} MB")
+    written = f"{facts['tensors']} tensors, {facts['bytes_out'] / 1e6:.1f} MB in {facts['shards']} files"
+    show(f"write  {facts['output']}: {written}")
+    show(f"with   {facts['threads']} threads, {facts['peak_memory'] / 1e6:.0f} MB of working memory at most")
 
 
 def _check(directory: Path, as_json: bool) -> None:

@@ -10,7 +10,7 @@ Paths are relative to the recipe's file. mergekit's own recipes are read as well
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -207,16 +207,22 @@ class MergeRecipe(BaseModel):
 
 def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> MergeRecipe:
     """Read a recipe in our dialect or mergekit's. Raises `UserError` with file and line."""
-    document = Document.load(path, overrides)
+    return beside_file(read_recipe(Document.load(path, overrides)), path)
+
+
+def read_recipe(document: Document) -> MergeRecipe:
+    """The recipe in a document, its paths as they are written. Raises `UserError` with file and line."""
     if "merge_method" in document.content:
         from syn2real.merge.mergekit_dialect import translate
 
-        recipe = translate(document)
-    else:
-        recipe = document.parse(MergeRecipe)
-    places = [*recipe.paths, *recipe.templates]
-    beside = {place: references.beside(place, path.parent) for place in places}
-    return recipe.with_paths(beside)
+        return translate(document)
+    return document.parse(MergeRecipe)
+
+
+def beside_file(recipe: MergeRecipe, path: Path, *, but: Collection[str] = ()) -> MergeRecipe:
+    """A recipe whose models are looked for beside its file first, ``but`` those of these names."""
+    places = [place for place in (*recipe.paths, *recipe.templates) if place.split(references.JOINT)[0] not in but]
+    return recipe.with_paths({place: references.beside(place, path.parent) for place in places})
 
 
 def parse_recipe(**values: Any) -> MergeRecipe:

@@ -1,6 +1,7 @@
 """`syn2real merge`, `methods` and `search` on real weights."""
 
 import json
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from syn2real.merge import Checkpoint
 from tests.cli.test_cli import refused, syn2real
+from tests.merge.mergekit_cases import write_models
 
 transformers = pytest.importorskip("transformers")
 
@@ -89,6 +91,25 @@ def test_a_recipe_by_method_with_values_for_groups(whispers):
         and (out / record["recipe"]["base"]).resolve() == (whispers / "T").resolve()
     )
     syn2real("merge", "--check", out)
+
+
+def test_a_file_of_several_merges(tmp_path):
+    write_models(tmp_path)
+    (tmp_path / "several.yaml").write_text(
+        "name: both\nmethod: linear\nmodels: [a, b]\n---\nmethod: slerp\nbase: both\nmodels: [c]\n"
+    )
+    arguments = ["merge", tmp_path / "several.yaml", "-o", tmp_path / "out"]
+    first, then = json.loads(syn2real(*arguments, "--dry-run", "--json").stdout)["merges"]
+    assert first["tensors"] == 39 and then == {"output": str(tmp_path / "out"), "after": ["both"]}
+    assert "once there is both" in syn2real(*arguments, "--dry-run").stdout
+    assert not list(tmp_path.glob("out*"))
+    done = json.loads(syn2real(*arguments, "--json").stdout)
+    assert done["stages"] == [str(tmp_path / "out-stages" / "both")]
+    for directory in (tmp_path / "out", tmp_path / "out-stages" / "both"):
+        syn2real("merge", "--check", directory)
+    shutil.rmtree(tmp_path / "out-stages")
+    assert "already exists" in refused(*arguments)
+    assert not (tmp_path / "out-stages").exists()
 
 
 def test_methods_are_listed_and_explained():
