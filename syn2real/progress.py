@@ -79,4 +79,4 @@ def say(message: str) -> None:
     """One line on stderr, so that stdout stays a machine's."""
     from rich.console import Console
 
-    Console(stderr=True, highlight=False).print(message, markup=False)
+    Console(stderr=True, highlight=False, emoji=False).print(message, markup=False)

@@ -45,7 +45,7 @@ def console() -> Any:
     from rich.console import Console
 
     wide = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-    return Console(width=WIDE if wide else None)
+    return Console(width=WIDE if wide else None, emoji=False)  # ":car:" may be what somebody said
 
 
 def print_record(record: dict[str, Any], show: Show, *, as_json: bool) -> None:

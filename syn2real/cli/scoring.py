@@ -125,10 +125,10 @@ def score(
     if domain_text is not None and baseline is None:
         raise UserError("--domain-text asks which words a system misses; name it by --against")
     asked = _Asked(reference, form, normaliser, word_map, by or [], keywords)
-    other = (lambda: iterate_pairs(reference, baseline, form)) if baseline else None
+    other = (lambda: iterate_pairs(reference, baseline, form, asked.clean)) if baseline else None
     if domain_text is not None and other is not None:
         asked.add_missed(domain_text, other())
-    asked.answer(lambda: iterate_pairs(reference, hypothesis, form), other, show, html, as_json)
+    asked.answer(lambda: iterate_pairs(reference, hypothesis, form, asked.clean), other, show, html, as_json)
 
 
 def compare(
@@ -153,6 +153,7 @@ def compare(
     from syn2real.speech.evaluation import comparison
     from syn2real.speech.transcripts import iterate_pairs
 
+    clean = _normaliser(normaliser, word_map)
     systems: dict[str, Iterator[Pair]] = {}
     for given in hypotheses:
         name, separator, file = given.partition("=")
@@ -160,10 +161,10 @@ def compare(
         name = name if path != Path(given) else path.stem
         if name in systems:
             raise UserError(f"two systems are called {name!r}; name them: first={path} second=…")
-        systems[name] = iterate_pairs(reference, path, form)
+        systems[name] = iterate_pairs(reference, path, form, clean)
     if len(systems) < 2:
         raise UserError("give the hypotheses of two systems or more; `syn2real score` is for one")
-    record = comparison(systems, _normaliser(normaliser, word_map))
+    record = comparison(systems, clean)
     print_record(record, print_comparison, as_json=as_json)
 
 
@@ -258,7 +259,8 @@ class _Asked:
         shown = {pair.id for pair in worst.pairs}
         others = {pair.id: pair.hypothesis for pair in (other() if other else ()) if pair.id in shown}
         sounds = read_recordings(self.reference, self.form)
-        write_text(html, render_evaluation(record, worst, others, sounds, self.clean, self.reference.name))
+        name = self.reference.name.encode(errors="replace").decode()  # which may be no UTF-8
+        write_text(html, render_evaluation(record, worst, others, sounds, self.clean, name))
 
 
 def _normaliser(name: str, word_map: Path | None) -> "Normaliser":

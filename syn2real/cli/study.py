@@ -90,8 +90,8 @@ def run_grid(recipe: GridRecipe, output: Path) -> dict[str, Any]:
         if not outcome.heard:
             raise UserError(f"no cell came to an end; the first: {outcome.failed[0].error}")
         record = grid_record(grid, outcome)
-        write_grid_report(record, output)
         write_results(record, output)
+        write_grid_report(record, output)
         if not outcome.failed:
             workspace.forget_unfinished()
     return record

@@ -245,12 +245,15 @@ class _Group:
             return None
         tally, level = self.elsewhere, self.evaluation.level
         cells = tally.cells_of(name)
+        total = tally.total(name, cells)
         against = None
         if name != UNTOUCHED and tally.cells_of(name, UNTOUCHED):
             common = tally.pool(name, UNTOUCHED)
             against = _test(paired(common.micro(name), common.micro(UNTOUCHED), level))
         return {
             **_rate(tally.pool(name).micro(name), level, "wer"),
+            "words": total.words,
+            "errors": total.errors,
             "cells": len(cells),
             "against": against,
         }

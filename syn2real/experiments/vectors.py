@@ -122,7 +122,10 @@ def _between_domains(grid: Grid) -> dict[str, Any]:
 
 def _between_voices(grid: Grid) -> dict[str, Any]:
     """A vector made with one set of voices on target models made with another, over all targets."""
-    conditions = {c.engines: c for c in grid.conditions() if c.model == grid.recipe.models[0] and not c.repetition}
+    conditions: dict[str, Condition] = {}  # the first seed and sources of each set of voices
+    for condition in grid.conditions():
+        if condition.model == grid.recipe.models[0]:
+            conditions.setdefault(condition.engines, condition)
     workshops = {name: grid.workshop(condition) for name, condition in conditions.items()}
 
     def cell(row: str, column: str) -> list[Transferred]:

@@ -92,6 +92,8 @@ def details_table(group: dict[str, Any], comparison: dict[str, Any]) -> Table:
         f"WER by {comparison['repeated']}",
         "CER",
     )
+    some = any(row["missing"] for row in group["systems"])
+    shared = f" By {comparison['repeated']}: over the targets that a system has for every one." if some else ""
     seeds = {row["against_baseline"]["mapsswe_seed"] for row in group["systems"] if row["against_baseline"]}
     heard = f" of {comparison['repeated']} {min(seeds)}" if seeds else ""
     note = (
@@ -99,7 +101,7 @@ def details_table(group: dict[str, Any], comparison: dict[str, Any]) -> Table:
         f"signs of the {group['unit']}s' differences, which holds for few of them too. MAPSSWE takes utterances as "
         f"independent, which those of one speaker are not; it is over the utterances{heard} alone. Raw WER: of the "
         f"text as it is. S / D / I: substituted, deleted and inserted words, of "
-        f"{max(row['words'] for row in group['systems']):,}."
+        f"{max(row['words'] for row in group['systems']):,}.{shared}"
     )
     return Table("", (*columns, "raw WER", "S / D / I"), tuple(rows), note)
 
@@ -137,9 +139,11 @@ def domains_table(group: dict[str, Any], comparison: dict[str, Any]) -> Table:
 
 
 def shown_systems(group: dict[str, Any], comparison: dict[str, Any]) -> list[dict[str, Any]]:
-    """The few systems that are shown target by target: untouched, baseline, headline and topline."""
+    """The few systems that are shown target by target: untouched, baseline, headline and topline; the first few where
+    none of these was heard."""
     names = ("zero-shot", comparison["baseline"], comparison["headline"], "target-real")
-    return [row for name in dict.fromkeys(names) if (row := words.system(group, name))]
+    found = [row for name in dict.fromkeys(names) if (row := words.system(group, name))]
+    return found or group["systems"][: len(names)]
 
 
 def scales_table(record: dict[str, Any], group: dict[str, Any]) -> Table | None:

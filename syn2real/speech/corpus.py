@@ -379,7 +379,7 @@ def checked_fields(row: dict[str, Any]) -> dict[str, Any]:
     known["text"] = " ".join(known["text"].split())
     if not known["text"]:
         raise UserError("empty text; write the transcript or drop the line")
-    if "\0" in known["audio_filepath"] or not known["audio_filepath"].strip():
+    if "\0" in known["audio_filepath"] or not Path(known["audio_filepath"].strip()).name:
         raise UserError(f"{json.dumps(known['audio_filepath'])} is not a file name")
     return known
 

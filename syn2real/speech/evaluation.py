@@ -144,7 +144,7 @@ def _confusions(found: Confusions) -> dict[str, Any]:
 
 
 def _keywords(counted: Keywords, scores: CountTable) -> dict[str, Any]:
-    found = counted.recall(scores.speakers)
+    found = counted.recall(scores)
 
     def row(count: Any) -> dict[str, Any]:
         return asdict(count) | {"recall": count.recall, "precision": count.precision}

@@ -76,13 +76,14 @@ def _basic() -> Normaliser:
 
 
 def _unicode() -> Normaliser:
-    return Normaliser("unicode", "rules 1", _marked)
+    return Normaliser("unicode", "rules 2", _marked)
 
 
 def _marked(text: str) -> str:
     """The text in lower case and composed, without what is in brackets; letters, marks and numbers are kept, format
     characters go, all else parts words."""
-    plain = unicodedata.normalize("NFKC", _BRACKETS.sub("", text.lower()))
+    plain = unicodedata.normalize("NFKC", _BRACKETS.sub("", text))  # which has capitals for signs such as № and ℃
+    plain = unicodedata.normalize("NFKC", plain.lower())
     return "".join(_written(sign) for sign in plain)
 
 

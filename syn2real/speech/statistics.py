@@ -62,7 +62,8 @@ class PairedTest:
 
 @dataclass(frozen=True)
 class MatchedPairs:
-    """MAPSSWE: z of the mean difference in errors per segment, and its two-sided p under the normal law."""
+    """MAPSSWE: z of the mean difference in errors per segment, and its two-sided p under the normal law, which is for
+    many segments: of few it is no less than flipping the signs of those that differ could give."""
 
     z: float  # negative when a makes fewer errors; infinite when every segment differs by the same amount
     p: float
@@ -162,7 +163,8 @@ def mapsswe(a: Scored, b: Scored) -> MatchedPairs:
         z = math.copysign(math.inf, mean) if mean else 0.0
     else:
         z = mean / (deviation / math.sqrt(len(gaps)))
-    return MatchedPairs(z, math.erfc(abs(z) / math.sqrt(2)), mean, len(gaps))
+    least = 2.0 ** (1 - int(np.count_nonzero(gaps)))  # two of all ways to flip their signs are as extreme, or more
+    return MatchedPairs(z, min(1.0, max(math.erfc(abs(z) / math.sqrt(2)), least)), mean, len(gaps))
 
 
 def paired_flips(a: Scored, b: Scored) -> float:
@@ -236,6 +238,12 @@ def _said(tables: Sequence[CountTable]) -> np.ndarray:
     return np.flatnonzero(np.any([table.words > 0 for table in tables], axis=0))
 
 
+def drawn_unit(table: CountTable) -> Resampled:
+    """What intervals over these utterances draw; see `resampled_unit`."""
+    voices = np.unique(table.speakers.places[table.words > 0])
+    return "speaker" if len(voices) > 1 and voices[0] >= 0 else "utterance"
+
+
 def _units(tables: Sequence[CountTable]) -> tuple[np.ndarray, Resampled]:
     """Errors and reference words of each system and unit: int64 of shape (units, systems, 2).
 
@@ -244,8 +252,7 @@ def _units(tables: Sequence[CountTable]) -> tuple[np.ndarray, Resampled]:
     said = _said(tables)
     rows = np.stack([np.stack([table.errors, table.words], axis=1)[said] for table in tables], axis=1)
     voices = tables[0].speakers.places[said]
-    present = np.unique(voices[tables[0].words[said] > 0])
-    unit: Resampled = "speaker" if len(present) > 1 and present[0] >= 0 else "utterance"
+    unit = drawn_unit(tables[0])
     if unit == "utterance":
         units = rows[np.argsort(tables[0].ids[said])]
     else:

@@ -14,7 +14,7 @@ def read_table(path: Path, *required: str, tabs: bool | None = None) -> Iterator
     given, ``.tsv`` is split at tabs and anything else at what splits its first line: commas, semicolons or tabs.
 
     In TSV a quotation mark is a character like any other. Raises `UserError` naming file and line for a missing
-    column, a row of another width, broken quotation and text that is not UTF-8.
+    column, one that is there twice, a row of another width, broken quotation and text that is not UTF-8.
     """
     for _ in read_lines(path):  # names the line that is not UTF-8, which the csv module would not
         pass
@@ -33,6 +33,9 @@ def read_table(path: Path, *required: str, tabs: bool | None = None) -> Iterator
                 if name not in header:
                     problem = f"no column {name!r}{did_you_mean(name, header)}; the first line names the columns"
                     raise UserError(at(path, 1, problem))
+            twice = next((name for name in header if name and header.count(name) > 1), None)
+            if twice is not None:
+                raise UserError(at(path, 1, f"two columns are named {twice!r}; rename one"))
             for cells in rows:
                 if not cells:
                     continue

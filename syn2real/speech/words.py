@@ -14,10 +14,10 @@ import numpy as np
 from syn2real.errors import UserError
 from syn2real.resampling import DRAWS, resample_alike
 from syn2real.speech.alignment import Alignment
-from syn2real.speech.counts import Labels
+from syn2real.speech.counts import CountTable
 from syn2real.speech.normalisation import Normaliser
 from syn2real.speech.scoring import Pair
-from syn2real.speech.statistics import Replicates, Resampled
+from syn2real.speech.statistics import Replicates, drawn_unit
 
 RARE = 1e-3  # share of the words of a text
 KINDS = 200_000  # different substitutions up to which all are remembered
@@ -142,8 +142,9 @@ class Keywords:
         self._heard.update(phrase for _, phrase in self._occurrences(alignment.heard))
         self._tallies.extend((said, found))
 
-    def recall(self, speakers: Labels, level: float = 0.95, draws: int = DRAWS) -> KeywordRecall:
-        """All that was counted; the interval draws ``speakers`` where all are known, else utterances.
+    def recall(self, scores: CountTable, level: float = 0.95, draws: int = DRAWS) -> KeywordRecall:
+        """All that was counted, of the utterances of ``scores``. The interval draws what the error rate's does; there
+        is none where only one of them said a keyword.
 
         Raises `UserError` when no keyword is said in the references.
         """
@@ -156,12 +157,11 @@ class Keywords:
             if said[phrase] or heard[phrase]
         )
         words = tuple(sorted(counts, key=lambda count: (-count.said, count.keyword)))
-        units = np.array(self._tallies, dtype=np.int64).reshape(-1, 2)
-        unit: Resampled = "utterance"
-        if len(speakers.names) > 1 and (speakers.places >= 0).all():
-            unit = "speaker"
-            units = np.stack([np.bincount(speakers.places, column) for column in units.T], axis=1)
-        if len(units) < 2:
+        units = np.array(self._tallies, dtype=np.int64).reshape(-1, 2)[scores.words > 0]
+        voices, unit = scores.speakers.places[scores.words > 0], drawn_unit(scores)
+        if unit == "speaker":
+            units = np.stack([np.bincount(voices, column) for column in units.T], axis=1)
+        if np.count_nonzero(units[:, 0]) < 2:
             return KeywordRecall(words, None, None)
         sums = resample_alike(units, draws)
         with np.errstate(invalid="ignore"):  # 0 / 0, where nobody drawn said a keyword

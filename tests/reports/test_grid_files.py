@@ -10,8 +10,9 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import grid_records
 import pytest
-from grid_records import whole_grid
+from grid_records import make_record, whole_grid
 from rich.console import Console
 
 from syn2real.reports.examples import worst_utterances
@@ -256,3 +257,10 @@ def test_a_plan_names_stages_and_what_is_left():
     shown = console.export_text()
     assert "2 cells, 2 stages" in shown and "text of [topic0]" in shown and "2.5 h" in shown and "1,480" in shown
     assert "1 to do, 1 done already: roughly 75 min on 2 cores" in shown
+
+
+@pytest.mark.parametrize("systems", [["source-real"], ["average", "best-sum", "source-synthetic"]])
+def test_a_grid_without_the_usual_systems_is_reported(systems, monkeypatch, tmp_path):
+    monkeypatch.setattr(grid_records, "RATES", {name: grid_records.RATES[name] for name in systems})
+    write_grid_report(make_record(draws=50), tmp_path)
+    assert (tmp_path / "domains.png").is_file() and (tmp_path / "report.html").is_file()

@@ -87,6 +87,7 @@ BAD: list[tuple[dict[str, Any] | str | bytes, str]] = [
     (row(0, audio_filepath="../outside.wav"), r"\.\./outside.wav leaves .*corpus import manifest"),
     (row(0, audio_filepath="/etc/hostname"), "/etc/hostname leaves"),
     (row(0, audio_filepath=""), "is not a file name"),
+    (row(0, audio_filepath="/"), '"/" is not a file name'),
     (row(0, audio_filepath="a\0b"), "is not a file name"),
     (row(0, audio_filepath="x" * 5_000), "too long; correct the path"),
     (row(0, audio_filepath="audio"), "no such recording"),

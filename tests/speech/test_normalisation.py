@@ -24,6 +24,7 @@ from syn2real.speech.survey import survey
         ("unicode", "  ¡El Niño, está AQUÍ! (ruido)", "el niño está aquí"),
         ("unicode", "उसकी किताब, मेज पर है।", "उसकी किताब मेज पर है"),
         ("unicode", "สวัสดีครับ", "สวัสดีครับ"),
+        ("unicode", "Zimmer № 5, 20 ℃", "zimmer no 5 20 c"),
         ("unicode", "l\u2019ami, 3\u00a0kg; co\u00adop", "l ami 3 kg coop"),
         (
             "english",

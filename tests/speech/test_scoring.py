@@ -199,6 +199,7 @@ def test_hypotheses_prefer_the_predicted_text(tmp_path: Path) -> None:
         ("r.txt", b"", r"r.txt: holds no transcripts"),
         ("r.txt", b"a\n\xff\n", r"r.txt:2: is not UTF-8"),
         ("r.csv", b"id,text\n1,\xff\n", r"r.csv:2: is not UTF-8"),
+        ("r.csv", b"id,text,text\n1,a,b\n", r"r.csv:1: two columns are named 'text'; rename one"),
         ("r.csv", b"name,text\n1,a\n", r"r.csv:1: no column 'id'"),
         ("r.csv", b"id,words\n1,a\n", r"r.csv:2: no 'text'"),
         ("r.csv", b"id,text\n1,a,b\n", r"r.csv:2: 3 cells under 2 columns"),

@@ -113,6 +113,14 @@ def test_a_plain_difference_is_found() -> None:
     assert mapsswe(a, b).z < -10 and mapsswe(a, b).p < 1e-12
 
 
+@pytest.mark.parametrize(("count", "expected"), [(2, 0.5), (5, 1 / 16), (10, 2**-9)])
+def test_mapsswe_of_few_segments_claims_no_more_than_their_signs(count, expected) -> None:
+    better, worse = scores([1] * count + [2] * 30), scores([2] * count + [2] * 30)
+    found = mapsswe(better, worse)
+    assert found.p == pytest.approx(max(expected, math.erfc(abs(found.z) / math.sqrt(2))))
+    assert mapsswe(scores([1] * count), scores([2] * count)).p == expected
+
+
 def test_swapping_the_systems_turns_the_sign() -> None:
     random = np.random.default_rng(6)
     a, b = scores(random.binomial(WORDS, 0.2, 50)), scores(random.binomial(WORDS, 0.25, 50))
@@ -136,9 +144,9 @@ def test_a_system_does_not_differ_from_itself() -> None:
     assert (mapsswe(system, system).z, mapsswe(system, system).p) == (0, 1)
 
 
-def test_a_constant_difference_is_infinitely_sure_for_mapsswe() -> None:
+def test_a_constant_difference_has_no_deviation() -> None:
     result = mapsswe(scores([1, 1, 1]), scores([2, 2, 2]))
-    assert (result.z, result.p, result.mean) == (-math.inf, 0, -1)
+    assert (result.z, result.p, result.mean) == (-math.inf, 0.25, -1)
 
 
 def test_relative_reduction_of_nothing_is_none() -> None:

@@ -26,7 +26,7 @@ def counted(part, pairs=PAIRS, normalise=NONE):
 
 def recall(keywords, pairs=PAIRS, normalise=NONE):
     part = Keywords(keywords, normalise)
-    return part.recall(counted(part, pairs, normalise).speakers)
+    return part.recall(counted(part, pairs, normalise))
 
 
 def counts(keywords, pairs=PAIRS):
@@ -50,6 +50,18 @@ def test_the_interval_draws_speakers():
     assert found.total == KeywordCount("all", 4, 3, 2)
     assert found.low <= found.total.recall <= found.high
     assert (found.low, found.high) == (pytest.approx(2 / 3), 1.0)  # anna finds hers, ben two of three, carl says none
+
+
+def test_the_interval_draws_what_the_error_rate_does():
+    silent = Pair("silent", "", "", None)  # of no known speaker, and without a word that could be missed
+    with_silence, without = (recall(["cola", "pizza"], pairs) for pairs in ([*PAIRS, silent], PAIRS))
+    assert (with_silence.low, with_silence.high) == (without.low, without.high)
+
+
+def test_what_one_speaker_says_has_no_interval():
+    pairs = [Pair("1", "a pizza", "a pizza", "anna"), Pair("2", "pizza", "x", "anna"), Pair("3", "no", "no", "ben")]
+    found = recall(["pizza"], pairs)
+    assert found.total == KeywordCount("all", 2, 1, 0) and (found.low, found.high) == (None, None)
 
 
 def test_keywords_are_normalised_as_the_texts_are():

@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import tee
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from syn2real.speech.scoring import Pair, Transcript, pair_up
 from syn2real.speech.transcripts.plain import read_kaldi, read_plain
 from syn2real.speech.transcripts.rows import Line, Side, name_of, raw_rows, read_both, read_csv, read_manifest, read_tsv
 from syn2real.speech.transcripts.sclite import leftmost, nearest, read_stm, read_timed, read_trn
+from syn2real.speech.verbalisation import bare
 
 Reader = Callable[[Path, Side], Iterator[Line]]
 _READERS: dict[str, Reader] = {
@@ -57,15 +59,26 @@ def read_transcripts(path: Path, side: Side = "reference", form: str | None = No
     return {name: _first_reading(said, found) for name, said in transcripts.items()}
 
 
-def read_pairs(references: Path, hypotheses: Path | None = None, form: str | None = None) -> list[Pair]:
+def read_pairs(
+    references: Path,
+    hypotheses: Path | None = None,
+    form: str | None = None,
+    normalise: Callable[[str], str] = bare,
+) -> list[Pair]:
     """All of `iterate_pairs`."""
-    return list(iterate_pairs(references, hypotheses, form))
+    return list(iterate_pairs(references, hypotheses, form, normalise))
 
 
-def iterate_pairs(references: Path, hypotheses: Path | None = None, form: str | None = None) -> Iterator[Pair]:
+def iterate_pairs(
+    references: Path,
+    hypotheses: Path | None = None,
+    form: str | None = None,
+    normalise: Callable[[str], str] = bare,
+) -> Iterator[Pair]:
     """Pairs to score: two files joined by id, or one file whose lines hold both ``text`` and ``pred_text``.
 
-    ``form`` is the format of both where their names do not tell it. They come in the references' order, as they are
+    ``form`` is the format of both where their names do not tell it. ``normalise`` is what they will be scored with, by
+    which the nearest of a reference's alternations is found. They come in the references' order, as they are
     read: of two files in one order, one pair is in memory at a time. Raises `UserError` for ids (or numbers of lines,
     in plain text) that do not match, which may be known only at the end.
     """
@@ -85,13 +98,17 @@ def iterate_pairs(references: Path, hypotheses: Path | None = None, form: str | 
             said, heard = read_timed(references, hypotheses)
         else:
             said, heard = _READERS[said_form](references, "reference"), _hypotheses(hypotheses, heard_form)
-    matching = yield from _join(said, heard, alternating=said_form in ALTERNATING)
+    settle = partial(_read_as_heard, normalise=normalise) if said_form in ALTERNATING else None
+    matching = yield from _join(said, heard, settle)
     if not matching:
         _require_matching(references, hypotheses, form)
 
 
-def _join(said: Iterator[Line], heard: Iterator[Line], *, alternating: bool) -> Generator[Pair, None, bool]:
-    """Lines with one id, in the order of ``said``. Returns whether every id was on both sides, and once."""
+def _join(
+    said: Iterator[Line], heard: Iterator[Line], settle: Callable[[Pair], Pair] | None
+) -> Generator[Pair, None, bool]:
+    """Lines with one id, in the order of ``said``, as ``settle`` leaves them. Returns whether every id was on both
+    sides, and once."""
     waiting: dict[str, str] = {}
     met = array("q")  # hashes: the ids themselves would take ten times as much
     for line in said:
@@ -103,7 +120,7 @@ def _join(said: Iterator[Line], heard: Iterator[Line], *, alternating: bool) -> 
         met.append(hash(line.id))
         transcript = line.transcript
         pair = Pair(line.id, transcript.text, waiting.pop(line.id), transcript.speaker, transcript.domain)
-        yield _read_as_heard(pair) if alternating else pair
+        yield settle(pair) if settle else pair
     return len(met) > 0 and not waiting and next(heard, None) is None and len(np.unique(met)) == len(met)
 
 
@@ -124,9 +141,9 @@ def _require_matching(references: Path, hypotheses: Path | None, form: str | Non
         raise UserError(f"{hypotheses}: {error}") from error
 
 
-def _read_as_heard(pair: Pair) -> Pair:
+def _read_as_heard(pair: Pair, normalise: Callable[[str], str]) -> Pair:
     written = pair.reference if "{" in pair.reference else None
-    return replace(pair, reference=nearest(pair.reference, pair.hypothesis), written=written)
+    return replace(pair, reference=nearest(pair.reference, pair.hypothesis, normalise), written=written)
 
 
 def _read(path: Path, form: str, side: Side) -> dict[str, Transcript]:

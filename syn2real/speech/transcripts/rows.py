@@ -55,7 +55,7 @@ def name_of(path: Path, number: int, row: dict[str, Any]) -> str:
     """The utterance's id: the field ``id``, else the audio path without its suffix, as a corpus names one without."""
     name = row.get("id")
     recording = row.get("audio_filepath") or row.get("file")  # SLURP's predictions name the recording's file
-    if name is None and isinstance(recording, str):
+    if name is None and isinstance(recording, str) and Path(recording).name:
         name = str(Path(recording).with_suffix(""))
     if not isinstance(name, str) or not name:
         raise UserError(at(path, number, "no 'id' (a string) and no 'audio_filepath' to name the utterance by"))

@@ -6,9 +6,9 @@ nearest to what was heard is what was said. ``@`` is no word. Comments begin wit
 
 import math
 import re
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from syn2real.errors import UserError, at
@@ -66,7 +66,8 @@ def read_stm(path: Path, side: Side) -> Iterator[Line]:
 
 
 def segments(path: Path) -> list[Segment]:
-    """``recording channel speaker begin end [<labels>] words …`` of every line."""
+    """``recording channel speaker begin end [<labels>] words …`` of every line. Segments of the same times are told
+    apart by their speakers."""
     found = []
     for number, line in _content(path):
         fields = line.split(maxsplit=5)
@@ -80,10 +81,11 @@ def segments(path: Path) -> list[Segment]:
         if words.startswith("<") and ">" in words:
             words = words.partition(">")[2]
         scored = words.strip().upper() != IGNORED
-        name = f"{recording}-{channel}-{begin:.2f}-{end:.2f}"
+        name = f"{recording}-{channel}-{begin:.3f}-{end:.3f}"
         transcript = Transcript(words if scored else "", speaker)
         found.append(Segment(number, name, (recording, channel), begin, end, transcript, scored))
-    return found
+    often = Counter(segment.id for segment in found)
+    return [replace(part, id=f"{part.id}-{part.transcript.speaker}") if often[part.id] > 1 else part for part in found]
 
 
 def read_ctm(path: Path) -> dict[tuple[str, str], list[Word]]:
@@ -140,19 +142,19 @@ def read_timed(references: Path, hypotheses: Path) -> tuple[Iterator[Line], Iter
     )
 
 
-def nearest(reference: str, hypothesis: str) -> str:
+def nearest(reference: str, hypothesis: str, normalise: Callable[[str], str] = bare) -> str:
     """The words of a reference, of its alternations those that leave the fewest errors; of equals the first.
 
-    Case and punctuation tell no readings apart, for a recogniser may write both where the reference has neither. All
-    combinations are tried of up to `COMBINED` alternations, of more one after the other from the left.
+    Readings are compared as ``normalise`` leaves them, by default without case and punctuation. All combinations are
+    tried of up to `COMBINED` alternations, of more one after the other from the left.
 
     >>> nearest("i've { um / uh / @ } seen it", "i've uh seen it")
     "i've uh seen it"
     """
-    heard = bare(hypothesis).split()
+    heard = normalise(hypothesis).split()
 
     def errors(text: str) -> int:
-        return distance(bare(leftmost(text)).split(), heard)
+        return distance(normalise(leftmost(text)).split(), heard)
 
     while (found := _choices(reference)) is not None:
         if reference.count("{") <= COMBINED:

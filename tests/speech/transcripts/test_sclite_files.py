@@ -3,6 +3,7 @@
 import pytest
 
 from syn2real.errors import UserError
+from syn2real.speech.normalisation import normaliser
 from syn2real.speech.scoring import ErrorCounts, Transcript, score
 from syn2real.speech.statistics import mapsswe, paired_test
 from syn2real.speech.transcripts import read_pairs, read_transcripts
@@ -43,9 +44,9 @@ def test_timed_words_go_to_the_segment_of_their_middle(files, capsys):
     folder = files(ref_stm=STM, hyp_ctm=CTM)
     pairs = read_pairs(folder / "ref.stm", folder / "hyp.ctm")
     assert [(pair.id, pair.reference, pair.hypothesis, pair.speaker) for pair in pairs] == [
-        ("call-A-0.00-2.00", "good morning all", "good morning uh", "anna"),
-        ("call-A-2.00-4.00", "two pizzas please", "two pizza", "ben"),
-        ("call-B-0.50-3.00", "hello there", "hello there", "carl"),
+        ("call-A-0.000-2.000", "good morning all", "good morning uh", "anna"),
+        ("call-A-2.000-4.000", "two pizzas please", "two pizza", "ben"),
+        ("call-B-0.500-3.000", "hello there", "hello there", "carl"),
     ]
     assert score(pairs).total == ErrorCounts(5, 2, 1, 0, 0, 3)
     assert "are not scored: 1" in " ".join(capsys.readouterr().err.split())
@@ -105,6 +106,24 @@ def test_the_nearest_reading_is_the_reference(files):
 )
 def test_of_nested_and_of_many_alternations(reference, heard, expected):
     assert nearest(reference, heard) == expected
+
+
+def test_readings_are_compared_as_they_are_scored(files):
+    folder = files(
+        ref_trn="{ shade / color } of x (a-1)\n{ 7 / five } x (a-2)\n", hyp_trn="colour of x (a-1)\n5 x (a-2)\n"
+    )
+    english = normaliser("english")
+    pairs = read_pairs(folder / "ref.trn", folder / "hyp.trn", normalise=english)
+    assert [pair.reference for pair in pairs] == ["color of x", "five x"] and score(pairs, english).rate == 0
+    assert nearest("{ Dr. / dr } no", "dr no", normaliser("none")) == "dr no"
+
+
+def test_segments_of_the_same_times_are_told_apart_by_their_speakers(files):
+    text = "rec 1 A 0 2 one two\nrec 1 B 0 2 three\nrec 1 A 2.001 2.004 four\nrec 1 A 2.004 2.008 five\n"
+    folder = files(ref_stm=text, hyp_stm=text)
+    pairs = read_pairs(folder / "ref.stm", folder / "hyp.stm")
+    assert [pair.id for pair in pairs][:2] == ["rec-1-0.000-2.000-A", "rec-1-0.000-2.000-B"]
+    assert len(pairs) == 4 and score(pairs).rate == 0
 
 
 def test_systems_that_heard_other_readings_are_compared_each_by_its_own(files):
