@@ -93,7 +93,8 @@ def merge(
     if dry_run:
         _show_plans(chain, folder, output, device, chosen, as_json)
         return
-    require_absent(output, overwrite=overwrite)
+    if chain.stages:
+        require_absent(output, overwrite=overwrite)  # which may take long to come to
     make_stages(chain, folder, device=device, writing=lambda *made, **how: _write(*made, **chosen | how))
     plan = plan_recipe(chain.placed(chain.result, folder), device=device)
     if ctranslate2 is not None:

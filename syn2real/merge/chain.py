@@ -15,7 +15,7 @@ the last.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -54,7 +54,7 @@ def load_chain(path: Path, overrides: Mapping[str, str] | None = None) -> Chain:
     Raises `UserError` with file and line: as `load_recipe` does, for a name that is none or given twice, for two
     recipes without one, and for recipes that wait for each other.
     """
-    documents = dict(_by_name(Document.load_all(path), path))
+    documents = dict(_by_name(Document.load_all(path)))
     result = documents.pop(None, None) or documents.pop(list(documents)[-1])
     kept: dict[str, str] = {}
     for key, value in (overrides or {}).items():
@@ -79,7 +79,7 @@ def make_stages(
     folder: Path,
     *,
     device: str = "cpu",
-    writing: Callable[[Plan, Path], Any] = write,
+    writing: Callable[..., Any] = write,
 ) -> None:
     """Write the result of every stage to its own directory in ``folder``, but for those that are there already, made of
     the same inputs by the same recipe. ``writing`` is called as `write` is, with ``overwrite``.
@@ -89,10 +89,10 @@ def make_stages(
     for name, recipe in chain.stages.items():
         plan, output = plan_recipe(chain.placed(recipe, folder), device=device), folder / name
         if not _made(plan, output):
-            writing(plan, output, overwrite=(output / RECORD).is_file())  # type: ignore[call-arg]
+            writing(plan, output, overwrite=(output / RECORD).is_file())
 
 
-def _by_name(documents: list[Document], path: Path) -> Iterator[tuple[str | None, Document]]:
+def _by_name(documents: list[Document]) -> Iterator[tuple[str | None, Document]]:
     """Each recipe's name, None for one that has none, and the rest of it."""
     seen: set[str | None] = set()
     for document in documents:
@@ -110,7 +110,7 @@ def _by_name(documents: list[Document], path: Path) -> Iterator[tuple[str | None
         yield name, document.without("name")
 
 
-def _named(recipe: MergeRecipe, names: Any) -> Iterator[tuple[str, str]]:
+def _named(recipe: MergeRecipe, names: Collection[str]) -> Iterator[tuple[str, str]]:
     """The paths in a recipe that begin with a stage, which an adapter may follow, and the stage."""
     for path in [*recipe.paths, *recipe.templates]:
         first = path.split(JOINT)[0]
