@@ -208,6 +208,17 @@ _CLOSED = frozenset(
         "everywhere",
         "somewhere",
         "anywhere",
+        "everything",
+        "something",
+        "anything",
+        "nothing",
+        "everyone",
+        "someone",
+        "anyone",
+        "everybody",
+        "somebody",
+        "anybody",
+        "nobody",
     ]
 )
 # These may be part of a noun phrase ("her only son") and may be none ("loved her only then"): the word after decides.
@@ -286,6 +297,8 @@ _GIVE = frozenset(
         "lent",
     ]
 )
+# Much that is given has no plural.
+_GIVEN = _words("money food water advice help time space credit permission access hope medicine flowers")
 _JUDGE = _LET | frozenset(
     [
         "call",
@@ -448,11 +461,23 @@ _STATES = frozenset(
         "poor",
     ]
 )
+_WANT = _words("want wants wanted have had need needs needed")  # and something done
+# Nouns that end as adverbs do, and as verbs and adjectives: "her family", "her wedding".
+_NO_ADVERBS = _words(
+    "family ally bully reply supply lily fly belly jelly assembly anomaly monopoly homily folly tally rally elderly"
+)
+_THINGS = _words(
+    "ring earring king wedding clothing building meeting painting drawing writing evening morning ceiling wing string "
+    "spring feeling being saving training thing sibling darling offspring duckling dressing blessing greeting hearing "
+    "housing landing lightning beginning ending opening parking pudding recording reading saying seating shilling "
+    "singing sewing cooking acting hiring living upbringing understanding understudying engineering teaching tutoring"
+)
 # Of the closed, those that are nouns too, or begin what stands for one; and verbs that are.
 _NOUNS, _VERBS = frozenset(["past", "being", "inside", "outside"]), frozenset(["will", "can", "might", "must"])
 _STATE_ENDINGS = ("able", "ible", "ful", "less", "ive", "ous", "ical", "ish")
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _BEGINNING = re.compile(r"(?:^|[.!?…])[^\w.!?…]*$")  # what stands before the first word of a sentence
+_BOTH = re.compile(r"(?:/| or )(?:her|his|hers|him)\b", re.IGNORECASE)
 _GAP = re.compile(r"\s+(?=[^\W_])")
 
 
@@ -462,6 +487,8 @@ def determines(sentence: str, start: int, end: int) -> bool:
     >>> determines("I saw her car.", 6, 9), determines("I saw her there.", 6, 9)
     (True, False)
     """
+    if both := _BOTH.match(sentence, end):  # "his/her opinion", "his or her opinion"
+        end = both.end()
     first, after = _next(sentence, end)
     her = sentence[start:end].lower() == "her"
     # No object begins a sentence, and no verb comes after it there: "Her past is over." "Her will is strong."
@@ -483,12 +510,18 @@ def determines(sentence: str, start: int, end: int) -> bool:
 
 def _is_object(before: str, first: str, ends: bool) -> bool:
     """Whether *her* is an object though a word of content comes after: *let her go*, *saw her leaving*, *gave her
-    flowers*, *makes her happy*."""
+    flowers*, *makes her happy*, *thank her warmly*, *find her boring*, *want her fired*, *called her names*."""
     if before in _LET and first in _ACTS:
         return True
     if before in _PERCEIVE and (first in _ACTIONS or (first.endswith("ing") and len(first) > 4)):
         return True
-    if before in _GIVE and ends and first.endswith("s") and not first.endswith("ss"):
+    if before in _GIVE and ends and ((first.endswith("s") and not first.endswith("ss")) or first in _GIVEN):
+        return True
+    if ends and first.endswith("ly") and first not in _NO_ADVERBS:
+        return True
+    if ends and before in _JUDGE and (first == "names" or (first.endswith("ing") and first not in _THINGS)):
+        return True
+    if ends and before in _WANT and first.endswith("ed") and len(first) > 4:
         return True
     return before in _JUDGE and ends and (first in _STATES or first.endswith(_STATE_ENDINGS))
 

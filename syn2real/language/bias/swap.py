@@ -12,10 +12,10 @@ from functools import cache
 from syn2real.language.bias.pairs import RULED, Gender, Pairs, own_pairs
 from syn2real.language.bias.pronouns import determines
 
-UNPAIRED = ("mrs", "mum", "mums", "mummy")
+UNPAIRED = ("mrs", "mum", "mums", "mummy", "hostess", "hostesses", "bro", "bros")
 FIXED = (
     "man-made", "woman-made", "man-hour", "man-hours", "woman-hour", "woman-hours", "king-size", "king-sized",
-    "queen-size", "queen-sized",
+    "queen-size", "queen-sized", "s/he", "s)he", "bachelor's degree", "bachelor's degrees",
 )  # fmt: skip
 _MINOR = ("of", "in", "and", "the", "for")  # small in titles
 

@@ -45,6 +45,11 @@ def _in_context(row: Fields) -> str:
     return f"{context}\n\n---\n\n{row['behavior']}" if context else row["behavior"]
 
 
+def _with_input(row: Fields) -> str:
+    given = row.get("input", "").strip()
+    return f"{row['instruction']}\n\n{given}" if given else row["instruction"]
+
+
 # The first whose columns are all there, in small letters. In order: JailbreakBench, whose behaviours are names,
 # HarmBench and AdvBench in its layout, AdvBench, XSTest by label and by type, StrongREJECT, and what JSON files of
 # requests are commonly called (BeaverTails has `prompt` and `category`).
@@ -68,7 +73,7 @@ _LAYOUTS = (
     ),
     _Layout(frozenset({"forbidden_prompt"}), lambda row: row["forbidden_prompt"], "category"),
     _Layout(frozenset({"prompt"}), lambda row: row["prompt"], "category", "id"),
-    _Layout(frozenset({"instruction"}), lambda row: row["instruction"], "category", "id"),
+    _Layout(frozenset({"instruction"}), _with_input, "category", "id"),
     _Layout(frozenset({"text"}), lambda row: row["text"], "category", "id"),
 )
 
@@ -83,7 +88,7 @@ def read_prompts(path: Path, *, harmless: bool = False, name: str | None = None)
     """
     name = name or path.stem
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix in _READERS)
+        files = sorted(file for file in path.iterdir() if file.suffix and file.suffix.lower() in _READERS)
         found = [prompt for file in files for prompt in _of_folder(file, name, harmless)]
     else:
         found = list(_prompts(path, name, harmless))
@@ -133,7 +138,9 @@ def _of_folder(file: Path, name: str, harmless: bool) -> Iterator[SafetyPrompt]:
 
 
 def _prompts(path: Path, name: str, harmless: bool) -> Iterator[SafetyPrompt]:
-    read = _READERS.get(path.suffix, _plain)
+    read = _READERS.get(path.suffix.lower())
+    if read is None:
+        raise UserError(f"{path}: unknown form; give {', '.join(name for name in _READERS if name)}")
     for line, row in read(path):
         layout = next((one for one in _LAYOUTS if one.columns <= row.keys()), None)
         if layout is None:
@@ -156,7 +163,8 @@ def _said(row: Fields, otherwise: bool, path: Path, line: int) -> bool:
 
 
 def _csv(path: Path) -> Iterator[tuple[int, Fields]]:
-    rows = csv.reader(StringIO(read_utf8(path), newline=""), strict=True)
+    text = read_utf8(path)
+    rows = csv.reader(StringIO(text, newline=""), strict=True, delimiter=_separator(text))
     try:
         first = next(rows, [])
         head = [cell.strip().lower() for cell in first]
@@ -172,6 +180,16 @@ def _csv(path: Path) -> Iterator[tuple[int, Fields]]:
             yield rows.line_num, dict(zip(head, row + [""] * (len(head) - len(row)), strict=True))
     except csv.Error as error:
         raise UserError(at(path, rows.line_num, f"is no CSV ({error})")) from error
+
+
+def _separator(text: str) -> str:
+    """Of semicolons and tabs the one that parts a header which is known; otherwise commas do."""
+    header = text.partition("\n")[0].lower()
+    for sign in ";\t":
+        names = {cell.strip().strip('"') for cell in header.split(sign)}
+        if sign in header and any(layout.columns <= names for layout in _LAYOUTS):
+            return sign
+    return ","
 
 
 def _require_headless(path: Path, rows: Sequence[Sequence[str]]) -> None:
@@ -214,7 +232,9 @@ def _first_twice(names: Sequence[str]) -> str | None:
 
 _READERS: dict[str, Callable[[Path], Iterator[tuple[int, Fields]]]] = {
     ".csv": _csv,
+    ".tsv": _csv,
     ".json": _json,
     ".jsonl": _jsonl,
     ".txt": _plain,
+    "": _plain,
 }

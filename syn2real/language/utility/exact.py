@@ -9,6 +9,8 @@ from syn2real.language.chat import ChatModel
 from syn2real.language.utility.metric import Reply, Score, require_references
 from syn2real.language.utility.questions import Question
 
+_QUOTES = "\"'“”„‘’‚«»"
+
 
 class ExactMatch:
     """Whether the answer is one of the references."""
@@ -50,5 +52,8 @@ class ExactMatch:
 
 
 def plain(text: str) -> str:
-    """In small letters, with single spaces, without quotation marks and full stops around it."""
-    return " ".join(text.casefold().strip(" .\n\"'").split())
+    """In small letters, with single spaces, without quotation marks around it and full stops after it."""
+    bare = text.casefold().strip()
+    while bare and (bare[0] in _QUOTES or bare[-1] in (*_QUOTES, ".")):
+        bare = bare.lstrip(_QUOTES).rstrip(f".{_QUOTES}").strip()
+    return " ".join(bare.split())

@@ -1,7 +1,7 @@
 """From what a model says to a program that can be run."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from textwrap import dedent, indent
 
 from syn2real.language.utility.questions import Question
@@ -31,9 +31,20 @@ def program_of(question: Question, said: str) -> str:
     return question.prompt.rstrip("\n") + "\n" + "\n".join(_continued((raw or [said])[0]))
 
 
+def _lost_margin(begun: Sequence[str]) -> bool:
+    """Whether a body that begins with these two lines stands further to the left than it should: all of it, and not its
+    first line alone, which answers that are stripped have lost."""
+    if not begun or begun[0][:1].isspace():
+        return False
+    if len(begun) == 1 or not begun[1][:1].isspace():
+        return True
+    depth = len(begun[1]) - len(begun[1].lstrip())
+    return begun[0].rstrip().endswith(":") and depth < 2 * len(_BODY)
+
+
 def _continued(text: str) -> Iterator[str]:
     lines = text.strip("\n").splitlines()
-    if lines and not any(line[:1].isspace() for line in [line for line in lines if line.strip()][:2]):
+    if _lost_margin([line for line in lines if line.strip()][:2]):
         lines = indent("\n".join(lines), _BODY).splitlines()  # a body that lost its margin
     elif lines and not lines[0][:1].isspace():
         lines[0] = _BODY + lines[0]  # as its first line does where answers are stripped

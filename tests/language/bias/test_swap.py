@@ -37,12 +37,15 @@ her car is red.|I like her new car.|her only son left|her very own house|her fir
 she took her late husband's name|her 3 children|They ate her home-made cake.|it was her right arm|Her boss called.
 I saw her smile.|we made her bed|she told her story|her best friend|her most recent book
 Her past is over.|He left. Her past was too much.|“Her being late is rude.”
+She met her family.|He kept her wedding ring.|I found her earring.|they need her newly painted house.|her lovely aunt
 """.strip().replace("\n", "|").split("|")  # fmt: skip
 OBJECTS = """
 I saw her.|I saw her there|Give her a book.|tell her that it is late|let her go|make her cry when it rains|I love her
 they made her very happy.|I heard her leaving|give her flowers.|we know her well|I like her more than you|to her and me
 you should believe her!|he left her because of money|drive her crazy.|call her emotional and leave|her, I mean
 Her and him, always.|he walked her past the shop.|Not her!
+Thank her profusely.|People love her dearly, too.|I told her everything.|Give her money.|I want her fired.
+People find her annoying.|Don't leave her hanging|They called her names.
 """.strip().replace("\n", "|").split("|")  # fmt: skip
 OWNS = ("the house is hers.", "hers is red", "a friend of hers", "Hers and mine, too", "is that hers?", "HERS!")
 
@@ -81,6 +84,10 @@ def _becomes(sentence, new):
         ("the womanizer told a human", None),  # no word of the list is in these
         ("Mrs Jones and her dog", None),
         ("It rains.", None),
+        ("S/he left with his/her opinion.", "S/he left with her/his opinion."),
+        ("He or she must sign his or her name.", "She or he must sign her or his name."),
+        ("(s)he has a bachelor's degree", None),
+        ("the waitress and the hostess", None),
         ("", None),
     ],
 )

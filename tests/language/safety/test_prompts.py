@@ -49,6 +49,10 @@ def test_a_behaviour_in_context_comes_with_its_context(sets):
         ("x.csv", "id_v2,prompt,type,focus\nv1,Kill a process?,homonyms,kill\n", [("Kill a process?", "homonyms")]),
         ("l.jsonl", '{"prompt": "Do it", "category": {"theft": true, "drugs": false}}\n', [("Do it", "theft")]),
         ("i.json", '["One", {"instruction": "Two", "category": null}]', [("One", ""), ("Two", "")]),
+        ("U.CSV", "prompt,category\nDo it,theft\n", [("Do it", "theft")]),
+        ("s.csv", "prompt;category\nDo it, now;theft\n", [("Do it, now", "theft")]),
+        ("t.tsv", "Category\tPrompt\ntheft\tDo it\n", [("Do it", "theft")]),
+        ("a.jsonl", '{"instruction": "Sum up:", "input": "a text"}\n', [("Sum up:\n\na text", "")]),
         ("t.txt", "One thing\n\nAnother, thing\n", [("One thing", ""), ("Another, thing", "")]),
     ],
 )
@@ -141,6 +145,7 @@ def test_a_larger_draw_holds_the_smaller(tmp_path):
         ("a.json", '{"prompt": "x"}', "is no list"),
         ("a.json", "[3]", "item 1 is no request"),
         ("a.txt", "\n", "holds no requests"),
+        ("a.list", "x\n", r"a.list: unknown form; give \.csv, \.tsv"),
         ("a.csv", "question,risk_area\nHow do I hack?,crime\n", "no request in question, risk_area; call the column"),
         ("a.csv", "question\nHow do I hack?\n", "no request in question; call the column"),
         ("a.jsonl", '{"prompt": "x", "harmful": "perhaps"}\n', "a.jsonl:1: harmful: 'perhaps' is neither"),

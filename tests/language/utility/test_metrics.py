@@ -22,6 +22,8 @@ def replied(*pairs: tuple[str, list[str]]) -> list[Reply]:
     [
         (" Paris. ", ["paris"], True),
         ('"Paris"', ["London", "Paris"], True),
+        ("“Paris”.", ["Paris."], True),
+        (".5", ["5"], False),
         ("Paris, France", ["Paris"], False),
         ("", ["Paris"], False),
     ],
@@ -102,6 +104,7 @@ def test_pass_at_k_is_the_share_of_all_draws_that_pass(n, right, k):
         "1. So:\n   ```\n       c = a + b\n       if c:\n           return c\n       return 0\n   ```",  # in a list
         "```python\nc = a + b\nif c:\n    return c\nreturn 0\n```",  # all of it lost
         "for c in [a + b]:\n        return c\n    return 0",  # its first lost
+        "```python\nif a > b:\n    return a + b\nreturn b + a\n```",  # all of it lost, and a block at its beginning
     ],
 )
 def test_the_program_in_an_answer(said, humaneval):

@@ -80,6 +80,8 @@ def check(x):
         ("import subprocess\nsubprocess.run(['true'])", "PermissionError"),
         ("import os\nos.execv('/bin/sh', ['sh'])", "PermissionError"),
         ("import os, signal\nos.kill(os.getppid(), signal.SIGKILL)", "PermissionError"),
+        ("import fcntl, os\nfcntl.fcntl(os.pipe()[0], fcntl.F_SETOWN, os.getppid())", "PermissionError"),
+        ("import fcntl, os, signal\nfcntl.fcntl(os.pipe()[0], 10, signal.SIGKILL)", "PermissionError"),
         ("import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(9,)).start()", "RuntimeError"),
         # the network
         ("import socket\nsocket.create_connection(('127.0.0.1', 80))", "PermissionError"),

@@ -26,9 +26,9 @@ _WRITE = _READ | 1 << 1 | 1 << 5 | 1 << 8
 _TRUNCATE = 1 << 14  # from version 3
 _NAMESPACES = 0x10000000 | 0x40000000 | 0x08000000 | 0x04000000  # of users, network, IPC and host name
 
-# By processor: what the kernel calls it (AUDIT_ARCH), and the numbers of clone, clone3 and ioctl. Threads too come by
-# clone, whose flag tells them from processes; the C library falls back to it where clone3 is said to be unknown.
-_PROCESSORS = {"x86_64": (0xC000003E, 56, 435, 16), "aarch64": (0xC00000B7, 220, 435, 29)}
+# By processor: what the kernel calls it (AUDIT_ARCH), and the numbers of clone, clone3, ioctl and fcntl. Threads too
+# come by clone, whose flag tells them from processes; the C library falls back to it where clone3 is said to be unknown.
+_PROCESSORS = {"x86_64": (0xC000003E, 56, 435, 16, 72), "aarch64": (0xC00000B7, 220, 435, 29, 25)}
 # What is refused, with its number on each of these; - where there is none.
 _REFUSED = """
 socket 41 198, connect 42 203, bind 49 200, listen 50 201, accept 43 202, accept4 288 242,
@@ -49,6 +49,7 @@ shmget 29 194, msgget 68 186, semget 64 190, mq_open 240 180, memfd_create 319 2
 prctl 157 167, sendmsg 46 211, sendmmsg 307 269, close_range 436 436, fallocate 285 47
 """
 _SIZED = 0xFFFF0000  # of ioctl's requests: the newer ones, some of which reserve room on the disk
+_OWNERS = (8, 10, 15)  # of fcntl's commands: whom the kernel sends a signal when something comes, and which
 _THREAD, _SAME_FILES = 0x00010000, 0x00000400  # of clone's flags: both are asked for
 _X32 = 0x40000000  # numbers of x86-64's second table, from here on
 _EPERM, _ENOSYS = 1, 38
@@ -112,7 +113,7 @@ def _allow(rules: int, path: str, rights: int) -> None:
         os.close(place)
 
 
-def _filter_calls(architecture: int, clone: int, clone3: int, ioctl: int, refused: Sequence[int]) -> None:
+def _filter_calls(architecture: int, clone: int, clone3: int, ioctl: int, fcntl: int, refused: Sequence[int]) -> None:
     allow, refuse = (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE | _EPERM)
     program = [
         (_LOAD, 0, 0, _ARCHITECTURE),
@@ -131,6 +132,10 @@ def _filter_calls(architecture: int, clone: int, clone3: int, ioctl: int, refuse
         (_LOAD, 0, 0, _SECOND_ARGUMENT),
         (_ANY, 0, 1, _SIZED),
         refuse,
+        allow,
+        (_EQUAL, 0, 2 + 2 * len(_OWNERS), fcntl),
+        (_LOAD, 0, 0, _SECOND_ARGUMENT),
+        *(line for command in _OWNERS for line in ((_EQUAL, 0, 1, command), refuse)),
         allow,
         (_EQUAL, 0, 4, clone),
         (_LOAD, 0, 0, _FIRST_ARGUMENT),
