@@ -27,7 +27,7 @@ _TRUNCATE = 1 << 14  # from version 3
 _NAMESPACES = 0x10000000 | 0x40000000 | 0x08000000 | 0x04000000  # of users, network, IPC and host name
 
 # By processor: what the kernel calls it (AUDIT_ARCH), and the numbers of clone, clone3, ioctl and fcntl. Threads too
-# come by clone, whose flag tells them from processes; the C library falls back to it where clone3 is said to be unknown.
+# come by clone, whose flag tells them from processes; the C library falls back to it where clone3 is unknown.
 _PROCESSORS = {"x86_64": (0xC000003E, 56, 435, 16, 72), "aarch64": (0xC00000B7, 220, 435, 29, 25)}
 # What is refused, with its number on each of these; - where there is none.
 _REFUSED = """
