@@ -71,7 +71,10 @@ def _pairs(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, str]]:
         for file in sorted(path.glob("*.txt")):
             yield from ((line.strip(), file.stem) for _, line in read_lines(file))
     elif path.suffix == ".tsv":
-        (first, names), *rows = [(line, row.split("\t")) for line, row in read_lines(path)]
+        table = [(line, row.split("\t")) for line, row in read_lines(path)]
+        if not table:
+            raise UserError(f"{path}: holds no examples")
+        (first, names), *rows = table
         *labels, _ = names
         if not labels:
             raise UserError(at(path, first, "one column; a TSV has labels and, last, the sentence"))

@@ -79,10 +79,13 @@ def judged(folder: Path, judges: Sequence[Judge], made: Mapping[str, Any]) -> di
 
 
 def answers_in(folder: Path) -> list[Answer]:
-    """The answers of an evaluation."""
+    """The answers of an evaluation. Raises `UserError` where there are none."""
     if not (folder / ANSWERS).is_file():
         raise UserError(f"{folder}: holds no {ANSWERS}; give a folder that `syn2real safety evaluate` wrote")
-    return read_answers(folder / ANSWERS)
+    found = read_answers(folder / ANSWERS)
+    if not found:
+        raise UserError(f"{folder / ANSWERS}: holds no answers")
+    return found
 
 
 def verdicts_in(folder: Path) -> dict[str, list[Verdict]]:

@@ -61,7 +61,11 @@ def write_scores(folder: Path, task: str, rows: Iterable[dict[str, Any]]) -> Non
 
 def record_in(folder: Path) -> dict[str, Any]:
     """The record of an evaluation. Raises `UserError` where there is none."""
-    return read_json(folder, RECORD, "give a folder that `syn2real utility evaluate` wrote")
+    advice = "give a folder that `syn2real utility evaluate` wrote"
+    record = read_json(folder, RECORD, advice)
+    if not isinstance(record.get("tasks"), dict):
+        raise UserError(f"{folder / RECORD}: no record of an evaluation; {advice}")
+    return record
 
 
 def scores_in(folder: Path) -> dict[str, dict[str, Score]]:

@@ -6,6 +6,7 @@ import pytest
 
 from syn2real.errors import UserError
 from syn2real.experiments.alignment.material import Material
+from syn2real.experiments.alignment.questions import read_task
 
 
 def test_parts_are_apart_and_drawn_alike(load):
@@ -130,3 +131,9 @@ def test_a_task_by_columns_by_lines_and_by_folder(load, folder):
 def test_what_does_not_do(load, changes, problem):
     with pytest.raises(UserError, match=problem):
         _ = Material(load(**changes)).task
+
+
+def test_an_empty_table_of_examples(tmp_path):
+    (tmp_path / "e.tsv").write_text("")
+    with pytest.raises(UserError, match=r"e\.tsv: holds no examples"):
+        read_task(tmp_path / "e.tsv", "What is {sentence}?")

@@ -97,3 +97,11 @@ def test_mistakes_are_named_before_anything_is_written(command, tmp_path, argume
     with pytest.raises(UserError, match=problem):
         command(*arguments)
     assert not (tmp_path / "x").exists()
+
+
+def test_no_answers_are_not_judged(command, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / ANSWERS).write_text("")
+    with pytest.raises(UserError, match=r"answers\.jsonl: holds no answers"):
+        command("judge", "empty", "-j", "refusal")
+    assert [path.name for path in (tmp_path / "empty").iterdir()] == [ANSWERS]

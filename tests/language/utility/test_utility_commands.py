@@ -164,6 +164,10 @@ def test_what_cannot_be_compared(command, capitals, tmp_path):
     command.evaluate("capitals.jsonl")
     command.evaluate("capitals.jsonl", "--limit", "2", out="fewer")
     command.evaluate("capitals.jsonl", "--metric", "rouge", out="otherwise")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "utility.json").write_text("{}")
+    with pytest.raises(UserError, match=r"utility\.json: no record of an evaluation"):
+        command("compare", "out", "broken")
     for other, problem in (("fewer", "1 questions only one"), ("otherwise", "marked by exact"), ("none", "holds no")):
         with pytest.raises(UserError, match=problem):
             command("compare", "out", other)
