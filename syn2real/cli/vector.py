@@ -198,7 +198,7 @@ def mean(
 def compress(
     vector: Stored,
     output: Output,
-    method: Annotated[str, typer.Option("--method", "-m", help="sparse, int8 or lowrank.")] = "sparse",
+    method: Annotated[str, typer.Option("--method", "-m", help="int8, lowrank or sparse.")] = "int8",
     density: Annotated[float, typer.Option(help="Share of elements that sparse keeps.")] = 0.1,
     rank: Annotated[int, typer.Option(help="Rank that lowrank keeps of each matrix.")] = 16,
     dtype: StoredDtype = "float32",
@@ -207,12 +207,13 @@ def compress(
 ) -> None:
     """Store a task vector smaller, with its relative error. It is used like any other.
 
-    sparse keeps the largest elements, int8 rounds to 8 bits, lowrank stores factors of each matrix.
+    int8 rounds to 8 bits, lowrank stores factors of each matrix, sparse keeps the largest elements. How far each may go
+    is not told by its error: docs/ready-vectors.md has what a recogniser loses by it.
 
     [bold]Examples[/bold]
 
-      syn2real vector compress syn2real.safetensors --method int8 -o small.safetensors
-      syn2real vector compress syn2real.safetensors -m sparse --density 0.05 --dtype float16 -o small.safetensors
+      syn2real vector compress syn2real.safetensors -o small.safetensors
+      syn2real vector compress syn2real.safetensors -m lowrank --rank 16 --dtype bfloat16 -o smaller.safetensors
     """
     from syn2real.merge.compression import compress as compress_vector
     from syn2real.sealing import require_absent
