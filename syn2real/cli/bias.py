@@ -143,6 +143,8 @@ def measure(
     from syn2real.sealing import require_absent, sealed_directory, write_json
 
     require_absent(output, overwrite=overwrite)
+    if cases.is_dir() and (pairs is not None or names):
+        raise UserError(f"{cases}: its cases have their twins; --pairs and --names are for sentences that have none")
     found = _cases(cases, _pairs(pairs, names))
     judge = scorer_named(scorer, model=scorer_model)
     model = _model(target, url, key, per_minute, budget, dtype)

@@ -145,6 +145,8 @@ def chat(
     sampling = Sampling(temperature, max_tokens=max_tokens)
     if message is None and (as_json or not sys.stdin.isatty()):
         raise UserError("there is no terminal to talk on; say what with --message")
+    if message is not None and "\udc80" <= max(message, default="") <= "\udcff":
+        raise UserError("--message is not UTF-8")
     if message is not None and not message.strip():
         raise UserError("--message is empty; there is nothing to reply to")
     with importing():

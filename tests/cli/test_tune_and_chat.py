@@ -65,6 +65,7 @@ def test_chat_replies_once_to_a_message(chat_llama):
 
 def test_chat_needs_something_to_reply_to(chat_llama):
     assert "say what with --message" in str(run("chat", chat_llama).exception)
+    assert "--message is not UTF-8" in str(run("chat", chat_llama, "--message", "a\udcff").exception)
     assert "--message is empty" in str(run("chat", chat_llama, "--message", " ").exception)
 
 

@@ -48,12 +48,11 @@ def test_mitigate_prints_gaps_before_and_after(biased_server, folder, tmp_path):
 
 def test_mistakes_are_told(biased_server, folder, tmp_path):
     assert call("report", tmp_path).exit_code == 1
-    assert (
-        call(
-            "measure", "server:m", folder, "--url", biased_server.url, "-o", tmp_path / "o", "--names", "--pairs", "x"
-        ).exit_code
-        == 1
-    )
+    (tmp_path / "s.txt").write_text("He sings of what his father told him.\n")
+    asked = ("--url", biased_server.url, "-o", tmp_path / "o", "--names")
+    both = call("measure", "server:m", tmp_path / "s.txt", *asked, "--pairs", "x")
+    assert "--names belong to our own pairs" in str(both.exception)
+    assert "its cases have their twins" in str(call("measure", "server:m", folder, *asked).exception)
     assert call("mitigate", "server:m", tmp_path, "--url", biased_server.url, "-o", tmp_path / "o").exit_code == 1
     assert not (tmp_path / "o").exists()
 

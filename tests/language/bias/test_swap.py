@@ -45,7 +45,7 @@ they made her very happy.|I heard her leaving|give her flowers.|we know her well
 you should believe her!|he left her because of money|drive her crazy.|call her emotional and leave|her, I mean
 Her and him, always.|he walked her past the shop.|Not her!
 Thank her profusely.|People love her dearly, too.|I told her everything.|Give her money.|I want her fired.
-People find her annoying.|Don't leave her hanging|They called her names.
+People find her annoying.|Don't leave her hanging|They called her names.|Nobody believes her anymore.
 """.strip().replace("\n", "|").split("|")  # fmt: skip
 OWNS = ("the house is hers.", "hers is red", "a friend of hers", "Hers and mine, too", "is that hers?", "HERS!")
 

@@ -81,6 +81,7 @@ def check(x):
         ("import os\nos.execv('/bin/sh', ['sh'])", "PermissionError"),
         ("import os, signal\nos.kill(os.getppid(), signal.SIGKILL)", "PermissionError"),
         ("import fcntl, os\nfcntl.fcntl(os.pipe()[0], fcntl.F_SETOWN, os.getppid())", "PermissionError"),
+        ("import os\nos.sched_setparam(os.getppid(), os.sched_param(0))", "PermissionError"),
         ("import fcntl, os, signal\nfcntl.fcntl(os.pipe()[0], 10, signal.SIGKILL)", "PermissionError"),
         ("import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(9,)).start()", "RuntimeError"),
         # the network
