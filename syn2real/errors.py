@@ -32,6 +32,11 @@ def one_line(error: BaseException, length: int = 160) -> str:
     return (" ".join(str(error).split()) or type(error).__name__)[:length]
 
 
+def printable(text: str) -> str:
+    """Foreign text for a terminal or a page: without the characters that steer one, or that have no UTF-8."""
+    return "".join(char if char.isprintable() else "�" for char in text)
+
+
 def at(path: Path | str, line: int | None, problem: str) -> str:
     """``file:line: problem``, the form editors can jump to."""
     return f"{path}:{line}: {problem}" if line is not None else f"{path}: {problem}"

@@ -88,7 +88,7 @@ def sealed_directory(
         shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True, exist_ok=True)
-        with _alone(partial, final) if alone else nullcontext():
+        with sole_writer(partial, final) if alone else nullcontext():
             yield partial
             flush_tree(partial)
             _swap(partial, final)
@@ -100,6 +100,26 @@ def sealed_directory(
         if isinstance(error, OSError):
             raise _disk_error(final, error) from error
         raise
+
+
+@contextmanager
+def sole_writer(directory: Path, final: Path) -> Iterator[None]:
+    """Keep other processes that ask for it out of ``directory``, which is to be ``final``. Raises `Busy`."""
+    busy = Busy(f"{final}: another process is writing it; wait for it, or choose another output")
+    try:
+        descriptor = os.open(directory, os.O_RDONLY)
+    except FileNotFoundError as error:  # it has just got its name
+        raise busy from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise busy from error
+        if not directory.exists() or not os.path.samestat(os.fstat(descriptor), directory.stat()):
+            raise busy
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -174,26 +194,6 @@ def flush_files(paths: Iterable[Path]) -> None:
     with ThreadPoolExecutor(FLUSHERS) as threads:
         for _ in threads.map(_flush, paths):
             pass
-
-
-@contextmanager
-def _alone(partial: Path, final: Path) -> Iterator[None]:
-    """Keep others out of ``partial``, under whatever name. Raises `Busy`."""
-    busy = Busy(f"{final}: another process is writing it; wait for it, or choose another output")
-    try:
-        descriptor = os.open(partial, os.O_RDONLY)
-    except FileNotFoundError as error:  # it has just got its name
-        raise busy from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise busy from error
-        if not partial.exists() or not os.path.samestat(os.fstat(descriptor), partial.stat()):
-            raise busy
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _discarded_path(directory: Path) -> Path:

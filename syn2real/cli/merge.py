@@ -192,8 +192,10 @@ def search(
     """
     from typing import cast
 
+    from syn2real.merge.proposals import Span, Trial
     from syn2real.merge.recipe import load_recipe
-    from syn2real.merge.search import Span, Trial, command_score
+    from syn2real.merge.score import command_score
+    from syn2real.merge.search import best_of
     from syn2real.merge.search import search as run_search
     from syn2real.progress import say
 
@@ -216,8 +218,8 @@ def search(
 
         print_json([asdict(trial) for trial in found])
         return
-    scored = [trial for trial in found if trial.score is not None]
-    best = (max if maximize else min)(scored, key=lambda trial: trial.score or 0.0)
+    best = best_of(found, maximize)
+    assert best is not None
     typer.echo(f"{output / 'model'}: trial {best.number} of {len(found)}, score {best.score:.6g}, {best.values}")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from syn2real.cli.output import Json, Overwrite, console, print_json, print_record
-from syn2real.errors import UserError
+from syn2real.errors import UserError, did_you_mean, printable
 
 if TYPE_CHECKING:
     from syn2real.merge import Checkpoint, TaskVector
@@ -395,8 +395,6 @@ def _scaled(item: str, default: float) -> tuple[str, float]:
 def _dtype(name: str) -> Any:
     import torch
 
-    from syn2real.errors import did_you_mean
-
     choices = ("float32", "float16", "bfloat16")
     if name not in choices:
         raise UserError(f"dtype {name!r}: unknown{did_you_mean(name, choices)}")
@@ -454,7 +452,7 @@ def _show(path: Path, as_json: bool) -> None:
             value = f"{value:,}"
         elif isinstance(value, float):
             value = f"{value:.6g}"
-        screen.print(f"[bold]{name}[/bold]: {escape(str(value))}", highlight=False)
+        screen.print(f"[bold]{printable(name)}[/bold]: {escape(printable(str(value)))}", highlight=False)
     screen.print("[bold]parents[/bold]:")
     _print_parents(parents, 1)
     screen.print("[bold]largest[/bold] (norm; per element, relative to the whole):")
@@ -466,7 +464,7 @@ def _show(path: Path, as_json: bool) -> None:
 def _print_parents(parents: list[dict[str, Any]], depth: int) -> None:
     for parent in parents:
         factor = f"{parent.get('coefficient', 1.0):+g}".replace("-", "−")
-        line = f"{'  ' * depth}{factor} × {parent.get('name')}  {str(parent.get('sha256'))[:16]}…"
+        line = printable(f"{'  ' * depth}{factor} × {parent['name']}  {parent['sha256'][:16]}…")
         console().print(line, markup=False, highlight=False, soft_wrap=True)
         _print_parents(parent.get("parents") or [], depth + 1)
 

@@ -28,6 +28,9 @@ LAYOUTS: dict[str, dict[str, tuple[torch.dtype, ...]]] = {
 }
 
 
+_MOST = 1 << 36  # elements of a tensor; a few bytes can claim any number, which all would be computed
+
+
 class CompressedTensors:
     """The tensors of a compressed file as a `TensorSource`. Raises `UserError` for parts that do not belong together.
 
@@ -72,7 +75,7 @@ class CompressedTensors:
         if kind == "sparse":
             return self._sparse(name, start, stop)
         if kind == "int8":
-            block = self._blocks[name]
+            block = min(self._blocks[name], max(1, self.infos[name].numel))
             first, last = start // block, -(-stop // block)
             scales = self._file.read_range(f"scales:{name}", first, last)
             spread = scales.repeat_interleave(block)[start - first * block : stop - first * block]
@@ -106,17 +109,20 @@ class CompressedTensors:
             if not isinstance(content["tensors"], dict):
                 raise ValueError("tensors")
             content["relative_error"] = float(content["relative_error"])
-        except (KeyError, ValueError, TypeError, RecursionError) as error:
+            if not (isinstance(content["method"], str) and 0 <= content["relative_error"] < math.inf):
+                raise ValueError("method or relative_error")
+        except (KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise self._damaged(f"its compression cannot be read ({error})") from error
         return dict(content)
 
     def _info(self, name: str, entry: Any) -> TensorInfo:
         """Check the parts of a tensor against its shape."""
         kind = entry.get("kind") if isinstance(entry, dict) else None
-        if kind not in LAYOUTS:
+        if not isinstance(kind, str) or kind not in LAYOUTS:
             raise self._damaged(f"{name} is stored in an unknown way, {kind!r}")
         shape = entry.get("shape")
-        if not isinstance(shape, list) or not all(type(size) is int and 0 <= size < 2**63 for size in shape):
+        whole = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
+        if not whole or math.prod(shape) > _MOST:
             raise self._damaged(f"{name} has an impossible shape")
         info = TensorInfo(tuple(shape), torch.float32)
         parts = {}
@@ -134,7 +140,9 @@ class CompressedTensors:
         if kind == "plain":
             return parts["plain"].shape == info.shape
         if kind == "sparse":
-            return len(parts["indices"].shape) == 1 and parts["indices"].shape == parts["values"].shape
+            indices = parts["indices"]
+            reached = info.numel <= torch.iinfo(indices.dtype).max
+            return len(indices.shape) == 1 and indices.shape == parts["values"].shape and reached
         if kind == "int8":
             if type(block) is not int or block < 1:
                 return False

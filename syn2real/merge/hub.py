@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase as fnmatch
 from pathlib import Path
 from typing import Any
 
-from syn2real.errors import NotInstalled, UserError, one_line
+from syn2real.errors import NotInstalled, UserError, one_line, printable
 from syn2real.merge import references
 from syn2real.merge.sidecars import PATTERNS
 from syn2real.merge.vector import TaskVector
@@ -205,14 +205,14 @@ def _stored(info: dict[str, Any]) -> str:
 
 def _parents(parents: list[dict[str, Any]], depth: int = 0) -> Iterator[str]:
     for parent in parents:
-        name = f"{'↳ ' * depth}{_cell(str(parent.get('name')))}"
-        yield f"| {parent.get('coefficient', 1.0):g} | {name} | `{str(parent.get('sha256'))[:64]}` |"
+        name = f"{'↳ ' * depth}{_cell(parent['name'])}"
+        yield f"| {parent.get('coefficient', 1.0):g} | {name} | `{_cell(parent['sha256'][:64])}` |"
         yield from _parents(parent.get("parents") or [], depth + 1)
 
 
 def _cell(text: str) -> str:
     """Safe within a table."""
-    return re.sub(r"[|`<>\s]+", " ", text)
+    return printable(re.sub(r"[|`<>\s]+", " ", text))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Task vectors on disk: safetensors whose metadata says what they were made of."""
 
 import json
+import math
 from collections.abc import Callable, Hashable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -46,7 +47,9 @@ class StoredVector:
         try:
             self.parents: list[dict[str, Any]] = json.loads(metadata["parents"])
             self.recipe: dict[str, Any] = json.loads(metadata["recipe"])
-        except (KeyError, ValueError) as error:
+            if not (isinstance(self.recipe, dict) and _sound(self.parents)):
+                raise ValueError("no names, hashes and coefficients")
+        except (KeyError, ValueError, OverflowError, RecursionError) as error:
             raise UserError(f"{path}: damaged task vector: its metadata cannot be read ({error})") from error
         # How it is compressed, with its relative error; empty when it is not.
         self.compression: dict[str, Any] = {}
@@ -83,6 +86,19 @@ class StoredVector:
     def read_range(self, name: str, start: int, stop: int) -> Tensor:
         """See `TensorSource.read_range`."""
         return self._tensors.read_range(name, start, stop)
+
+
+def _sound(parents: Any) -> bool:
+    """Whether these are entries of `TaskVector.provenance`."""
+    return isinstance(parents, list) and all(
+        isinstance(one, dict)
+        and isinstance(one.get("name"), str)
+        and isinstance(one.get("sha256"), str)
+        and isinstance(one.get("coefficient", 1.0), int | float)
+        and math.isfinite(one.get("coefficient", 1.0))
+        and _sound(one.get("parents", []))
+        for one in parents
+    )
 
 
 def is_vector(path: Path) -> bool:

@@ -164,6 +164,8 @@ def entry(begin, end, shape=(2,), dtype="F32"):
         ([1], "not a weight file|not a JSON object"),
         (b'{"a":1,"a":2}', "twice"),
         (b"{" + b"[" * 100_000, "not valid JSON"),
+        ({"a\x1b[31m": entry(0, 8)}, "cannot be printed"),
+        (b'{"\\ud800": 1}', "cannot be printed"),
     ],
 )
 def test_lying_headers(tmp_path, header, problem):

@@ -195,11 +195,26 @@ FACTORS = {"left:a": torch.ones(3, 2), "right:a": torch.ones(2, 4)}
         (FACTORS, entry("lowrank", [3, 5]), "do not fit"),
         (FACTORS, entry("lowrank", []), "do not fit"),
         ({"plain:a": torch.ones(3)}, entry("plain", [2]), "do not fit"),
+        (SPARSE, entry(["sparse"], [4]), "unknown way"),
+        (SPARSE, entry("sparse", [1 << 40]), "impossible shape"),
+        (SPARSE, entry("sparse", [1 << 32]), "do not fit"),
+        (
+            SPARSE,
+            entry("sparse", [4]).replace('"relative_error": 0', '"relative_error": 1' + "0" * 400),
+            "cannot be read",
+        ),
+        (SPARSE, entry("sparse", [4]).replace('"relative_error": 0', '"relative_error": NaN'), "cannot be read"),
     ],
 )
 def test_damaged_files(tmp_path, tensors, content, problem):
     with pytest.raises(UserError, match=problem):
         TaskVector.load(stored(tmp_path / "x", tensors, content))
+
+
+def test_blocks_far_longer_than_their_tensor(tmp_path):
+    tensors = {"codes:a": torch.ones(4, dtype=torch.int8), "scales:a": torch.full((1,), 0.5)}
+    vector = TaskVector.load(stored(tmp_path / "x", tensors, entry("int8", [4], block=1 << 70)))
+    assert vector.tensor("a").tolist() == [0.5] * 4
 
 
 @pytest.mark.parametrize("indices", [[2, 0], [0, 9], [-1, 2], [1, 1]])

@@ -7,10 +7,12 @@ import pytest
 
 from syn2real.errors import UserError
 from syn2real.merge import Checkpoint
+from syn2real.merge.proposals import Span
 from syn2real.merge.recipe import parse_recipe
-from syn2real.merge.search import Span, command_score, search, with_values
+from syn2real.merge.score import command_score
+from syn2real.merge.search import search, with_values
+from syn2real.sealing import Busy
 
-pytest.importorskip("optuna")
 NAME = "model.layers.0.fc1.weight"
 
 
@@ -28,10 +30,15 @@ def problem(make):
     return recipe, score
 
 
+def require(sampler):
+    if sampler != "grid":
+        pytest.importorskip("optuna")
+        pytest.importorskip("cmaes")
+
+
 @pytest.mark.parametrize("sampler", ["grid", "tpe", "cmaes"])
 def test_the_best_is_found_and_written(problem, tmp_path, sampler):
-    if sampler == "cmaes":
-        pytest.importorskip("cmaes")
+    require(sampler)
     recipe, score = problem
     spans = [Span.parse("parameters.scale=0:1:11")]
     trials = search(recipe, spans, score, tmp_path / "search", sampler=sampler, trials=25)
@@ -43,24 +50,64 @@ def test_the_best_is_found_and_written(problem, tmp_path, sampler):
     assert not (tmp_path / "search" / ".trial").exists()
 
 
-def test_a_stopped_search_goes_on(problem, tmp_path):
+@pytest.mark.parametrize("sampler", ["grid", "tpe", "cmaes"])
+def test_a_stopped_search_ends_as_if_it_had_not_been(problem, tmp_path, sampler):
+    require(sampler)
     recipe, score = problem
     seen = []
 
     def interrupted(model: Path) -> float:
         seen.append(model)
-        if len(seen) == 4:
+        if len(seen) in (4, 8):
             raise KeyboardInterrupt
         return score(model)
 
-    spans = [Span.parse("parameters.scale=0:1")]
-    with pytest.raises(KeyboardInterrupt):
-        search(recipe, spans, interrupted, tmp_path / "search", trials=6)
-    trials = search(recipe, spans, interrupted, tmp_path / "search", trials=6)
-    scored = [trial for trial in trials if trial.score is not None]
-    assert len({trial.values["parameters.scale"] for trial in scored}) == len(scored) >= 5
+    spans = [Span.parse("parameters.scale=0:1:14")]
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            search(recipe, spans, interrupted, tmp_path / "search", trials=14, sampler=sampler)
+    log = tmp_path / "search" / "trials.jsonl"
+    log.write_text(log.read_text() + '{"number": 6, "val')  # as a kill may leave it
+    trials = search(recipe, spans, interrupted, tmp_path / "search", trials=14, sampler=sampler)
+    assert len(seen) == 14 + 2
+    assert len({tuple(trial.values.values()) for trial in trials}) == 14
+    assert trials == search(recipe, spans, interrupted, tmp_path / "whole", trials=14, sampler=sampler)
+    for name in ("trials.json", "model/model.safetensors"):
+        assert (tmp_path / "search" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     with pytest.raises(UserError, match="another search"):
-        search(recipe, [Span.parse("parameters.scale=0:2")], score, tmp_path / "search")
+        search(recipe, spans, interrupted, tmp_path / "search", sampler=sampler, seed=1)
+
+
+def test_more_trials_are_added_to_those_of_before(problem, tmp_path):
+    require("tpe")
+    recipe, score = problem
+    spans = [Span.parse("parameters.scale=0:1")]
+    few = search(recipe, spans, score, tmp_path / "search", trials=3)
+    assert search(recipe, spans, score, tmp_path / "search", trials=5)[:3] == few
+
+
+def test_what_another_release_proposed_is_learnt_from(problem, tmp_path):
+    require("tpe")
+    recipe, score = problem
+    spans, log = [Span.parse("parameters.scale=0:1")], tmp_path / "search" / "trials.jsonl"
+    search(recipe, spans, score, tmp_path / "search", trials=2)
+    rows = [json.loads(line) for line in log.read_text().splitlines() if line]
+    rows[1]["values"]["parameters.scale"] = 0.3
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = search(recipe, spans, score, tmp_path / "search", trials=4)
+    assert len(found) == 4 and found[1].values == {"parameters.scale": 0.3}
+
+
+def test_two_searches_do_not_share_an_output(problem, tmp_path):
+    recipe, score = problem
+    spans = [Span.parse("parameters.scale=0:1:2")]
+
+    def meanwhile(model: Path) -> float:
+        with pytest.raises(Busy, match="another process is writing it"):
+            search(recipe, spans, meanwhile, tmp_path / "search", sampler="grid")
+        return score(model)
+
+    assert len(search(recipe, spans, meanwhile, tmp_path / "search", sampler="grid")) == 2
 
 
 def test_failures_are_kept_in_the_table(problem, tmp_path):
@@ -202,6 +249,46 @@ def test_scores_of_other_models_are_not_those_of_this_search(problem, make, tmp_
     changed.write_bytes((make("another", 3) / "model.safetensors").read_bytes())
     with pytest.raises(UserError, match=r"another search \(with another models\)"):
         search(recipe, spans, score, output, sampler="grid")
+
+
+@pytest.mark.parametrize(
+    ("printed", "score"),
+    [
+        (b"score \xe2\x88\x920.5", -0.5),
+        (b"\x1b[1;32m0.25\x1b[0m", 0.25),
+        (b"\xff 0.5", 0.5),
+        (b"clips,wer\n12,0.375", 0.375),
+        (b"perplexity 1,234.5", "without commas"),
+        (b"1,234,567", "without commas"),
+        (b'{"wer": 1' + b"0" * 400 + b"}", "no other score"),
+        (b'{"a":' * 100_000, "no number"),
+    ],
+)
+def test_what_else_a_command_may_print(tmp_path, printed, score):
+    (tmp_path / "printed").write_bytes(printed)
+    command = command_score("cat {model}/printed")
+    if isinstance(score, float):
+        assert command(tmp_path) == score
+    else:
+        with pytest.raises(UserError, match=score):
+            command(tmp_path)
+
+
+def test_a_failing_command_that_prints_no_utf_8(tmp_path):
+    with pytest.raises(UserError, match="status 3: �"):
+        command_score("printf '\\377' >&2; exit 3 # {model}")(tmp_path)
+
+
+def test_a_grid_ends_at_its_bounds():
+    assert Span.parse("parameters.scale=-0.3:0.1:3").grid == [-0.3, pytest.approx(-0.1), 0.1]
+    with pytest.raises(UserError, match="too far apart"):
+        Span.parse("parameters.scale=-1e308:1e308")
+
+
+def test_places_are_counted_from_the_front(problem, tmp_path):
+    recipe, score = problem
+    with pytest.raises(UserError, match="no such key"):
+        search(recipe, [Span.parse("models.-1.weight=0:1")], score, tmp_path / "search", sampler="grid")
 
 
 @pytest.mark.parametrize("again", ["parameters.scale=0:2:2", "parameters.lambda=0:2:2"])

@@ -160,6 +160,31 @@ def test_what_is_no_task_vector(three, tmp_path):
         TaskVector.load(tmp_path / "odd")
 
 
+NESTED = '1, "parents": 7'
+PARENT = '{"name": "a", "sha256": "b", "coefficient": %s}'
+
+
+@pytest.mark.parametrize(
+    "parents, recipe",
+    [
+        ("[" * 100_000, "{}"),
+        ("null", "{}"),
+        ("[1]", "{}"),
+        ("[{}]", "{}"),
+        (f"[{PARENT % 'null'}]", "{}"),
+        (f"[{PARENT % 'NaN'}]", "{}"),
+        (f"[{PARENT % ('1' + '0' * 400)}]", "{}"),
+        (f"[{PARENT % NESTED}]", "{}"),
+        ("[]", "[1]"),
+    ],
+)
+def test_damaged_provenance(tmp_path, parents, recipe):
+    metadata = {"format": "syn2real.task_vector", "version": "1", "parents": parents, "recipe": recipe}
+    save_file({"x": torch.ones(1)}, tmp_path / "odd", metadata=metadata)
+    with pytest.raises(UserError, match="damaged task vector"):
+        TaskVector.load(tmp_path / "odd")
+
+
 def test_info(three, tmp_path):
     a, b, _ = three
     tau = a - b

@@ -99,6 +99,8 @@ def _entries(
     """Infos in file order, and the absolute byte offset of each tensor."""
     found: list[tuple[int, int, str, TensorInfo]] = []
     for name, entry in header.items():
+        if not name.isprintable():
+            raise _damaged(path, f"the name {name!a} holds characters that cannot be printed")
         info, begin, end = _entry(path, name, entry)
         if end - begin != info.nbytes:
             raise _damaged(path, f"{name} claims {end - begin} bytes where its shape needs {info.nbytes}")
