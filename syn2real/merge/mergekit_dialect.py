@@ -6,6 +6,7 @@ Checked against mergekit 0.1.5, tensor by tensor. Where the two still differ, ou
   the result's.
 - Random methods draw other numbers.
 - Models of different vocabulary are refused unless ``tokenizer_source`` says what to do; mergekit cuts the larger one.
+- Model Stock goes back to the base where task vectors disagree, mergekit beyond it; SCE selects one element at least.
 - What mergekit ignores is said in a note (``int8_mask``, parameters of other methods) or refused (misspelt ones).
 - A filter that mergekit calls ``*`` or leaves out matches everything, any other one a part of the tensor's name.
 """
@@ -166,19 +167,20 @@ class _Translation:
             "out_dtype": self.dtype(),
             "allow_dtypes": True,  # mergekit converts to dtype
         }
-        everywhere = dict(self.method.defaults) | self.scope(given.parameters, ["parameters"], own=False)
         body, place = self.body()
+        everywhere = dict(self.method.defaults)
+        scopes = [(["parameters"], given.parameters)]
         if isinstance(body, _Module):
-            own = self.scope(body.parameters, [*place, "parameters"], own=False)
-            everywhere |= {name: _before(value, everywhere.get(name)) for name, value in own.items()}
+            scopes.append(([*place, "parameters"], body.parameters))
+        for keys, parameters in scopes:
+            found = self.scope(parameters, keys, own=False)
+            everywhere |= {name: _before(value, everywhere.get(name)) for name, value in found.items()}
         if body.models is not None:
-            content["models"] = [
-                self.entry(entry, [*place, "models", str(i)], everywhere) for i, entry in enumerate(body.models)
-            ]
+            content["models"] = [self.entry(entry, [*place, "models", str(i)]) for i, entry in enumerate(body.models)]
         if body.slices is not None:
             content["slices"] = [self.slice(part, [*place, "slices", str(i)]) for i, part in enumerate(body.slices)]
-        if base is not None and self.method.base == "model":
-            self.list_base(base, content, everywhere)
+        if base is not None and self.method.base == "model" and "models" in content:
+            self.list_base(base, content["models"], everywhere)
         self.finish(everywhere)
         content |= {"parameters": everywhere, "notes": list(self.notes)}
         known = {key: value for key, value in content.items() if value is not None}
@@ -205,12 +207,8 @@ class _Translation:
             raise self.error(place, f"{place[-1]}: write either 'models' or 'slices'")
         return module, place
 
-    def entry(self, entry: _Entry, keys: list[str], shared: dict[str, Any]) -> dict[str, Any]:
-        """A model; what ours has for whole tensors only goes to ``shared``."""
+    def entry(self, entry: _Entry, keys: list[str]) -> dict[str, Any]:
         own = self.scope(entry.parameters, [*keys, "parameters"], own=True)
-        if self.method.base == "anchor":
-            shared |= own
-            own = {}
         self.finish(own)
         return {"model": self.path(entry.model, [*keys, "model"]), "parameters": own}
 
@@ -218,21 +216,20 @@ class _Translation:
         shared = self.scope(part.parameters, [*keys, "parameters"], own=False)
         sources = []
         for i, source in enumerate(part.sources):
-            made = self.entry(source, [*keys, "sources", str(i)], shared)
+            made = self.entry(source, [*keys, "sources", str(i)])
             sources.append(made | {"layer_range": source.layer_range})
         self.finish(shared)
         return {"sources": sources, "parameters": shared}
 
-    def list_base(self, base: str, content: dict[str, Any], everywhere: Mapping[str, Any]) -> None:
+    def list_base(self, base: str, models: list[dict[str, Any]], everywhere: Mapping[str, Any]) -> None:
         """Methods without a base take ``base_model`` for one model more, before the others."""
-        for group in [content.get("models"), *(part["sources"] for part in content.get("slices", []))]:
-            if group is None or any(entry["model"] == base for entry in group):
-                continue
-            if self.name == "linear" and "weight" not in everywhere:
-                raise self.error(
-                    ["base_model"], "linear averages base_model too: give it a weight under 'models', or leave it out"
-                )
-            group.insert(0, {"model": base} | {key: group[0][key] for key in ("layer_range",) if key in group[0]})
+        if any(entry["model"] == base for entry in models):
+            return
+        if self.name == "linear" and "weight" not in everywhere:
+            raise self.error(
+                ["base_model"], "linear averages base_model too: give it a weight under 'models', or leave it out"
+            )
+        models.insert(0, {"model": base})
 
     def scope(self, parameters: Mapping[str, Any] | None, keys: list[str], *, own: bool) -> dict[str, Any]:
         """One ``parameters`` mapping in our names; ``own`` for a single model's."""

@@ -45,8 +45,10 @@ class Resolver:
         """Filters that were never the first to match so far: earlier ones took all that they match."""
         return list(dict.fromkeys(key for spec, key in self._passed if (spec, key) not in self._taken))
 
-    def value(self, specification: Any, name: str, parameter: str, default: Any) -> Any:
+    def value(self, specification: Any, name: str, parameter: str, default: Any, source: str | None = None) -> Any:
         """The value of ``parameter`` for tensor ``name``; ``default`` where no filter matches.
+
+        Filters are held against ``source``, the name in a model of its own, where it is given.
 
         Raises `UserError` for a specification that is none of the forms above.
         """
@@ -58,8 +60,8 @@ class Resolver:
             for item in specification:
                 if not isinstance(item, Mapping) or "value" not in item or set(item) - {"filter", "value"}:
                     raise UserError(f"{parameter}: write a list of numbers, or of entries with 'filter' and 'value'")
-            found = self._matching(specification, name)
-            return self.value(found["value"], name, parameter, default) if found is not None else default
+            found = self._matching(specification, source or name)
+            return default if found is None else self.value(found["value"], name, parameter, default, source)
         if isinstance(specification, list):
             return self._gradient(specification, name, parameter)
         return specification

@@ -322,18 +322,23 @@ def _check_parameters(method: Method, recipe: MergeRecipe) -> None:
 
 
 def _values(recipe: MergeRecipe, method: Method, target: Target, resolver: Resolver) -> dict[str, Any]:
-    """The method's parameters for one tensor: a model's own before a slice's before the recipe's."""
+    """The method's parameters for one tensor: a model's own before a slice's before the recipe's.
+
+    Where a layer has moved, filters of what each model has for itself know it by its number in that model.
+    """
     values: dict[str, Any] = {}
+
+    def value(name: str, default: Any, own: Mapping[str, Any], source: str | None = None) -> Any:
+        for scope in (recipe.parameters, target.parameters, own):
+            default = resolver.value(scope.get(name), target.name, name, default, source)
+        return default
+
     for name, parameter in method.parameters.items():
-        shared = resolver.value(recipe.parameters.get(name), target.name, name, None)
-        shared = resolver.value(target.parameters.get(name), target.name, name, shared)
         if parameter.per_model:
-            default = parameter.default[0] if shared is None else shared
-            values[name] = [resolver.value(own.get(name), target.name, name, default) for own in target.own]
-        elif shared is not None:
-            values[name] = shared
+            models = zip(target.own, target.models, strict=True)
+            values[name] = [value(name, parameter.default[0], own, place.name) for own, place in models]
         else:
-            values[name] = parameter.default
+            values[name] = value(name, parameter.default, {})
             for own in target.own:
                 if name in own:
                     raise UserError(f"{name}: holds for the whole merge; write it under 'parameters'")

@@ -113,6 +113,40 @@ dtype: float32
     "ram": "merge_method: ram\nparameters: {epsilon: 0.015}" + _PAIR % (1, 1),
     "ramplus_tl": "merge_method: ramplus_tl\nparameters: {epsilon: 0.015, r: 0.5, alpha: 0.9}" + _PAIR % (1, 1),
     "ramplus_tl_as_it_is": "merge_method: ramplus_tl" + _PAIR % (1, 1),
+    # Filters know a layer that has moved by its number in the model whose value it is.
+    "moved_layers": """
+merge_method: ties
+base_model: base
+dtype: float32
+parameters:
+  density: [{filter: o_proj, value: 0.4}]
+  lambda: [{filter: layers.1, value: 0.5}, {value: 1.5}]
+slices:
+  - sources:
+      - {model: base, layer_range: [2, 4]}
+      - {model: a, layer_range: [2, 4], parameters: {weight: [{filter: layers.3, value: 0.2}, {value: 1}]}}
+      - {model: b, layer_range: [0, 2], parameters: {weight: [{filter: layers.1, value: 2}, {value: 0.6}]}}
+  - sources:
+      - {model: base, layer_range: [0, 2]}
+      - {model: a, layer_range: [0, 2], parameters: {weight: 0.7, density: 0.5}}
+""",
+    "moved_layers_scaled": """
+merge_method: passthrough
+dtype: float32
+slices:
+  - sources: [{model: a, layer_range: [2, 4], parameters: {scale: [{filter: layers.2, value: 0.3}, {value: 1}]}}]
+  - sources: [{model: b, layer_range: [0, 2], parameters: {scale: [{filter: layers.1, value: 0.5}, {value: 2}]}}]
+""",
+    "karcher_slices": """
+merge_method: karcher
+base_model: c
+dtype: float32
+slices: [{sources: [{model: a, layer_range: [0, 4]}, {model: b, layer_range: [0, 4]}]}]
+""",
+    "multislerp_alone": "merge_method: multislerp\nbase_model: base\ndtype: float32\n"
+    "models: [{model: a, parameters: {weight: 0.4}}]\n",
+    "sce_alone": "merge_method: sce\nbase_model: base\ndtype: float32\nmodels: [{model: a}]\n"
+    "parameters: {select_topk: 0.4}\n",
     "sce": "merge_method: sce\nparameters: {select_topk: 0.4}" + _PAIR % (1, 1),
     "passthrough": """
 slices:

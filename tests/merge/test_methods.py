@@ -213,7 +213,7 @@ def ref_model_stock_rows(models, base, rows):
 
 def ref_sce(models, base, select_topk):
     deltas = np.array([x - base for x in models])
-    chosen = ref_band(deltas.var(0), 0, ref_count(select_topk, base.size)) != 0
+    chosen = ref_band(deltas.var(0), 0, ref_count(select_topk, np.count_nonzero(deltas.var(0)))) != 0
     deltas = deltas * chosen
     squares = (deltas**2).reshape(len(deltas), -1).sum(1)
     weight = squares / squares.sum()

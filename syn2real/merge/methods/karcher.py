@@ -9,7 +9,7 @@ from syn2real.merge.sums import SparseSum, WeightedSum, sum_of_vectors
 from syn2real.merge.weighting import normalised
 
 
-@method("karcher", base="optional", models=(2, None))
+@method("karcher", base="optional")
 def karcher(
     stack: Stack,
     *,

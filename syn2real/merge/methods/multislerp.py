@@ -8,7 +8,7 @@ from syn2real.merge.stack import Stack
 from syn2real.merge.sums import SparseSum, WeightedSum
 
 
-@method("multislerp", base="optional", models=(2, None))
+@method("multislerp", base="optional")
 def multislerp(
     stack: Stack,
     *,

@@ -16,7 +16,8 @@ from syn2real.merge.weighting import agreeing_mean
 def sce(stack: Stack, *, select_topk: float = 1.0, scale: float = 1.0) -> Iterator[Tensor]:
     """SCE: keep the elements whose δᵢ vary most between models, weight models by what is left, erase minority signs.
 
-    Select: the ``select_topk`` share with the largest variance over models (all with 1.0). Calculate: wᵢ = Σ δᵢ² /
+    Select: of those that vary at all the ``select_topk`` share with the largest variance over models (all elements with
+    1.0). Calculate: wᵢ = Σ δᵢ² /
     Σⱼ Σ δⱼ² of the selected. Erase: drop what disagrees with the sign of Σδᵢ, divide by the weights that remain.
     Source: Wan et al. 2024, FuseChat (arXiv 2408.07990).
     """
@@ -25,7 +26,8 @@ def sce(stack: Stack, *, select_topk: float = 1.0, scale: float = 1.0) -> Iterat
         return iter(())
     cut = None
     if select_topk < 1:
-        cut = largest(lambda: stack.map(_variance), stack.numel, kept(select_topk, stack.numel))
+        varying = sum(int(torch.count_nonzero(_variance(block))) for block in stack.blocks())
+        cut = largest(lambda: stack.map(_variance), stack.numel, kept(select_topk, varying))
     parts = [torch.stack([d.square().sum() for d in deltas]).cpu() for _, deltas in _selected(stack, cut)]
     squares = torch.stack(parts).sum(0)
     total = float(squares.sum())
