@@ -59,6 +59,8 @@ class Document:
             mark = getattr(error, "problem_mark", None)
             problem = getattr(error, "problem", None) or "not YAML"
             raise UserError(at(path, mark.line + 1 if mark else None, str(problem))) from error
+        except RecursionError as error:
+            raise UserError(f"{path}: brackets too deep to be read") from error
         if not found or not all(isinstance(content, dict) for content, _ in found):
             raise UserError(f"{path}: a recipe is a mapping of keys to values")
         return [cls(path, content, node) for content, node in found]

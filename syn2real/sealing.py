@@ -18,7 +18,11 @@ from syn2real.errors import UserError
 FLUSHERS = 32  # threads that wait for the disk
 
 
-class Busy(UserError):
+class Unwritable(UserError):
+    """An output could not be written; what was to be written is not to blame."""
+
+
+class Busy(Unwritable):
     """Another process is writing this output."""
 
 
@@ -42,6 +46,8 @@ def require_absent_file(final: Path, *, overwrite: bool = False) -> None:
     """The same for an output that is a file, which cannot take a directory's place."""
     if final.is_dir():
         raise UserError(f"{final}: is a directory; name a file in it")
+    if final.exists() and not final.is_file():
+        raise UserError(f"{final}: is a device or the like, which a file would replace; choose another output")
     require_absent(final, overwrite=overwrite)
 
 
@@ -62,7 +68,7 @@ def require_space(near: Path, size: int) -> None:
     existing = next(parent for parent in (near.absolute(), *near.absolute().parents) if parent.exists())
     free = shutil.disk_usage(existing).free
     if free < size:
-        raise UserError(f"{near}: no space left: {size / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free")
+        raise Unwritable(f"{near}: no space left: {size / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free")
 
 
 @contextmanager
@@ -124,20 +130,42 @@ def sole_writer(directory: Path, final: Path) -> Iterator[None]:
 
 @contextmanager
 def sealed_file(final: Path) -> Iterator[Path]:
-    """Yield a path to write; on success it is flushed and renamed to ``final``, replacing what was there."""
+    """Yield a path to write; on success it is flushed and renamed to ``final``, replacing what was there.
+
+    Of several that write the same file at once, each waits for the one before.
+    """
     require_absent_file(final, overwrite=True)
     partial = partial_path(final)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        _flush(partial)
-        os.replace(partial, final)
-    except BaseException as error:
+        with _in_turn(partial):
+            yield partial
+            _flush(partial)
+            os.replace(partial, final)
+    except OSError as error:
+        raise _disk_error(final, error) from error
+
+
+@contextmanager
+def _in_turn(partial: Path) -> Iterator[None]:
+    """Make ``partial`` and have it alone, where the file system knows locks; an error removes it."""
+    while True:
+        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT, 0o666)
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), partial.stat()):
+                break
+        os.close(descriptor)  # the one before has given it its name
+    try:
+        os.ftruncate(descriptor, 0)
+        yield
+    except BaseException:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise _disk_error(final, error) from error
         raise
+    finally:
+        os.close(descriptor)
 
 
 def write_text(final: Path, text: str) -> None:
@@ -162,7 +190,7 @@ def read_json(folder: Path, name: str, remedy: str) -> dict[str, Any]:
     is none."""
     try:
         return dict(json.loads((folder / name).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{folder}: holds no {name}; {remedy}") from error
 
 
@@ -255,6 +283,6 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _disk_error(final: Path, error: OSError) -> UserError:
+def _disk_error(final: Path, error: OSError) -> Unwritable:
     place = error.filename or final
-    return UserError(f"{place}: {error.strerror or error}; nothing was written to {final}")
+    return Unwritable(f"{place}: {error.strerror or error}; nothing was written to {final}")

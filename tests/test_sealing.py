@@ -18,6 +18,7 @@ from syn2real.sealing import (
     sealed_directory,
     sealed_file,
     write_json,
+    write_text,
 )
 
 KILLED = """
@@ -98,6 +99,34 @@ def test_a_directory_where_a_file_goes_is_refused_at_once(tmp_path):
         pytest.fail("work was begun")
     with pytest.raises(UserError, match="is a directory"):
         require_absent_file(tmp_path, overwrite=True)
+
+
+def test_a_device_is_no_output(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="a device or the like"):
+        write_text(tmp_path / "pipe", "text")
+
+
+TWO = """
+import sys, time
+from pathlib import Path
+from syn2real.sealing import sealed_file
+
+with sealed_file(Path(sys.argv[1])) as partial, partial.open("w") as file:
+    for _ in range(100):
+        file.write(sys.argv[2])
+        file.flush()
+        time.sleep(0.005)
+    print("written", flush=True)
+"""
+
+
+def test_two_that_write_one_file_wait_for_each_other(tmp_path):
+    command = [sys.executable, "-c", TWO, tmp_path / "file"]
+    running = [subprocess.Popen([*command, letter], stdout=subprocess.PIPE) for letter in "abc"]
+    assert [process.communicate()[0] for process in running] == [b"written\n"] * 3
+    assert (tmp_path / "file").read_text() in {letter * 100 for letter in "abc"}
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_what_is_written_as_json_is_read_again(tmp_path):

@@ -78,6 +78,8 @@ def apply(
     from syn2real.merge.recipe import parse_recipe
     from syn2real.progress import Bar
 
+    if not math.isfinite(scale):
+        raise UserError(f"--lambda {scale}: is not a finite number")
     terms = [_scaled(item, scale) for item in vectors]
     names = ["tau"] if len(terms) == 1 else [f"tau{i}" for i in range(1, len(terms) + 1)]
     for path, _ in terms:
@@ -147,17 +149,18 @@ def compare(
       syn2real vector compare tuned-a tuned-b tuned-c --base base --json
     """
     from syn2real.merge.similarity import compare as compute
-    from syn2real.sealing import require_absent
+    from syn2real.sealing import require_absent_file
 
     if png is not None:
-        require_absent(png, overwrite=overwrite)
+        from syn2real.merge.heatmap import draw, require_drawable
+
+        require_drawable(png)
+        require_absent_file(png, overwrite=overwrite)
     reference = _model(base) if base is not None else None
     vectors = {name: _difference(item, reference) for name, item in zip(_names(items), items, strict=True)}
     with _Progress("comparing", len(next(iter(vectors.values())).names)) as step:
         found = compute(vectors, subspace=subspace, on_tensor=step)
     if png is not None:
-        from syn2real.merge.heatmap import draw
-
         draw(found, png)
     if as_json:
         print_json(found.as_json())

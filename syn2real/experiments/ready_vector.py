@@ -148,7 +148,7 @@ class VectorCard(Strict):
             raise UserError(f"{path}: {error.strerror}; a published vector has this card beside {VECTOR}") from error
         except json.JSONDecodeError as error:
             raise UserError(at(path, error.lineno, f"not JSON ({error.msg}); fetch the vector again")) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path}: not JSON ({error}); fetch the vector again") from error
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise UserError(f"{path}: not the card of a vector (format must be {FORMAT!r})")

@@ -68,6 +68,6 @@ def _settings(directory: Path) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{file}: not valid JSON ({error})") from error
     return found if isinstance(found, dict) else {}

@@ -87,6 +87,8 @@ def compress(
                 if method != "lowrank":
                     tell(name)
         error = relative_error(vector, CompressedTensors(SafetensorsFile(partial)))
+        if not math.isfinite(error):
+            raise UserError("the vector's numbers are too large for a relative error; scale it down first")
         metadata = _metadata(vector, encoding, recipe or {}, error)
         with SafetensorsWriter(partial, encoding.infos, metadata, keep=True):
             pass  # only the header changes, and not in length
@@ -187,7 +189,7 @@ def _int8(vector: TaskVector) -> _Encoding:
         for start, stop in ranges(numel, max(1, SLICE // block) * block):
             values = _finite(vector.range(name, start, stop, torch.float64), name)
             padded = torch.nn.functional.pad(values, (0, -values.numel() % block)).view(-1, block)
-            scales = (padded.abs().amax(1) / 127).to(torch.float32)
+            scales = _finite((padded.abs().amax(1) / 127).to(torch.float32), name)
             steps = torch.where(scales > 0, scales, 1.0).to(torch.float64)
             codes = (padded / steps[:, None]).round_().clamp_(-127, 127).to(torch.int8)
             writer.write(f"codes:{name}", start, codes.view(-1)[: values.numel()])
@@ -239,4 +241,4 @@ def matrix_of(vector: TaskVector, name: str) -> Matrix:
         values = vector.range(name, start * columns, stop * columns, torch.float64)
         return _finite(values, name).view(stop - start, columns)
 
-    return Matrix(name, (shape[0], columns), rows)
+    return Matrix((shape[0], columns), rows)

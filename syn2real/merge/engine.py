@@ -6,29 +6,22 @@ follows: it forces finished tensors to disk while others are computed, then ente
 handed out a few ahead and no more, largest first within each shard, shards in order.
 """
 
-import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-
-import torch
 
 from syn2real.merge.allocation import kept_memory
 from syn2real.merge.formats.safetensors_writer import SafetensorsWriter
 from syn2real.merge.journal import Journal
 from syn2real.merge.pieces import Piece
+from syn2real.merge.threads import default_threads, one_thread_each
 
 METADATA = {"format": "pt"}  # transformers refuses safetensors that do not say so
 FLUSHED = 64 << 20  # bytes computed between two flushes
 Layout = Mapping[str, Mapping[str, Piece]]  # shard → tensor name → piece
-
-
-def default_threads() -> int:
-    """The processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def execute(
@@ -96,17 +89,6 @@ def _tasks(layout: Layout, done: set[str]) -> Iterator[tuple[str, str, Piece]]:
         for name, piece in sorted(part.items(), key=lambda item: -item[1].info.numel):
             if name not in done:
                 yield shard, name, piece
-
-
-@contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Keep torch from splitting operations among threads of its own: ours share the work, and sums stay the same."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class _Flusher:

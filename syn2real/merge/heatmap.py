@@ -1,5 +1,6 @@
 """Similarities as a picture: a heat map of the whole, and one row per pair across the layers."""
 
+from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,19 @@ _COLOURS = ("#7f3b08", "#d9801a", "#fbdcb0", "#f3f4f6", "#b9d6ee", "#3f8fc9", "#
 _INK, _FAINT = "#1f2933", "#7b8794"
 
 
-def draw(similarity: Similarity, path: Path | str) -> None:
-    """Write a PNG of the cosines; values stand in the cells. Raises `NotInstalled` without matplotlib."""
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise NotInstalled("matplotlib", "speech") from error
-    path = Path(path)
+def require_drawable(path: Path) -> None:
+    """Raise `UserError` for a file that is no PNG by its name, and `NotInstalled` without matplotlib."""
     if path.suffix.lower() != ".png":
         raise UserError(f"{path}: must end in .png")
+    if find_spec("matplotlib") is None:
+        raise NotInstalled("matplotlib", "speech")
+
+
+def draw(similarity: Similarity, path: Path | str) -> None:
+    """Write a PNG of the cosines; values stand in the cells. Raises what `require_drawable` does."""
+    path = Path(path)
+    require_drawable(path)
+    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
@@ -129,5 +134,5 @@ def _parameters(similarity: Similarity) -> str:
 
 
 def _short(name: str) -> str:
-    name = name.removesuffix(".safetensors")
+    name = name.removesuffix(".safetensors").replace("$", r"\$")  # or mathematics would begin
     return name if len(name) <= 24 else f"{name[:11]}…{name[-12:]}"

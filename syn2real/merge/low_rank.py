@@ -2,7 +2,8 @@
 
 The decomposition is a block power iteration from a random start (Halko, Martinsson and Tropp, "Finding structure with
 randomness", 2011, algorithms 4.4 and 5.1), run until the singular values stand still; small matrices are decomposed
-exactly. The start depends on the tensor's name alone, so that results repeat.
+exactly. The start depends on the matrix's shape alone, and one thread computes, so that results repeat and equal
+matrices, such as tied embeddings stored twice, stay equal.
 """
 
 import math
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from syn2real.hashing import seed_from
+from syn2real.merge.threads import one_thread_each
 
 TILE = 1 << 16  # elements of a product computed at once: 512 kB in float64
 EXACT = 1 << 19  # matrices of at most so many elements are decomposed whole
@@ -92,8 +94,7 @@ class Matrix:
     ``rows(start, stop)`` returns rows as float64 of shape (stop − start, columns).
     """
 
-    def __init__(self, name: str, shape: tuple[int, int], rows: Callable[[int, int], Tensor]) -> None:
-        self.name = name
+    def __init__(self, shape: tuple[int, int], rows: Callable[[int, int], Tensor]) -> None:
         self.shape = shape
         self._rows = rows
         self._kept: list[tuple[int, Tensor]] | None = None
@@ -165,6 +166,11 @@ def truncated_svd(matrix: Matrix, rank: int | None = None, energy: float | None 
     """
     if (rank is None) == (energy is None):
         raise ValueError("give either a rank or an energy")
+    with one_thread_each():
+        return _truncated(matrix, rank, energy)
+
+
+def _truncated(matrix: Matrix, rank: int | None, energy: float | None) -> Truncated:
     most = min(matrix.shape)
     square = matrix.square()
     if square == 0.0 or most == 0:
@@ -198,7 +204,7 @@ def _exact(matrix: Matrix, square: float) -> Truncated:
 
 def _iterated(matrix: Matrix, square: float, wanted: int) -> Truncated:
     size = min(wanted + OVERSAMPLED, min(matrix.shape))
-    generator = np.random.Generator(np.random.SFC64(seed_from("low rank", matrix.name, size)))
+    generator = np.random.Generator(np.random.SFC64(seed_from("low rank", *matrix.shape, size)))
     basis = torch.from_numpy(generator.standard_normal((matrix.shape[1], size)))
     before = 0.0
     for _ in range(_PASSES):

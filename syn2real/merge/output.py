@@ -18,7 +18,7 @@ from syn2real.hashing import sha256_file, sha256_json
 from syn2real.merge import chat_templates, references
 from syn2real.merge.card import card
 from syn2real.merge.checkpoint import SINGLE, Checkpoint
-from syn2real.merge.engine import METADATA, Layout, default_threads, execute, one_thread_each
+from syn2real.merge.engine import METADATA, Layout, execute
 from syn2real.merge.formats.safetensors_writer import file_size
 from syn2real.merge.journal import Journal
 from syn2real.merge.merged import Merged
@@ -26,6 +26,7 @@ from syn2real.merge.plan import Plan, plan_merged
 from syn2real.merge.recipe import NO_TEMPLATE
 from syn2real.merge.sidecars import configuration, copy_sidecars, sidecars
 from syn2real.merge.tensors import dtype_name
+from syn2real.merge.threads import default_threads, one_thread_each
 from syn2real.merge.tokenizer_files import FAST, OTHERS
 from syn2real.merge.vector import Source, TaskVector
 from syn2real.sealing import Busy, partial_path, require_absent, require_space, sealed_directory

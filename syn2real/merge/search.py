@@ -16,7 +16,7 @@ from syn2real.merge.plan import plan_recipe
 from syn2real.merge.proposals import Grid, Proposals, Sampled, Sampler, Span, Trial
 from syn2real.merge.recipe import MergeRecipe, parse_recipe
 from syn2real.merge.score import Score, name_of
-from syn2real.sealing import require_absent, sole_writer, write_text
+from syn2real.sealing import Unwritable, require_absent, sole_writer, write_text
 
 RECORD, TRIALS, TABLE, BEST = "search.json", "trials.jsonl", "trials.json", "model"
 
@@ -38,10 +38,13 @@ def search(
     A search that was stopped is taken up by the same call and ends as if it had not been: finished trials are not
     repeated, and the one under way is. ``output`` may not hold anything else, nor a search with another recipe, other
     models, another score, seed or direction; of a score that is a function, its name is compared. A grid tries every
-    combination, whatever ``trials``. ``on_trial`` is called with each new trial and the best so far. Raises `UserError`
-    for keys that are not in the recipe or given twice, and when no trial could be scored, and `Busy` while another
-    process searches for the same ``output``.
+    combination, whatever ``trials``. ``on_trial`` is called with each new trial and the best so far.
+
+    Raises `UserError` for keys that are not in the recipe or given twice, and when no trial could be scored, after
+    which all are tried again; `Unwritable` for a full disk, and while another process searches for the same ``output``.
     """
+    if trials < 1:
+        raise UserError(f"search: {trials} trials find nothing; give 1 or more")
     if not spans:
         raise UserError("search: give at least one --range, for instance parameters.scale=0:1.5")
     first = with_values(recipe, {span.key: span.low for span in spans})
@@ -70,6 +73,9 @@ def search(
     with sole_writer(output, output):
         _require_same_search(output, identity)
         found = [Trial(**row) for row in appended_jsonl(output / TRIALS)]
+        if best_of(found, maximize) is None:  # whatever was in the way of all of them may be mended
+            (output / TRIALS).unlink(missing_ok=True)
+            found = []
         done, merged = len(found), output / ".trial"
         for number in range(max(trials, done)):
             values = dict(proposals.propose(number))
@@ -80,9 +86,10 @@ def search(
                     on_trial(found[-1], best_of(found, maximize))
             proposals.tell(found[number])
         best = best_of(found, maximize)
-        if best is None:
-            raise UserError(f"search: none of {len(found)} trials could be scored: {found[-1].problem}")
         write_text(output / TABLE, json.dumps([asdict(trial) for trial in found], indent=2) + "\n")
+        if best is None:
+            problem = found[-1].problem
+            raise UserError(f"search: none of {len(found)} trials could be scored, mend it and start again: {problem}")
         write(plan_recipe(with_values(recipe, best.values)), output / BEST, overwrite=True)
         shutil.rmtree(merged, ignore_errors=True)
     return found
@@ -95,6 +102,8 @@ def _tried(number: int, recipe: MergeRecipe, values: dict[str, float], score: Sc
         result = score(merged)
         if not math.isfinite(result):
             raise UserError(f"scored {result}, which is not a finite number")
+    except Unwritable:
+        raise
     except UserError as error:
         return Trial(number, values, None, str(error))
     return Trial(number, values, float(result))
@@ -147,12 +156,13 @@ def _steps(content: Any, key: str) -> list[tuple[Any, Any]]:
 
 
 def _require_distinct(recipe: MergeRecipe, keys: Sequence[str]) -> None:
-    """Raise `UserError` when two keys of the recipe are one place in it, perhaps under two names."""
+    """Raise `UserError` when two keys are one place of the recipe, perhaps under two names, or one is in the other."""
     content, known = recipe.model_dump(mode="json"), dict[str, str]()
     for key in keys:
-        place = ".".join(str(name) for _, name in _steps(content, key))
-        if place in known:
-            raise UserError(f"--range {key}: is given already, as {known[place]}; give it one range")
+        place = "".join(f"{name}." for _, name in _steps(content, key))
+        for other in known:
+            if place.startswith(other) or other.startswith(place):
+                raise UserError(f"--range {key}: is given already, as {known[other]}; give it one range")
         known[place] = key
 
 

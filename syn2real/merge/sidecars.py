@@ -54,7 +54,7 @@ def configuration(directory: Path) -> dict[str, Any]:
         config = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{file}: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{file}: not valid JSON ({error})") from error
     if not isinstance(config, dict):
         raise UserError(f"{file}: not a JSON object; take it from the model's own directory")

@@ -141,5 +141,5 @@ def _ids(content: Any, file: Path) -> dict[str, int]:
 def _json(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{file}: not valid JSON ({error})") from error

@@ -123,7 +123,10 @@ class TaskVector:
         weights = [1.0] * len(vectors) if weights is None else [float(weight) for weight in weights]
         if len(weights) != len(vectors):
             raise UserError(f"{len(weights)} weights for {len(vectors)} task vectors; give one each")
-        total = math.fsum(weights)
+        try:
+            total = math.fsum(weights)
+        except OverflowError:
+            total = math.inf
         if not math.isfinite(total) or total == 0.0:
             raise UserError(f"the weights of a mean add up to {total:g}; they must be finite, and not cancel out")
         shares = [weight / total for weight in weights]

@@ -36,7 +36,8 @@ class StoredVector:
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise UserError(f"{path}: no such file; give a task vector saved by syn2real")
+            what = "a directory" if path.is_dir() else "no such file"
+            raise UserError(f"{path}: {what}; give a task vector saved by syn2real, a .safetensors file")
         self.path = path
         self._file = SafetensorsFile(path)
         metadata = self._file.metadata
@@ -49,6 +50,7 @@ class StoredVector:
             self.recipe: dict[str, Any] = json.loads(metadata["recipe"])
             if not (isinstance(self.recipe, dict) and _sound(self.parents)):
                 raise ValueError("no names, hashes and coefficients")
+            json.dumps([self.parents, self.recipe], ensure_ascii=False).encode()  # ValueError for half a character
         except (KeyError, ValueError, OverflowError, RecursionError) as error:
             raise UserError(f"{path}: damaged task vector: its metadata cannot be read ({error})") from error
         # How it is compressed, with its relative error; empty when it is not.
@@ -143,10 +145,15 @@ def check_output(vector: TaskVector, path: Path, dtype: torch.dtype) -> None:
         raise UserError(f"{dtype_name(dtype)}: choose from {', '.join(map(dtype_name, DTYPES))}")
     if path.is_dir():
         raise UserError(f"{path}: is a directory; give the name of a file, for instance {path / 'tau.safetensors'}")
+    if not vector.infos:
+        raise UserError(f"{vector.terms[0].source.name}: holds no floating-point weights to take the difference of")
     for term in vector.terms:
         inputs = [*references.parts(term.source.path), *getattr(term.source, "files", ())]  # a model's shards
         if path.resolve() in {part.resolve() for part in inputs}:
             raise UserError(f"{path}: is one of the vector's own inputs; choose another output")
+        beside = getattr(term.source, "directory", None)
+        if beside is not None and path.exists() and path.resolve().parent == Path(beside).resolve():
+            raise UserError(f"{path}: belongs to {term.source.name}, which goes into the vector; choose another output")
     for name, info in vector.terms[0].source.infos.items():
         if not info.is_float:
             check_carried(vector.terms, name)

@@ -12,10 +12,10 @@ from syn2real.errors import UserError
 from syn2real.hashing import forget_sha256
 from syn2real.merge import references
 from syn2real.merge.checkpoint import Checkpoint
-from syn2real.merge.engine import one_thread_each
 from syn2real.merge.output import RECORD
 from syn2real.merge.plan import Plan, plan_recipe
 from syn2real.merge.recipe import parse_recipe
+from syn2real.merge.threads import one_thread_each
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _record(directory: Path) -> dict[str, Any]:
         written = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}; give a directory that syn2real merged") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{file}: not valid JSON ({error})") from error
     if not isinstance(written, dict) or written.get("format") != "syn2real.merge" or written.get("version") != 2:
         raise UserError(f"{file}: not the record of a merge, or of another version of syn2real")

@@ -254,7 +254,7 @@ class _Fields(dict[str, Any]):
 def _read_json(path: Path) -> _Fields:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: is not JSON; get it anew") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: is not a JSON object; is it a Whisper model's?")

@@ -125,6 +125,15 @@ def test_any_values(tmp_path, values, density):
         TaskVector.load(tmp_path / "s").tensor("x")
 
 
+def test_scales_beyond_float32_are_refused(tmp_path):
+    for name, value in (("x", 1e300), ("y", 0.0)):
+        save_file({"a.weight": torch.full((4, 4), value, dtype=torch.float64)}, tmp_path / f"{name}.safetensors")
+    vector = Checkpoint.open(tmp_path / "x.safetensors") - Checkpoint.open(tmp_path / "y.safetensors")
+    with pytest.raises(UserError, match="not finite in float32"):
+        compress(vector, tmp_path / "small", "int8")
+    assert not (tmp_path / "small").exists()
+
+
 def test_a_vector_of_zeros(make, tmp_path):
     a = Checkpoint.open(make("a"))
     for method in ("sparse", "int8", "lowrank"):

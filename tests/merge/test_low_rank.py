@@ -16,8 +16,23 @@ from syn2real.merge.extraction import extract_lora
 from syn2real.merge.low_rank import Matrix, Product, truncated_svd
 
 
-def over(values, name="m"):
-    return Matrix(name, tuple(values.shape), lambda start, stop: values[start:stop])
+def over(values):
+    return Matrix(tuple(values.shape), lambda start, stop: values[start:stop])
+
+
+@pytest.mark.parametrize("shape", [(900, 700), (300, 200)])
+def test_factors_do_not_depend_on_threads_or_names(shape):
+    values = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    before = torch.get_num_threads()
+    try:
+        found = []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(truncated_svd(over(values), 12))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0].left, found[1].left) and torch.equal(found[0].right, found[1].right)
 
 
 def decayed(rows, columns, decay=0.9, seed=0):

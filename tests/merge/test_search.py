@@ -1,6 +1,7 @@
 """Searching coefficients: the best is found, kept and not searched for twice."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from syn2real.merge.proposals import Span
 from syn2real.merge.recipe import parse_recipe
 from syn2real.merge.score import command_score
 from syn2real.merge.search import search, with_values
-from syn2real.sealing import Busy
+from syn2real.sealing import Busy, Unwritable
 
 NAME = "model.layers.0.fc1.weight"
 
@@ -113,13 +114,36 @@ def test_two_searches_do_not_share_an_output(problem, tmp_path):
 def test_failures_are_kept_in_the_table(problem, tmp_path):
     recipe, _ = problem
     command = command_score("test -d {model} && echo no && false")
-    with pytest.raises(UserError, match="none of 2 trials could be scored: the scoring command ended with status 1"):
+    with pytest.raises(
+        UserError, match=r"none of 2 trials could be scored, .*: the scoring command ended with status 1"
+    ):
         search(recipe, [Span.parse("parameters.scale=0:1:2")], command, tmp_path / "search", sampler="grid")
     for bad in ("scale", "parameters.scale=1:0", "parameters.scale=a:b", "parameters.scale=0:1:1"):
         with pytest.raises(UserError, match="--range"):
             Span.parse(bad)
     with pytest.raises(UserError, match="no such key"):
         search(recipe, [Span("modles.0.weight", 0, 1)], command, tmp_path / "other")
+
+
+def test_what_was_in_the_way_of_all_trials_may_be_mended(problem, tmp_path):
+    recipe, _ = problem
+    spans, command = [Span.parse("parameters.scale=0:1:2")], command_score(f"cat {tmp_path}/score # {{model}}")
+    with pytest.raises(UserError, match=r"none of 2 trials could be scored, mend it and start again: .*No such file"):
+        search(recipe, spans, command, tmp_path / "search", sampler="grid")
+    assert len(json.loads((tmp_path / "search" / "trials.json").read_text())) == 2
+    (tmp_path / "score").write_text("0.5")
+    assert [trial.score for trial in search(recipe, spans, command, tmp_path / "search", sampler="grid")] == [0.5, 0.5]
+
+
+def test_a_full_disk_is_no_trial(problem, tmp_path, monkeypatch):
+    recipe, score = problem
+    spans = [Span.parse("parameters.scale=0:1:3")]
+    free = shutil.disk_usage(tmp_path)._replace(free=1)
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "disk_usage", lambda _: free)
+        with pytest.raises(Unwritable, match="no space left"):
+            search(recipe, spans, score, tmp_path / "search", sampler="grid")
+    assert None not in {trial.score for trial in search(recipe, spans, score, tmp_path / "search", sampler="grid")}
 
 
 def test_what_a_command_prints(tmp_path):
@@ -289,6 +313,15 @@ def test_places_are_counted_from_the_front(problem, tmp_path):
     recipe, score = problem
     with pytest.raises(UserError, match="no such key"):
         search(recipe, [Span.parse("models.-1.weight=0:1")], score, tmp_path / "search", sampler="grid")
+
+
+def test_ranges_within_each_other_are_refused(problem, tmp_path):
+    recipe, score = problem
+    recipe = recipe.model_copy(update={"parameters": {"scale": {"mlp": 1, "*": 0.5}}})
+    spans = [Span.parse("parameters.scale.mlp=0:1:3"), Span.parse("parameters.lambda=0:2:2")]
+    for pair in (spans, spans[::-1]):
+        with pytest.raises(UserError, match=r"is given already|no such key"):
+            search(recipe, pair, score, tmp_path / "search", sampler="grid")
 
 
 @pytest.mark.parametrize("again", ["parameters.scale=0:2:2", "parameters.lambda=0:2:2"])

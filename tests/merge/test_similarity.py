@@ -125,5 +125,7 @@ def test_picture(vectors, tmp_path):
         assert raw.startswith(b"\x89PNG") and 600 < width < 3000 and 300 < height < 2000
         draw(compare(chosen, subspace=0), tmp_path / "again.png")
         assert (tmp_path / "again.png").read_bytes() == raw
+    dollars = {f"run$1_${{{place}": vector for place, vector in enumerate(chosen.values())}
+    draw(compare(dollars, subspace=0), tmp_path / "dollars.png")
     with pytest.raises(UserError, match=r"must end in \.png"):
         draw(compare(vectors, subspace=0), tmp_path / "x.pdf")

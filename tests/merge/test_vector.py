@@ -143,6 +143,28 @@ def test_save_refuses(three, tmp_path, make):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c", "tau.safetensors"]
 
 
+def test_what_belongs_to_an_input_is_not_overwritten(three, tmp_path):
+    _, b, _ = three
+    (tmp_path / "a" / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="belongs to a"):
+        (Checkpoint.open(tmp_path / "a") - b).save(tmp_path / "a" / "config.json")
+    assert (tmp_path / "a" / "config.json").read_text() == "{}"
+
+
+def test_models_of_integers_have_no_vector(tmp_path):
+    for name in ("x", "y"):
+        save_file({"ids": torch.arange(3)}, tmp_path / f"{name}.safetensors")
+    with pytest.raises(UserError, match="no floating-point weights"):
+        (Checkpoint.open(tmp_path / "x.safetensors") - Checkpoint.open(tmp_path / "y.safetensors")).save(tmp_path / "v")
+    assert not (tmp_path / "v").exists()
+
+
+def test_weights_of_a_mean_beyond_all_bounds(three):
+    a, b, _ = three
+    with pytest.raises(UserError, match="add up to inf"):
+        TaskVector.mean([a - b, b - a], [1e308, 1e308])
+
+
 def test_what_is_no_task_vector(three, tmp_path):
     a, b, _ = three
     with pytest.raises(UserError, match="not a task vector"):
@@ -175,6 +197,7 @@ PARENT = '{"name": "a", "sha256": "b", "coefficient": %s}'
         (f"[{PARENT % 'NaN'}]", "{}"),
         (f"[{PARENT % ('1' + '0' * 400)}]", "{}"),
         (f"[{PARENT % NESTED}]", "{}"),
+        (r'[{"name": "\ud800", "sha256": "b"}]', "{}"),
         ("[]", "[1]"),
     ],
 )

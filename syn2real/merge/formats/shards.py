@@ -50,7 +50,7 @@ class Shards:
 def _weight_map(index: Path) -> dict[str, str]:
     try:
         weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{index}: not an index of shards (a JSON object with a weight_map): {error}") from error
     if not isinstance(weight_map, dict) or not weight_map:
         raise UserError(f"{index}: its weight_map is empty or not a map of tensor names to files")
