@@ -77,14 +77,16 @@ class AdapterConfig:
 
     def rank_of(self, module: str) -> int:
         """The rank that a module's update has, or a parameter's."""
-        return int(_matching(self.ranks, module, self.rank))
+        return int(_matching(self.ranks, module, [self.rank])[0])
 
     def scale(self, module: str, rank: int) -> float:
-        """s for a module whose A has ``rank`` rows. Raises `UserError` when the configuration says another rank."""
-        wanted = self.rank_of(module)
-        if wanted != rank:
-            raise UserError(f"{module}: has rank {rank}, its configuration says {wanted}")
-        alpha = _matching(self.alphas, module, self.alpha)
+        """s for a module whose A has ``rank`` rows. Raises `UserError` when the configuration says another rank.
+
+        PEFT sorts the patterns as it saves them: of several that match any may have been the first.
+        """
+        if rank not in _matching(self.ranks, module, [self.rank]):
+            raise UserError(f"{module}: has rank {rank}, its configuration says {self.rank_of(module)}")
+        alpha = _matching(self.alphas, module, [self.alpha])[0]
         return alpha / math.sqrt(rank) if self.rank_stabilised else alpha / rank
 
     def covers(self, module: str) -> bool:
@@ -107,9 +109,9 @@ class AdapterConfig:
         return sorted({f"{module}.{leaf}" for head, leaf in heads if not head or _listed((head,), module)})
 
 
-def _matching(patterns: Mapping[str, Any], module: str, default: Any) -> Any:
-    """As PEFT: the first pattern that the end of the name matches."""
-    return next((value for key, value in patterns.items() if re.match(rf"(.*\.)?({key})$", module)), default)
+def _matching(patterns: Mapping[str, Any], module: str, default: list[Any]) -> list[Any]:
+    """As PEFT: the values of all patterns that the end of the name matches, of which the first counts."""
+    return [value for key, value in patterns.items() if re.match(rf"(.*\.)?({key})$", module)] or default
 
 
 def _listed(names: tuple[str, ...] | str, module: str) -> bool:

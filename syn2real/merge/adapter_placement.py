@@ -73,7 +73,7 @@ class Placement:
                 modules.setdefault(found["module"], {})[part] = stored
             elif "lora_" in name:
                 raise UserError(f"{self._file}: {stored} is no part of a LoRA adapter that can be merged")
-            else:
+            elif ".original_module." not in name:  # beside what replaces it, with PEFT's bias="all"
                 whole[name.replace(f"{_WITHIN}.", ".").replace(".modules_to_save.", ".")] = stored
         if not modules and not whole:
             raise UserError(f"{self._file}: holds no adapter")

@@ -144,7 +144,7 @@ dtype: float32
 slices: [{sources: [{model: a, layer_range: [0, 4]}, {model: b, layer_range: [0, 4]}]}]
 """,
     "multislerp_alone": "merge_method: multislerp\nbase_model: base\ndtype: float32\n"
-    "models: [{model: a, parameters: {weight: 0.4}}]\n",
+    "models: [{model: a, parameters: {weight: 0.4}}]\nparameters: {normalize_weights: false}\n",
     "sce_alone": "merge_method: sce\nbase_model: base\ndtype: float32\nmodels: [{model: a}]\n"
     "parameters: {select_topk: 0.4}\n",
     "sce": "merge_method: sce\nparameters: {select_topk: 0.4}" + _PAIR % (1, 1),

@@ -97,6 +97,8 @@ LINEAR = ["q_proj", "v_proj", "down_proj"]
             "alpha_pattern": {"v_proj": 11, "down_proj": 1},
             "use_rslora": True,
         },
+        # Both patterns match down_proj of the first layer, and PEFT saves them in another order.
+        {"target_modules": LINEAR, "rank_pattern": {"down_proj": 2, r".*\.0\..*": 5}},
         {"target_modules": [*LINEAR, "embed_tokens", "lm_head"]},
         {"target_modules": LINEAR, "modules_to_save": ["lm_head", "input_layernorm"]},
         {"target_modules": LINEAR, "modules_to_save": ["embed_tokens"]},
@@ -117,6 +119,7 @@ def test_llama(adapt, settings):
         {"target_modules": ["conv2", "out_proj"], "use_dora": True},
         {"target_modules": ["q_proj", "v_proj"], "bias": "lora_only"},
         {"target_modules": ["fc1", "fc2", "out_proj"], "bias": "all"},
+        {"target_modules": ["fc1"], "bias": "all", "modules_to_save": ["encoder.layer_norm"]},
         {"target_modules": ["q_proj", "fc1", "fc2"], "lora_bias": True, "r": 4, "lora_alpha": 6},
         {"target_modules": ["model.decoder.embed_tokens", "encoder_attn.k_proj"]},
     ],
