@@ -20,8 +20,8 @@ def multislerp(
 
     θ = ‖θ‖̄ · exp_m(Σ wᵢ log_m(uᵢ)), uᵢ = θᵢ/‖θᵢ‖, ‖θ‖̄ = Σ wᵢ‖θᵢ‖, Σ wᵢ = 1; of task vectors where there is a base.
     It is the first step of ``karcher``. With ``normalize: false`` ‖θ‖̄ is Σ wᵢ‖θᵢ‖ for weights of any sum but 0.
-    ``variant: mergekit`` stays at m = Σ wᵢuᵢ / ‖Σ wᵢuᵢ‖, as mergekit's method of this name does in effect, and takes one
-    model as it is.
+    ``variant: mergekit`` stays at m = Σ wᵢuᵢ / ‖Σ wᵢuᵢ‖, as mergekit's method of this name does in effect;
+    one model alone is taken as it is.
     """
     theirs = variant == "mergekit"
     length = 1.0 if normalize or (theirs and len(stack) == 1) else sum(weight)
