@@ -94,9 +94,12 @@ CASES = {
     ),
     "nuslerp": Case("nuslerp", PAIR, None),
     "nuslerp, base": Case("nuslerp", PAIR),
-    "nuslerp, rows": Case("nuslerp", PAIR, theirs={"nuslerp_flatten": False}, ours={"rows": True}),
+    "nuslerp, rows": Case("nuslerp", PAIR, theirs={"nuslerp_flatten": False}, ours={"flatten": False}),
     "nuslerp, columns": Case(
-        "nuslerp", PAIR, theirs={"nuslerp_flatten": False, "nuslerp_row_wise": True}, ours={"columns": True}
+        "nuslerp",
+        PAIR,
+        theirs={"nuslerp_flatten": False, "nuslerp_row_wise": True},
+        ours={"flatten": False, "columns": True},
     ),
     "multislerp, mergekit": Case("multislerp", base=None, ours={"variant": "mergekit"}),
     "multislerp, base, mergekit": Case("multislerp", ours={"variant": "mergekit"}),

@@ -18,6 +18,15 @@ _LISTS = ("list_type", "tuple_type")  # what pydantic calls it when one is missi
 _KIND = re.compile(r"(?:list|dict|tuple)\[")  # which of several kinds was tried, among the keys of a problem
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which 1e-5 is a number, as in JSON and YAML 1.2, and not a text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
 class Strict(BaseModel):
     """A part of a document: no key it does not know, no change after reading."""
 
@@ -53,8 +62,8 @@ class Document:
         except UnicodeDecodeError as error:
             raise UserError(f"{path}: is not UTF-8; re-save the file as UTF-8") from error
         try:
-            nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
-            found = [pair for pair in zip(yaml.safe_load_all(text), nodes, strict=True) if pair[0] is not None]
+            nodes = list(yaml.compose_all(text, Loader=_Loader))
+            found = [pair for pair in zip(yaml.load_all(text, _Loader), nodes, strict=True) if pair[0] is not None]
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             problem = getattr(error, "problem", None) or "not YAML"
@@ -151,7 +160,7 @@ def set_key(content: Any, key: str, value: Any) -> None:
     *parents, last = key.split(".")
     try:
         if isinstance(value, str):
-            value = yaml.safe_load(value)
+            value = yaml.load(value, _Loader)
         for parent in parents:
             content = content[int(parent)] if isinstance(content, list) else content.setdefault(parent, {})
         content[int(last) if isinstance(content, list) else last] = value

@@ -1,6 +1,6 @@
 """The errors a user may meet: one line that says what was wrong, where, and what to do about it."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -35,6 +35,14 @@ def one_line(error: BaseException, length: int = 160) -> str:
 def printable(text: str) -> str:
     """Foreign text for a terminal or a page: without the characters that steer one, or that have no UTF-8."""
     return "".join(char if char.isprintable() else "�" for char in text)
+
+
+def require_none(problems: Sequence[UserError], heading: str) -> None:
+    """Raise what there is: a single problem as it is, several as a list under their number and ``heading``."""
+    if len(problems) > 1:
+        raise UserError(f"{len(problems)} {heading}:" + "".join(f"\n  - {problem}" for problem in problems))
+    for problem in problems:
+        raise problem
 
 
 def at(path: Path | str, line: int | None, problem: str) -> str:

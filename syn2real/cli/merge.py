@@ -34,6 +34,9 @@ def merge(
     out_dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16; default: the anchor's.")] = None,
     dtype: Annotated[str | None, typer.Option(help="Of the arithmetic: float64 (default) or float32.")] = None,
     shard_size: Annotated[str | None, typer.Option(help="Largest shard, such as 5GB; default: as the anchor.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of methods that draw, before the recipe's; other seeds, other draws.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, or cuda where there is one.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="Default: one for each processor.")] = None,
     max_memory: Annotated[str | None, typer.Option(help="Working memory at most, for instance 500MB.")] = None,
@@ -78,7 +81,7 @@ def merge(
 
     if output is None:
         raise UserError("merge: say where the result goes with --output")
-    chain = _chain(recipe, expression, models or [], settings or [], out_dtype, dtype)
+    chain = _chain(recipe, expression, models or [], settings or [], out_dtype, dtype, seed)
     folder = stages or output.with_name(f"{output.name}-stages")
     chosen: dict[str, Any] = {
         "template": template,
@@ -88,6 +91,8 @@ def merge(
         "max_memory": parse_size(max_memory, "--max-memory"),
     }
     require_device(device)
+    if quantization is not None and ctranslate2 is None:
+        raise UserError("--quantization: is of --ctranslate2; name its directory too, or leave it out")
     if ctranslate2 is not None:
         require_exportable(ctranslate2, quantization, overwrite=overwrite)
     if dry_run:
@@ -227,7 +232,7 @@ def parse_size(text: str | None, option: str) -> int | None:
     """Bytes from ``5GB``, ``500MB`` or a number. Raises `UserError`."""
     if text is None:
         return None
-    units = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "B": 1}
+    units = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
     number = text.strip().upper()
     unit = next((unit for unit in sorted(units, key=len, reverse=True) if number.endswith(unit)), "")
     try:
@@ -255,20 +260,23 @@ def _chain(
     settings: list[str],
     out_dtype: str | None,
     dtype: str | None,
+    seed: int | None,
 ) -> Any:
     from syn2real.documents import parse_overrides, set_key
     from syn2real.merge.chain import Chain, load_chain
     from syn2real.merge.recipe import parse_recipe
 
     overrides = parse_overrides(settings)
-    given = {key: value for key, value in (("out_dtype", out_dtype), ("dtype", dtype)) if value is not None}
+    drawn = {"seed": seed} if seed is not None else {}
+    given = {key: value for key, value in (("out_dtype", out_dtype), ("dtype", dtype)) if value is not None} | drawn
     if (recipe is None) == (expression is None):
         raise UserError("merge: give either a recipe or --expression with --model NAME=PATH")
     if recipe is not None:
         if models:
             raise UserError("--model: only with --expression; the recipe names its models")
         chain = load_chain(recipe, overrides)
-        return Chain(chain.stages, parse_recipe(**chain.result.model_dump() | given))
+        stages = {name: stage.model_copy(update=drawn) for name, stage in chain.stages.items()}
+        return Chain(stages, parse_recipe(**chain.result.model_dump() | given))
     named = {}
     for item in models:
         key, equals, value = item.partition("=")

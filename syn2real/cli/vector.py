@@ -299,6 +299,12 @@ def extract_lora(
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             typer.echo(f"{said}: {', '.join(names[:3])}{more}", err=True)
+    if report.tied:
+        typer.echo(
+            "the output is tied to the embeddings: PEFT's merge_and_unload would add their part twice; for one model "
+            f"use `syn2real merge -e A -m A={base}+{output} -o OUT`, or extract with --embeddings skip",
+            err=True,
+        )
 
 
 @app.command()

@@ -10,6 +10,8 @@ from syn2real.merge.measures import cosine
 from syn2real.merge.merged import Merged
 from syn2real.merge.method import METHODS, Method, PerModel, method
 from syn2real.merge.output import apply, write
+from syn2real.merge.plan import Plan, plan_recipe
+from syn2real.merge.recipe import MergeRecipe, load_recipe, parse_recipe
 from syn2real.merge.stack import Block, Stack
 from syn2real.merge.tensors import TensorInfo, TensorSource
 from syn2real.merge.vector import TaskVector, Term
@@ -18,9 +20,11 @@ __all__ = [
     "METHODS",
     "Block",
     "Checkpoint",
+    "MergeRecipe",
     "Merged",
     "Method",
     "PerModel",
+    "Plan",
     "Stack",
     "TaskVector",
     "TensorInfo",
@@ -28,7 +32,10 @@ __all__ = [
     "Term",
     "apply",
     "cosine",
+    "load_recipe",
     "method",
     "methods",
+    "parse_recipe",
+    "plan_recipe",
     "write",
 ]

@@ -43,8 +43,9 @@ class Chain:
         return list(dict.fromkeys(name for _, name in _named(recipe, self.stages)))
 
     def placed(self, recipe: MergeRecipe, folder: Path) -> MergeRecipe:
-        """A recipe with the paths of the stages' results, which lie in ``folder``."""
-        return recipe.with_paths({path: str(folder / path) for path, _ in _named(recipe, self.stages)})
+        """A recipe with the paths of the stages' results, which lie in ``folder``. They may be wider than others."""
+        places = {path: str(folder / path) for path, _ in _named(recipe, self.stages)}
+        return recipe.with_paths(places).model_copy(update={"allow_dtypes": True}) if places else recipe
 
 
 def load_chain(path: Path, overrides: Mapping[str, str] | None = None) -> Chain:
@@ -112,7 +113,7 @@ def _by_name(documents: list[Document]) -> Iterator[tuple[str | None, Document]]
 
 def _named(recipe: MergeRecipe, names: Collection[str]) -> Iterator[tuple[str, str]]:
     """The paths in a recipe that begin with a stage, which an adapter may follow, and the stage."""
-    for path in [*recipe.paths, *recipe.templates]:
+    for path in [*recipe.paths, *recipe.folders]:
         first = path.split(JOINT)[0]
         if first in names:
             yield path, first

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from syn2real.errors import UserError, did_you_mean
+from syn2real.lines import read_utf8
 
 FILE, SETTINGS, KEY = "chat_template.jinja", "tokenizer_config.json", "chat_template"
 AUTO = "auto"
@@ -25,11 +26,12 @@ def template_of(directory: Path) -> str | None:
     Raises `UserError` for settings of a tokenizer that cannot be read.
     """
     if (directory / FILE).is_file():
-        return (directory / FILE).read_text(encoding="utf-8")
+        return read_utf8(directory / FILE)
     found = _settings(directory).get(KEY)
     if isinstance(found, list):  # several, by name
-        named = {each.get("name"): each.get("template") for each in found if isinstance(each, dict)}
-        found = named.get("default")
+        found = next(
+            (each.get("template") for each in found if isinstance(each, dict) and each.get("name") == "default"), None
+        )
     return found if isinstance(found, str) else None
 
 
@@ -46,12 +48,13 @@ def chosen_template(wanted: str, directories: Sequence[Path]) -> str:
             f"chat_template: {wanted!r} is neither Jinja nor one of {', '.join((AUTO, *NAMED))}"
             f"{did_you_mean(wanted, (AUTO, *NAMED))}"
         )
-    counts = Counter(text for text in map(template_of, directories) if text is not None)
-    if not counts:
+    found = [text for text in map(template_of, directories) if text is not None]
+    if not found:
         raise UserError(
             "chat_template: auto takes what most models have, and none has one; write it out, or leave it out"
         )
-    return counts.most_common(1)[0][0]
+    counts = Counter(text.strip() for text in found)
+    return max(found, key=lambda text: counts[text.strip()])
 
 
 def forget_other(directory: Path) -> None:
@@ -67,7 +70,7 @@ def _settings(directory: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(read_utf8(file))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{file}: not valid JSON ({error})") from error
     return found if isinstance(found, dict) else {}

@@ -56,7 +56,10 @@ def require_compatible(
     if vocabulary:
         remedy = "; use checkpoints with one tokenizer, or set vocabulary (base, union or intersection) in a recipe"
     elif all(_is_width(name, infos, others) for name in {*infos, *others}):
-        remedy = "; pass allow_dtypes to combine different floating-point widths"
+        remedy = (
+            "; to combine different floating-point widths say allow_dtypes: true in the recipe "
+            "(--set allow_dtypes=true), or pass --allow-dtypes where that is an option"
+        )
     raise CheckpointMismatch(f"{first} and {second} cannot be combined: {'; '.join(problems[:SHOWN])}{more}{remedy}")
 
 

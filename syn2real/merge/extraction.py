@@ -55,6 +55,7 @@ class Extraction:
     relative_error: float = 0.0
     parameters: int = 0
     of_parameters: int = 0  # the vector's own
+    tied: bool = False  # whether the output shares the embeddings that are adapted
 
     def as_json(self) -> dict[str, Any]:
         """For ``extraction.json`` and ``--json``."""
@@ -66,6 +67,7 @@ class Extraction:
             "modules_to_save": self.saved,
             "biases": self.biases,
             "left_out": self.left_out,
+            "tied": self.tied,
         }
 
 
@@ -128,6 +130,7 @@ def extract_lora(
     places = _sorted(vector, base, norms, embeddings, keep_rest)
     report = Extraction(saved=sorted(places.saved), biases=places.biases, left_out=places.left_out)
     report.of_parameters = vector.parameters
+    report.tied = tied and bool(places.embeddings)
     missed = [norms[name] for name in places.left_out]
     transposed = _transposed([*places.linear], vector)
     factors: dict[str, tuple[Tensor, Tensor]] = {}
@@ -163,7 +166,7 @@ def extract_lora(
             for stored, name in whole.items():
                 for start, stop in ranges(base[name].numel, SLICE):
                     writer.write(stored, start, merged.range(name, start, stop))
-        _write_json(partial / CONFIG, _configuration(report, base, places, transposed, tied))
+        _write_json(partial / CONFIG, _configuration(report, base, places, transposed))
         _write_json(partial / RECORD, report.as_json())
     return report
 
@@ -228,9 +231,7 @@ def _ready(factors: Mapping[str, tuple[Tensor, Tensor]], places: _Sorted, transp
     return ready
 
 
-def _configuration(
-    report: Extraction, base: Checkpoint, places: _Sorted, transposed: bool, tied: bool
-) -> dict[str, Any]:
+def _configuration(report: Extraction, base: Checkpoint, places: _Sorted, transposed: bool) -> dict[str, Any]:
     """α = r everywhere, so that s is 1."""
     ranks = {module.module: module.rank for module in report.modules}
     most = max(ranks.values())
@@ -252,7 +253,7 @@ def _configuration(
         "init_lora_weights": True,
         "use_rslora": False,
         "use_dora": False,
-    } | ({"ensure_weight_tying": True} if tied and places.embeddings else {})
+    } | ({"ensure_weight_tying": True} if report.tied else {})
 
 
 def _write_json(path: Path, value: Any) -> None:

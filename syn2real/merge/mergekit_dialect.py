@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from syn2real.documents import Document
 from syn2real.errors import UserError, did_you_mean
@@ -25,6 +25,7 @@ from syn2real.merge.recipe import MergeRecipe
 from syn2real.merge.token_rules import TokenRule
 
 MODULE = "default"  # what mergekit calls all of a model that has one stack of layers
+_SWITCHES = {"normalize", "rescale", "rows", "flatten", "columns"}  # of ours, which are true or false
 _DTYPES = ("float32", "float16", "bfloat16")
 # Every parameter that mergekit's methods know: one that the method at hand does not use is ignored, as mergekit does.
 _KNOWN = {
@@ -47,6 +48,8 @@ class _Source(_Entry):
 class _Slice(BaseModel):
     model_config = ConfigDict(extra="forbid")
     sources: list[_Source] = Field(min_length=1)
+    base_model: Any = None
+    residual_weight: Any = None  # which mergekit reads and does not use
     parameters: dict[str, Any] | None = None
 
 
@@ -60,8 +63,25 @@ class _Module(BaseModel):
 class _Tokenizer(BaseModel):
     model_config = ConfigDict(extra="forbid")
     source: Any = "union"
-    tokens: dict[str, TokenRule] = {}
+    tokens: dict[str, TokenRule] | None = None
     pad_to_multiple_of: int | None = Field(default=None, ge=1)
+
+    @field_validator("tokens", mode="before")
+    @classmethod
+    def _paths(cls, tokens: Any) -> Any:
+        """Models by their paths, also where they stand as ``{model: {path: …}}``."""
+
+        def flat(model: Any) -> Any:
+            while isinstance(model, Mapping) and len(model) == 1 and model.keys() <= {"model", "path"}:
+                (model,) = model.values()
+            return model
+
+        rules = dict(tokens) if isinstance(tokens, Mapping) else {}
+        for token, rule in rules.items():
+            source = rule.get("source") if isinstance(rule, Mapping) else None
+            if isinstance(source, Mapping) and "model" in source:
+                rules[token] = {**rule, "source": {**source, "model": flat(source["model"])}}
+        return rules or tokens
 
 
 class _Configuration(BaseModel):
@@ -110,9 +130,7 @@ _METHODS = {
     "linear": _Method({**_WEIGHT, "normalize": "normalize"}, ("weight",), base="model"),
     "task_arithmetic": _Method({**_WEIGHT, "normalize": "normalize", "lambda": "scale"}, ("weight",)),
     "slerp": _Method({"t": "t"}, only={"embed_slerp": False}),
-    "nuslerp": _Method(
-        {**_WEIGHT, "nuslerp_flatten": "nuslerp_flatten", "nuslerp_row_wise": "nuslerp_row_wise"}, ("weight",)
-    ),
+    "nuslerp": _Method({**_WEIGHT, "nuslerp_flatten": "flatten", "nuslerp_row_wise": "columns"}, ("weight",)),
     "multislerp": _Method({**_WEIGHT, "normalize_weights": "normalize"}, ("weight",), {"variant": "mergekit"}),
     "karcher": _Method({"max_iter": "max_iter", "tol": "tol"}, base="model"),
     "ties": _sparse({"variant": "mergekit", "normalize": True}),
@@ -155,12 +173,13 @@ class _Translation:
     def recipe(self) -> MergeRecipe:
         given = self.configuration
         base = self.path(given.base_model, ["base_model"]) if given.base_model is not None else None
-        vocabulary, anchor = self.tokenizer()
+        vocabulary, tokenizer = self.tokenizer()
         content: dict[str, Any] = {
             "method": self.method.ours or self.name,
             "base": base if self.method.base == "base" else None,
-            "anchor": anchor or (base if self.method.base != "base" else None),
+            "anchor": base if self.method.base != "base" else None,
             "vocabulary": vocabulary,
+            "tokenizer": tokenizer,
             "tokens": given.tokenizer.tokens if given.tokenizer else None,
             "pad_to_multiple_of": given.tokenizer.pad_to_multiple_of if given.tokenizer else None,
             "chat_template": given.chat_template,
@@ -219,7 +238,16 @@ class _Translation:
             made = self.entry(source, [*keys, "sources", str(i)])
             sources.append(made | {"layer_range": source.layer_range})
         self.finish(shared)
-        return {"sources": sources, "parameters": shared}
+        if part.residual_weight is not None:
+            self.notes["residual_weight has no effect"] = None
+        made = {"sources": sources, "parameters": shared}
+        if part.base_model is None:
+            return made
+        base = self.path(part.base_model, [*keys, "base_model"])
+        if self.method.base != "base":
+            self.notes[f"base_model of a slice has no effect on {self.name}"] = None
+            return made
+        return made | {"base": base}
 
     def list_base(self, base: str, models: list[dict[str, Any]], everywhere: Mapping[str, Any]) -> None:
         """Methods without a base take ``base_model`` for one model more, before the others."""
@@ -253,7 +281,8 @@ class _Translation:
         if isinstance(value, Mapping):
             value = [value]
         if not isinstance(value, list):
-            return value
+            return _number(value)
+        value = [_number(item) for item in value]
         if not any(isinstance(item, Mapping) for item in value):
             if len(value) < 2:
                 return value[0] if value else None
@@ -270,17 +299,12 @@ class _Translation:
 
     def finish(self, values: dict[str, Any]) -> None:
         """Settle, in place, what is more than a change of names."""
-        for name in ("normalize", "rescale", "rows"):
-            if isinstance(values.get(name), int | float):
-                values[name] = bool(values[name])
-        if self.name == "nuslerp":
-            flat, across = values.pop("nuslerp_flatten", True), values.pop("nuslerp_row_wise", False)
-            if not flat:  # what mergekit calls rows are our columns
-                values["columns" if across else "rows"] = True
+        for name in _SWITCHES & values.keys():
+            values[name] = _switch(values[name])
 
     def dtype(self) -> str | None:
         name = self.configuration.out_dtype or self.configuration.dtype
-        if name is None:
+        if not name:
             return None
         name = name.removeprefix("torch.")
         if name not in _DTYPES:
@@ -289,8 +313,10 @@ class _Translation:
         return name
 
     def tokenizer(self) -> tuple[str, str | None]:
-        """Our ``vocabulary``, and whose configuration and tokenizer the result takes."""
+        """Our ``vocabulary``, and whose tokenizer the result takes, unless it is the anchor's."""
         given = self.configuration
+        if given.tokenizer is not None and given.tokenizer_source is not None:
+            raise self.error(["tokenizer_source"], "tokenizer_source: write it or tokenizer, not both")
         keys = ["tokenizer", "source"] if given.tokenizer else ["tokenizer_source"]
         source = given.tokenizer.source if given.tokenizer else given.tokenizer_source
         if source is None:
@@ -299,7 +325,10 @@ class _Translation:
             return source, None
         if isinstance(source, str):
             source = source.removeprefix("model:")
-        return "base", self.path(source, keys)
+        path = self.path(source, keys)
+        listed = given.models or [source for part in given.slices or [] for source in part.sources]
+        anchor = given.base_model if given.base_model is not None else listed[0].model if listed else None
+        return "base", None if anchor is not None and path == self.path(anchor, keys) else path
 
     def path(self, reference: Any, keys: list[str]) -> str:
         """A model's path from ``path``, or ``{model: path}`` with or without ``{path: …}`` inside."""
@@ -312,6 +341,23 @@ class _Translation:
         if not isinstance(value, str) or not value:
             raise self.error(keys, f"{keys[-1]}: {reference!r} is not a path")
         return value
+
+
+def _number(value: Any) -> Any:
+    """A number that YAML took for a text, such as 1e-5."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _switch(value: Any) -> Any:
+    """True or false for 1 and 0, also where filters stand before them."""
+    if isinstance(value, list):
+        return [{**item, "value": _switch(item["value"])} if isinstance(item, Mapping) else item for item in value]
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    return bool(value) if isinstance(value, int | float) else value
 
 
 def _before(value: Any, other: Any) -> Any:

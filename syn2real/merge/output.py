@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 import syn2real
-from syn2real.errors import UserError
+from syn2real.errors import UserError, require_none
 from syn2real.hashing import sha256_file, sha256_json
 from syn2real.merge import chat_templates, references
 from syn2real.merge.card import card
@@ -22,8 +22,8 @@ from syn2real.merge.engine import METADATA, Layout, execute
 from syn2real.merge.formats.safetensors_writer import file_size
 from syn2real.merge.journal import Journal
 from syn2real.merge.merged import Merged
-from syn2real.merge.plan import Plan, plan_merged
-from syn2real.merge.recipe import NO_TEMPLATE
+from syn2real.merge.plan import Plan, plan_merged, plan_recipe
+from syn2real.merge.recipe import NO_TEMPLATE, MergeRecipe
 from syn2real.merge.sidecars import configuration, copy_sidecars, sidecars
 from syn2real.merge.tensors import dtype_name
 from syn2real.merge.threads import default_threads, one_thread_each
@@ -50,7 +50,7 @@ class WriteSettings:
 
 
 def write(
-    merged: Merged | Plan,
+    merged: Merged | MergeRecipe | Plan,
     output: Path | str,
     *,
     out_dtype: torch.dtype | None = None,
@@ -58,9 +58,10 @@ def write(
 ) -> Path:
     """Write a model as a Hugging Face directory and return its path.
 
-    ``settings`` are those of `WriteSettings`; ``out_dtype`` is an expression's (a recipe has its own). ``merge.json``
-    beside the weights says what was merged, with every input's hash. The same inputs give the same bytes, whatever the
-    settings but ``shard_size``. A killed run is taken up by the same call and ends in the same bytes.
+    ``merged`` is an expression, a recipe, or the plan of either (`plan_recipe` takes a device). ``settings`` are those
+    of `WriteSettings`; ``out_dtype`` is an expression's (a recipe has its own). ``merge.json`` beside the weights says
+    what was merged, with every input's hash. The same inputs give the same bytes, whatever the settings but
+    ``shard_size``. A killed run is taken up by the same call and ends in the same bytes.
 
     Raises one `UserError` that lists everything wrong before anything is written: an output that exists or is an input,
     models that do not fit, a missing configuration, a full disk, too little memory; later only for weights that are not
@@ -75,7 +76,7 @@ def write(
     elif out_dtype is not None:
         raise UserError("out_dtype: write it in the recipe")
     else:
-        plan = merged
+        plan = plan_recipe(merged) if isinstance(merged, MergeRecipe) else merged
     threads = preflight(plan, output, chosen)
     layout = plan.layout(chosen.shard_size)
     with one_thread_each():
@@ -92,10 +93,10 @@ def write(
                     _write_json(partial / f"{SINGLE}.index.json", _index(layout))
                 if (beside := _beside(plan, chosen)) is not None:
                     copy_sidecars(beside, partial, plan.out_dtype, plan.configuration)
-                for name, text in plan.files.items():
+                for name, content in plan.files.items():
                     (partial / name).unlink(missing_ok=True)
-                    if text is not None:
-                        (partial / name).write_text(text, encoding="utf-8")
+                    if content is not None:
+                        (partial / name).write_bytes(content.encode() if isinstance(content, str) else content)
                 if chat_templates.FILE in plan.files:
                     chat_templates.forget_other(partial)
                 written = record(plan, output)
@@ -149,8 +150,15 @@ def preflight(plan: Plan, output: Path, settings: WriteSettings) -> int:
     companions = attempt(lambda: sidecars(beside)) or [] if beside is not None else []
     if companions:
         attempt(lambda: configuration(beside))
-    for piece in plan.pieces.values():
-        attempt(piece.check)
+    alike: dict[str, list[str]] = {}
+    for name, piece in plan.pieces.items():
+        try:
+            piece.check()
+        except UserError as error:
+            alike.setdefault(str(error).removeprefix(f"{name}: "), []).append(name)
+    for problem, names in alike.items():
+        more = f" and {len(names) - 1} tensors more" if len(names) > 1 else ""
+        problems[problem] = UserError(f"{names[0]}{more}: {problem}")
     if plan.pieces:
         layout = plan.layout(settings.shard_size)
         needed = sum(file_size({n: p.info for n, p in part.items()}, METADATA) for part in layout.values())
@@ -160,10 +168,7 @@ def preflight(plan: Plan, output: Path, settings: WriteSettings) -> int:
         while threads > 1 and plan.peak_memory(threads) > settings.max_memory:
             threads -= 1
         attempt(lambda: require_memory(plan.peak_memory(threads), settings.max_memory or 0))
-    if len(problems) > 1:
-        raise UserError(f"{len(problems)} problems, nothing was written:" + "".join(f"\n  - {p}" for p in problems))
-    for problem in problems.values():
-        raise problem
+    require_none(list(problems.values()), "problems, nothing was written")
     return threads
 
 
@@ -175,7 +180,7 @@ def require_memory(needed: int, allowed: int) -> None:
 
 def record(plan: Plan, output: Path) -> dict[str, Any]:
     """What was merged, from what. No times, and paths from ``output``: the same merge elsewhere is the same bytes."""
-    named = [str(source.path) for source in plan.inputs] + plan.recipe.templates
+    named = [str(source.path) for source in plan.inputs] + plan.recipe.folders
     beside = {path: references.relative(path, output) for path in named}
     return {
         "format": "syn2real.merge",
@@ -232,12 +237,18 @@ def _identity(plan: Plan, layout: Layout) -> Any:
             }
         ),
         "versions": [syn2real.__version__, torch.__version__],
-    } | ({} if plan.recipe.vocabulary == "same" else {"vocabularies": [tokenizer_hashes(s) for s in plan.inputs]})
+    } | ({} if plan.recipe.vocabulary == "same" else {"vocabularies": vocabularies(plan)})
 
 
-def tokenizer_hashes(source: Source) -> list[str]:
-    """The hashes of the files that say which token each row is for."""
-    folder = source.directory if isinstance(source, Checkpoint) else None
+def vocabularies(plan: Plan) -> list[list[str]]:
+    """The hashes of the files that say which token each row is for: of every input, and of the recipe's tokenizer."""
+    folders = [source.directory if isinstance(source, Checkpoint) else None for source in plan.inputs]
+    if plan.recipe.tokenizer is not None:
+        folders.append(Path(plan.recipe.tokenizer))
+    return [_hashes(folder) for folder in folders]
+
+
+def _hashes(folder: Path | None) -> list[str]:
     files = [folder / name for name in (FAST, *OTHERS)] if folder is not None else []
     return [sha256_file(file) for file in files if file.is_file()]
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from syn2real.errors import CheckpointMismatch, UserError, did_you_mean
+from syn2real.errors import CheckpointMismatch, UserError, did_you_mean, require_none
 from syn2real.merge import chat_templates
 from syn2real.merge.checkpoint import SINGLE, Checkpoint
 from syn2real.merge.compatibility import require_compatible
@@ -38,7 +38,8 @@ class Plan:
     inputs: tuple[Source, ...]
     recipe: MergeRecipe
     configuration: dict[str, Any] = field(default_factory=dict)  # entries of config.json that the merge changes
-    files: dict[str, str | None] = field(default_factory=dict)  # other files it writes beside them; None: leaves out
+    # Other files that it writes beside them; None: leaves out.
+    files: dict[str, str | bytes | None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     problems: list[UserError] = field(default_factory=list)
     prepare: Callable[[], None] = lambda: None  # what must be known of all tensors before the first is computed
@@ -114,12 +115,25 @@ def plan_recipe(recipe: MergeRecipe, *, device: str = "cpu") -> Plan:
 
     Raises `UserError` for what cannot be understood; what does not fit is listed in ``problems``.
     """
-    opened = {path: open_source(path) for path in recipe.paths}
+    opened = _opened(recipe.paths)
     recipe = recipe.with_paths({path: str(source.path) for path, source in opened.items()})
     sources: dict[str, Source] = {str(source.path): source for source in opened.values()}
     if recipe.expression is not None:
         return _plan_expression(recipe, sources)
     return _plan_method(recipe, sources, device)
+
+
+def _opened(paths: Sequence[str]) -> dict[str, Source]:
+    """Every model of a recipe. Raises one `UserError` for all that cannot be opened."""
+    found: dict[str, Source] = {}
+    problems: list[UserError] = []
+    for path in paths:
+        try:
+            found[path] = open_source(path)
+        except UserError as error:
+            problems.append(error)
+    require_none(problems, "models cannot be read")
+    return found
 
 
 def open_source(path: str) -> Source:
@@ -202,16 +216,18 @@ def _plan_method(recipe: MergeRecipe, sources: Mapping[str, Source], device: str
     for path, source in sources.items():
         if not isinstance(source, Checkpoint):
             raise UserError(f"{path}: a task vector; methods merge whole models (an expression takes vectors)")
-    if method.base == "required" and recipe.base is None:
-        raise UserError(f"{method.name} works on differences to a base model: name one with 'base'")
-    if method.base == "none" and recipe.base is not None:
+    if method.base == "required" and None in recipe.bases:
+        raise UserError(
+            f"{method.name} works on differences to a base model: name one with 'base' (mergekit's base_model)"
+        )
+    if method.base == "none" and any(recipe.bases):
         raise UserError(
             f"base: {method.name} has no base; leave the key out, and list the model under 'models' to have it merged "
             "like the others, or under 'anchor' for its configuration and tokenizer alone"
         )
     _check_parameters(method, recipe)
     place = recipe.anchor or recipe.paths[0]
-    seen, words, problems = _as_seen(recipe, sources, place, recipe.base)
+    seen, words, problems = _as_seen(recipe, sources, place, recipe.base or recipe.anchor)
     models = {path: source for path, source in seen.items() if isinstance(source, Checkpoint)}
     anchor = models[place]
     if recipe.slices:
@@ -272,7 +288,10 @@ def _as_seen(
     models = {key: source for key, source in seen.items() if isinstance(source, Checkpoint)}
     if len(models) < len(seen):
         raise UserError("vocabulary: a stored task vector does not say which tokens its rows are for; use its models")
-    words = aligned(recipe.vocabulary, models, anchor, base, recipe.tokens, recipe.pad_to_multiple_of)
+    tokenizer = Path(resolve(recipe.tokenizer)) if recipe.tokenizer else None
+    words = aligned(
+        recipe.vocabulary, models, anchor, base, recipe.tokens, recipe.pad_to_multiple_of, tokenizer=tokenizer
+    )
     return dict(words.models), words, problems
 
 

@@ -95,10 +95,11 @@ class SliceSource(ModelEntry):
 
 
 class Slice(BaseModel):
-    """Layers of the result: made of equally many layers of each source."""
+    """Layers of the result: made of equally many layers of each source. ``base`` is this slice's own."""
 
     model_config = ConfigDict(extra="forbid")
     sources: list[SliceSource] = Field(min_length=1)
+    base: str | None = None
     parameters: Parameters = {}
 
     @model_validator(mode="after")
@@ -123,8 +124,11 @@ class MergeRecipe(BaseModel):
     stack: str | None = None  # which layers slices cut, in a model with several stacks: "model.decoder.layers."
     parameters: Parameters = {}
     vocabulary: Literal["same", "base", "union", "intersection"] = "same"  # see `syn2real.merge.vocabulary`
+    tokenizer: str | None = None  # a directory: whose tokenizer vocabulary: base takes; None: the anchor's
     tokens: dict[str, TokenRule] = {}  # rules for single tokens of that vocabulary
-    pad_to_multiple_of: int | None = Field(default=None, ge=1)  # rows of embeddings; None: as the anchor has them
+    pad_to_multiple_of: int | None = Field(
+        default=None, ge=1, le=1 << 20
+    )  # rows of embeddings; None: as the anchor has them
     chat_template: str | None = None  # of the result, see `syn2real.merge.chat_templates`; None: the anchor's
     dtype: Literal["float64", "float32"] = "float64"  # of the arithmetic
     out_dtype: DType | None = None  # of the result; None: the anchor's
@@ -157,6 +161,8 @@ class MergeRecipe(BaseModel):
         for key in ("tokens", "pad_to_multiple_of"):
             if getattr(self, key) and self.vocabulary not in ("base", "union"):
                 raise ValueError(f"{key}: goes with vocabulary: base or union")
+        if self.tokenizer and self.vocabulary != "base":
+            raise ValueError("tokenizer: goes with vocabulary: base")
         return self
 
     @property
@@ -168,7 +174,7 @@ class MergeRecipe(BaseModel):
         else:
             found += [entry.model for entry in self.models]
         for part in self.slices or []:
-            found += [source.model for source in part.sources]
+            found += [*([part.base] if part.base else []), *(source.model for source in part.sources)]
         if self.anchor and self.expression is None:
             found.append(self.anchor)
         return list(dict.fromkeys(path for path in found if path))
@@ -182,7 +188,7 @@ class MergeRecipe(BaseModel):
             return value
 
         content = self.model_dump(mode="json")
-        for key in ("base", "template"):
+        for key in ("base", "template", "tokenizer"):
             content[key] = moved(content[key])
         if isinstance(content["models"], dict):
             content["models"] = {name: moved(path) for name, path in content["models"].items()}
@@ -192,12 +198,18 @@ class MergeRecipe(BaseModel):
             content["tokens"] = {token: rule.moved(paths) for token, rule in self.tokens.items()}
         for part in content["slices"] or []:
             part["sources"] = [{**source, "model": moved(source["model"])} for source in part["sources"]]
+            part["base"] = moved(part["base"])
         return MergeRecipe.model_validate(content)
 
     @property
-    def templates(self) -> list[str]:
-        """The template, where it is a directory."""
-        return [self.template] if self.template not in (None, NO_TEMPLATE) else []
+    def bases(self) -> list[str | None]:
+        """The base of each slice; of the whole, where there are none."""
+        return [part.base or self.base for part in self.slices] if self.slices else [self.base]
+
+    @property
+    def folders(self) -> list[str]:
+        """The directories that are named beside the models."""
+        return [place for place in (self.template, self.tokenizer) if place is not None and place != NO_TEMPLATE]
 
     @property
     def torch_out_dtype(self) -> torch.dtype | None:
@@ -216,12 +228,14 @@ def read_recipe(document: Document) -> MergeRecipe:
         from syn2real.merge.mergekit_dialect import translate
 
         return translate(document)
+    if {"gate_mode", "experts"} <= document.content.keys():
+        raise document.error(["experts"], "a recipe of mergekit-moe: mixtures of experts are not made here")
     return document.parse(MergeRecipe)
 
 
 def beside_file(recipe: MergeRecipe, path: Path, *, but: Collection[str] = ()) -> MergeRecipe:
     """A recipe whose models are looked for beside its file first, ``but`` those of these names."""
-    places = [place for place in (*recipe.paths, *recipe.templates) if place.split(references.JOINT)[0] not in but]
+    places = [place for place in (*recipe.paths, *recipe.folders) if place.split(references.JOINT)[0] not in but]
     return recipe.with_paths({place: references.beside(place, path.parent) for place in places})
 
 

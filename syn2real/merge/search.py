@@ -11,7 +11,7 @@ from typing import Any
 from syn2real.errors import UserError, did_you_mean
 from syn2real.lines import append_jsonl, appended_jsonl
 from syn2real.merge.method import METHODS
-from syn2real.merge.output import tokenizer_hashes, write
+from syn2real.merge.output import vocabularies, write
 from syn2real.merge.plan import plan_recipe
 from syn2real.merge.proposals import Grid, Proposals, Sampled, Sampler, Span, Trial
 from syn2real.merge.recipe import MergeRecipe, parse_recipe
@@ -63,7 +63,7 @@ def search(
         "version": 2,
         "recipe": recipe.model_dump(mode="json"),
         "models": [source.sha256 for source in plan.inputs],
-        "tokenizers": [] if recipe.vocabulary == "same" else [tokenizer_hashes(source) for source in plan.inputs],
+        "tokenizers": [] if recipe.vocabulary == "same" else vocabularies(plan),
         "spans": [asdict(span) for span in spans],
         "sampler": sampler,
         "score": name_of(score),

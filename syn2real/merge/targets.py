@@ -68,7 +68,6 @@ def sliced(
     `UserError` for layers that are not there.
     """
     assert recipe.slices
-    base = models[recipe.base] if recipe.base else None
     stack = _stack(recipe, anchor)
     depth = positions(anchor)
     outside = [name for name in anchor if (layer_of(name) or ("", 0))[0] != stack]
@@ -81,6 +80,8 @@ def sliced(
         for place, source in pairs:
             if place.name not in place.checkpoint:
                 raise UserError(f"{source.model}: no tensor {place.name}; check layer_range {source.layer_range}")
+        based = part.base or recipe.base
+        base = models[based] if based else None
         return _target(method, base, name, pairs, part.parameters, at, anchor[like])
 
     first, last = recipe.slices[0], recipe.slices[-1]

@@ -1,14 +1,21 @@
 """Tokens and their numbers, read from a model's tokenizer files, and written for a union of several vocabularies."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from syn2real.errors import UserError
+from syn2real.lines import read_utf8
 
 FAST = "tokenizer.json"
+PATTERNS = (  # of all that belongs to a tokenizer
+    *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab*", "merges.txt", "*.model", "*.tiktoken"),
+    "chat_template*",
+)
 # Other files that hold a vocabulary: beside a tokenizer.json of another vocabulary they would be wrong.
 OTHERS = ("vocab.json", "vocab.txt", "merges.txt", "added_tokens.json", "tokenizer.model", "spiece.model")
 
@@ -43,9 +50,19 @@ def read_tokens(directory: Path) -> Tokens:
         return Tokens(directory / "vocab.json", ids | added, {token: {} for token in added})
     if (directory / "vocab.txt").is_file():
         # By line feeds alone: other separators are tokens.
-        lines = (directory / "vocab.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        lines = read_utf8(directory / "vocab.txt").removesuffix("\n").split("\n")
         return Tokens(directory / "vocab.txt", {token: i for i, token in enumerate(lines)})
     raise UserError(f"{directory}: no {FAST}, vocab.json or vocab.txt; save its tokenizer there with transformers")
+
+
+def tokenizer_files(directory: Path, instead: Path | None) -> dict[str, bytes | None]:
+    """The files of a tokenizer, by name; None for those that lie ``instead`` of it where it has none."""
+    found: dict[str, bytes | None] = {}
+    for folder in (instead, directory):
+        for file in sorted(folder.iterdir()) if folder is not None else ():
+            if file.is_file() and any(fnmatch(file.name, pattern) for pattern in PATTERNS):
+                found[file.name] = file.read_bytes() if folder == directory else None
+    return found
 
 
 def united(anchor: Tokens, others: Iterable[Tokens]) -> tuple[dict[str, int], str]:
@@ -76,7 +93,7 @@ def united(anchor: Tokens, others: Iterable[Tokens]) -> tuple[dict[str, int], st
             if token in other.added:
                 added.append({**_PLAIN, **other.added[token], "id": new[token], "content": token})
         if other.kind == anchor.kind == "BPE":
-            merges += _merges(other.document["model"])
+            merges += _merges(other.document["model"], other.place)
         elif other.kind == anchor.kind == "Unigram":
             scores |= {piece: score for piece, score in other.document["model"]["vocab"] if piece in new}
     known = {**anchor.ids, **new}
@@ -86,14 +103,23 @@ def united(anchor: Tokens, others: Iterable[Tokens]) -> tuple[dict[str, int], st
         # The added ones too: what is not in the model is numbered anew when the file is read.
         model["vocab"] = dict(sorted(known.items(), key=lambda item: item[1]))
     if anchor.kind == "BPE":
-        own = _merges(model)
+        own = _merges(model, anchor.place)
         seen = set(own)
         more = [pair for pair in dict.fromkeys(merges) if pair not in seen and {*pair, "".join(pair)} <= set(known)]
         joined = bool(model.get("merges")) and isinstance(model["merges"][0], str)
         model["merges"] = [" ".join(pair) if joined else list(pair) for pair in [*own, *more]]
-    return new, json.dumps(document, ensure_ascii=False) + "\n"
+    text = json.dumps(document, ensure_ascii=False) + "\n"
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"{anchor.place}: united with the others' it is no Unicode ({error.object[error.start]!r}); mend the "
+            "tokenizer that has this token, or use vocabulary: base"
+        ) from error
+    return new, text
 
 
+_LARGEST = 1 << 24  # number of a token that is believed
 _PLAIN = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": False}
 
 
@@ -108,8 +134,12 @@ def _extend_pieces(pieces: list[Any], known: Mapping[str, int], scores: Mapping[
         pieces.append([token, scores.get(token, lowest)])
 
 
-def _merges(model: Mapping[str, Any]) -> list[tuple[str, str]]:
-    pairs = (merge.split(" ", 1) if isinstance(merge, str) else merge for merge in model.get("merges") or [])
+def _merges(model: Mapping[str, Any], place: Path) -> list[tuple[str, str]]:
+    merges = model.get("merges") or []
+    pairs = [merge.split(" ", 1) if isinstance(merge, str) else merge for merge in merges]
+    for pair in pairs if isinstance(merges, list) else [merges]:
+        if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):
+            raise UserError(f"{place}: {pair!r} is not a merge of two tokens; save the tokenizer again")
     return [(first, second) for first, second in pairs]
 
 
@@ -120,26 +150,30 @@ def _fast(file: Path) -> Tokens:
         vocabulary = model["vocab"]
         if isinstance(vocabulary, list):
             ids = {piece: i for i, (piece, _) in enumerate(vocabulary)}
+            if not all(math.isfinite(score) for _, score in vocabulary):
+                raise ValueError("a score that is no number")
             kind = "Unigram"
         else:
             ids = _ids(vocabulary, file)
             kind = model.get("type") or ("BPE" if "merges" in model else "WordPiece")
         added = {entry["content"]: entry for entry in document.get("added_tokens") or []}
-        ids |= {token: int(entry["id"]) for token, entry in added.items()}
-    except (KeyError, TypeError, ValueError) as error:
+        ids |= _ids({token: int(entry["id"]) for token, entry in added.items()}, file)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{file}: no vocabulary in it; save the tokenizer again with transformers") from error
     flags = {token: {key: entry[key] for key in _PLAIN if key in entry} for token, entry in added.items()}
     return Tokens(file, ids, flags, kind, document)
 
 
 def _ids(content: Any, file: Path) -> dict[str, int]:
-    if not isinstance(content, dict) or not all(type(number) is int for number in content.values()):
+    if not isinstance(content, dict) or not all(
+        type(number) is int and 0 <= number < _LARGEST for number in content.values()
+    ):
         raise UserError(f"{file}: not a map from tokens to numbers; save the tokenizer again with transformers")
     return dict(content)
 
 
 def _json(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        return json.loads(read_utf8(file))
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{file}: not valid JSON ({error})") from error

@@ -41,7 +41,7 @@ def check(directory: Path | str, *, on_tensor: Callable[[str], None] | None = No
     directory = Path(directory)
     written = _record(directory)
     recipe = parse_recipe(**written["recipe"])
-    places = {path: references.beside(path, directory) for path in recipe.paths}
+    places = {path: references.beside(path, directory) for path in (*recipe.paths, *recipe.folders)}
     plan = plan_recipe(recipe.with_paths(places))
     for source in plan.inputs:
         for part in references.parts(source.path):

@@ -10,14 +10,19 @@
   stay the anchor's. Nothing is cut out: a tokenizer whose merges pass through a missing token would no longer work.
 
 A token that a model lacks gets a row all the same: the base model's if there is a base that has it (so that this
-model's difference to it is 0), else the mean of those of the models that have it. In an expression the anchor is the
-base. Padding counts as tokens that only the anchor has. For single tokens, `syn2real.merge.token_rules` say otherwise.
+model's difference to it is 0), else the mean of those of the models that have it. Where a recipe names an anchor and no
+base, that is the base. Padding counts as tokens that only the anchor has. For single tokens,
+`syn2real.merge.token_rules` say otherwise.
+
+With ``tokenizer``, a directory, the result takes the tokens and tokenizer that lie there instead of the anchor's, and
+has no padding; tokens that no model has get zeros.
 """
 
 import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +33,7 @@ from syn2real.errors import CheckpointMismatch, UserError, did_you_mean
 from syn2real.merge.checkpoint import Checkpoint
 from syn2real.merge.tensors import TensorInfo, ranges
 from syn2real.merge.token_rules import TokenRule, TokenSource
-from syn2real.merge.tokenizer_files import FAST, OTHERS, Tokens, read_tokens, united
+from syn2real.merge.tokenizer_files import FAST, OTHERS, Tokens, read_tokens, tokenizer_files, united
 from syn2real.merge.tying import EMBEDDING, HEAD
 from syn2real.merge.views import Seen, View
 
@@ -44,7 +49,7 @@ class Aligned:
 
     models: dict[str, Checkpoint]
     configuration: dict[str, Any] = field(default_factory=dict)
-    files: dict[str, str | None] = field(default_factory=dict)
+    files: dict[str, str | bytes | None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -84,6 +89,8 @@ def aligned(
     base: str | None,
     rules: Mapping[str, TokenRule] | None = None,
     multiple: int | None = None,
+    *,
+    tokenizer: Path | None = None,
 ) -> Aligned:
     """``models`` as they are to be merged in ``mode``; ``anchor`` and ``base`` are keys of them.
 
@@ -94,7 +101,7 @@ def aligned(
     """
     tokens = {key: _tokens(model) for key, model in models.items()}
     rows = {key: _rows(model) for key, model in models.items()}
-    if tokens[anchor].end > rows[anchor]:
+    if tokenizer is None and tokens[anchor].end > rows[anchor]:
         raise UserError(
             f"{models[anchor].name}: {tokens[anchor].end} tokens, but {rows[anchor]} rows of embeddings; "
             "use a model whose tokenizer fits as the anchor"
@@ -114,23 +121,31 @@ def aligned(
         if new:
             size, own = _grown(rows[anchor], tokens[anchor].end, len(new))
             result.files.update({FAST: text} | dict.fromkeys(OTHERS))
+    wanted = {**tokens[anchor].ids, **new}
+    if tokenizer is not None:
+        leading = read_tokens(tokenizer)
+        wanted, size = dict(leading.ids), leading.end
+        own = np.full(size, -1)
+        result.files.update(tokenizer_files(tokenizer, models[anchor].directory))
     filled = size  # rows before those that are added
     if multiple is not None:
-        own = _padded(own, multiple, tokens[anchor].end, rows[anchor])
+        padding = (tokens[anchor].end, rows[anchor]) if tokenizer is None else (size, size)
+        own = _padded(own, multiple, *padding)
         size = len(own)
     if size != rows[anchor]:
         result.configuration.update(_sized(models[anchor].config, rows[anchor], size))
         for name, info in models[anchor].infos.items():
             if info.shape[:1] == (rows[anchor],) and not _vocabulary_sized(name, info, rows[anchor]):
                 result.notes.append(f"{name}: has {rows[anchor]} rows too and keeps them; is it not of the vocabulary?")
-    wanted = {**tokens[anchor].ids, **new}
     places: dict[str, np.ndarray] = {}
     for key in models:
-        places[key] = own.copy() if key == anchor else np.full(size, -1)
-        if key != anchor:
+        leads = key == anchor and tokenizer is None
+        places[key] = own.copy() if leads else np.full(size, -1)
+        if not leads:
             there = tokens[key].ids
             for token, row in wanted.items():
-                places[key][row] = there.get(token, -1)
+                if token in there:  # a row may have two names
+                    places[key][row] = there[token]
     if mode == "intersection":
         shared = np.all([place >= 0 for place in places.values()], axis=0)
         for key in models:
@@ -141,6 +156,11 @@ def aligned(
     common = int(np.all([place >= 0 for place in places.values()], axis=0).sum())
     result.notes.append(f"vocabulary: {size} rows, {common} of them for tokens that all models have")
     given: dict[int, tuple[str, int] | None] = {}
+    if tokenizer is not None:
+        nowhere = np.all([place < 0 for place in places.values()], axis=0)
+        given.update(dict.fromkeys((row for row in wanted.values() if nowhere[row]), None))
+        if given:
+            result.notes.append(f"vocabulary: {len(given)} tokens of {tokenizer} are in no model, and get zeros")
     for token, rule in (rules or {}).items():
         if token not in wanted:
             raise UserError(f"tokens: {token!r} is not in the merged vocabulary{did_you_mean(token, wanted)}")

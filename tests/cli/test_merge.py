@@ -112,6 +112,33 @@ def test_a_file_of_several_merges(tmp_path):
     assert not (tmp_path / "out-stages").exists()
 
 
+def test_seeds_of_recipes_in_mergekits_dialect(tmp_path):
+    write_models(tmp_path)
+    (tmp_path / "dare.yml").write_text(
+        "merge_method: dare_linear\nbase_model: base\nmodels: [{model: a, parameters: {weight: 1, density: 0.5}}]\n"
+    )
+    for name, seed in (("zero", 0), ("default", None), ("one", 1)):
+        syn2real("merge", tmp_path / "dare.yml", "-o", tmp_path / name, *(["--seed", seed] if seed is not None else []))
+    zero, default, one = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("zero", "default", "one"))
+    assert zero == default != one
+    syn2real("merge", "--check", tmp_path / "one")
+
+
+def test_what_cannot_be_merged_is_said(tmp_path):
+    write_models(tmp_path)
+    (tmp_path / "r.yml").write_text("method: linear\nmodels: [a, bb, cc]\n")
+    refused("merge", tmp_path / "r.yml", "-o", tmp_path / "out")
+    said = syn2real("merge", tmp_path / "r.yml", "-o", tmp_path / "out", check=False).stderr
+    assert "2 models cannot be read" in said and "bb: no such file" in said and "cc: no such file" in said
+    (tmp_path / "sum.yml").write_text("method: linear\nmodels: [{model: a, weight: 1}, {model: b, weight: -1}]\n")
+    assert "tensors more: the weights sum to 0" in refused("merge", tmp_path / "sum.yml", "-o", tmp_path / "out")
+    alone = refused("merge", tmp_path / "sum.yml", "-o", tmp_path / "out", "--quantization", "int8")
+    assert "--quantization: is of --ctranslate2" in alone
+    assert "write a size, for instance 5GB" in refused("merge", tmp_path / "r.yml", "-o", "out", "--shard-size", "5B")
+    (tmp_path / "moe.yml").write_text("base_model: a\ngate_mode: hidden\nexperts: []\n")
+    assert "moe.yml:3: a recipe of mergekit-moe" in refused("merge", tmp_path / "moe.yml", "-o", tmp_path / "out")
+
+
 def test_methods_are_listed_and_explained():
     listed = json.loads(syn2real("methods", "--json").stdout)
     assert {"linear", "slerp", "ties", "dare_ties", "della", "model_stock", "mergealign"} <= {m["name"] for m in listed}

@@ -166,4 +166,5 @@ def test_extract_lora(models, tmp_path):
     assert answer("compare", tau, tmp_path / "back", "--subspace", 0)["cosine"][0][1] > 1 - 1e-9
     done = syn2real("extract-lora", tau, "--energy", 0.5, "--no-rest", "-b", models / "base", "-o", tmp_path / "small")
     assert "relative error 0.6" in done.stdout and "left out: " in done.stderr
+    assert ("would add their part twice" in done.stderr) == report["tied"]
     assert "BASE+" in refused("make", tmp_path / "lora", models / "base", "-o", tmp_path / "x")

@@ -88,6 +88,17 @@ dtype: float32
     "nuslerp_columns": "merge_method: nuslerp\nparameters: {nuslerp_flatten: false, nuslerp_row_wise: true}"
     + _PAIR % (1, 1),
     "nuslerp_flat": "merge_method: nuslerp\nparameters: {nuslerp_row_wise: true}" + _PAIR % (1, 1),
+    "nuslerp_each": """
+merge_method: nuslerp
+base_model: base
+dtype: float32
+parameters: {weight: '0.5', nuslerp_flatten: [{filter: mlp, value: 0}, {filter: q_proj, value: false}, {value: 1}]}
+slices:
+  - sources: [{model: base, layer_range: [0, 2]}, {model: a, layer_range: [0, 2]}, {model: b, layer_range: [0, 2]}]
+    parameters: {nuslerp_row_wise: true}
+  - sources: [{model: base, layer_range: [2, 4]}, {model: a, layer_range: [2, 4]}, {model: b, layer_range: [2, 4]}]
+    parameters: {nuslerp_flatten: false}
+""",
     "multislerp": "merge_method: multislerp" + _PAIR % (1, 1),
     "multislerp_sum": "merge_method: multislerp\nparameters: {normalize_weights: false}" + _PAIR % (1, 1),
     "karcher": "merge_method: karcher\nbase_model: c\ndtype: float32\nmodels: [{model: a}, {model: b}]\n",
@@ -142,6 +153,20 @@ merge_method: karcher
 base_model: c
 dtype: float32
 slices: [{sources: [{model: a, layer_range: [0, 4]}, {model: b, layer_range: [0, 4]}]}]
+""",
+    "bases_of_slices": """
+merge_method: task_arithmetic
+base_model: base
+dtype: float32
+slices:
+  - sources:
+      - {model: base, layer_range: [0, 2]}
+      - {model: a, layer_range: [0, 2], parameters: {weight: 0.6}}
+  - sources:
+      - {model: b, layer_range: [1, 3], parameters: {weight: 0.3}}
+      - {model: c, layer_range: [1, 3]}
+    base_model: c
+    residual_weight: 0.5
 """,
     "multislerp_alone": "merge_method: multislerp\nbase_model: base\ndtype: float32\n"
     "models: [{model: a, parameters: {weight: 0.4}}]\nparameters: {normalize_weights: false}\n",

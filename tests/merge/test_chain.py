@@ -51,6 +51,7 @@ def made(file, name="out", **overrides):
 def test_results_are_models_of_others(file, tmp_path):
     out, written = made(file)
     assert written == ["inner", "outer"]
+    assert json.loads((out / "merge.json").read_text())["recipe"]["allow_dtypes"]  # of stages wider than other models
     name = "model.layers.0.fc1.weight"
     base, a, b, c = (Checkpoint.open(tmp_path / model).read(name).double() for model in ("base", "a", "b", "c"))
     inner = ((a + b) / 2).float().double()
@@ -113,3 +114,12 @@ def test_one_recipe_is_a_chain_without_stages(file):
 def test_elsewhere_several_documents_are_refused(file):
     with pytest.raises(UserError, match=r"several\.yaml:8: a second document begins here; only `merge` takes several"):
         load_recipe(file)
+
+
+def test_stages_may_be_wider_than_other_models(make, tmp_path):
+    for seed, name in enumerate(("base", "a")):
+        make(name, seed, torch.float16)
+    inner = "name: inner\nmethod: linear\nmodels: [a]\nout_dtype: float32\n"
+    (tmp_path / "several.yaml").write_text(f"{inner}---\nmethod: linear\nmodels: [base, inner]\n")
+    out, _ = made(tmp_path / "several.yaml")
+    assert {info.dtype for info in Checkpoint.open(out).infos.values() if info.is_float} == {torch.float16}

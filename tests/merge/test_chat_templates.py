@@ -34,6 +34,27 @@ def merged(models: list[str], output: Path, **changes: object) -> Path:
     return write(plan_recipe(recipe), output)
 
 
+def test_what_differs_in_spaces_alone_is_one_template(models: list[str], tmp_path: Path) -> None:
+    for model, text in zip(models, (PLAIN, f"{TURNS}\n", TURNS), strict=True):
+        (Path(model) / "chat_template.jinja").write_text(text)
+    assert template_of(merged(models, tmp_path / "out", chat_template="auto")) == f"{TURNS}\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "content"), [("chat_template.jinja", b"\xff"), ("tokenizer_config.json", b'{"chat_template": "\xff"}')]
+)
+def test_a_template_that_is_not_utf8_is_named(models: list[str], file: str, content: bytes, tmp_path: Path) -> None:
+    (Path(models[0]) / file).write_bytes(content)
+    with pytest.raises(UserError, match=f"{file}:1: is not UTF-8"):
+        merged(models, tmp_path / "out", chat_template="auto")
+
+
+def test_a_template_by_a_name_that_is_none_is_passed_over(models: list[str]) -> None:
+    settings = {"chat_template": [{"name": ["default"], "template": TURNS}, {"name": "default", "template": PLAIN}]}
+    (Path(models[0]) / "tokenizer_config.json").write_text(json.dumps(settings))
+    assert template_of(Path(models[0])) == PLAIN
+
+
 def test_where_a_template_is_kept(models: list[str], tmp_path: Path) -> None:
     assert [template_of(Path(model)) for model in models] == [PLAIN, TURNS, TURNS]
     assert template_of(tmp_path) is None

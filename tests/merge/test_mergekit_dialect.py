@@ -165,5 +165,21 @@ def test_tokenizer_source_is_the_vocabulary(folder: Path) -> None:
     assert loaded(folder, text + "tokenizer: {pad_to_multiple_of: 64}\n").pad_to_multiple_of == 64
     ruled = loaded(folder, text + "tokenizer: {tokens: {<x>: {source: b, force: true}}}\n").tokens["<x>"]
     assert ruled.force and ruled.source.model == str(folder / "b")
-    chosen = loaded(folder, text + "tokenizer_source: model:b\n")
-    assert (chosen.vocabulary, chosen.anchor) == ("base", str(folder / "b"))
+    chosen = loaded(folder, text + "tokenizer_source: model:b\n")  # the tokenizer alone
+    assert (chosen.vocabulary, chosen.tokenizer, chosen.anchor) == ("base", str(folder / "b"), None)
+    assert loaded(folder, text + "tokenizer_source: a\n").tokenizer is None  # the anchor's
+    nested = "tokenizer: {tokens: {<x>: {source: {model: {model: {path: b}}}}}}\n"
+    assert loaded(folder, text + nested).tokens["<x>"].source.model == str(folder / "b")
+    with pytest.raises(UserError, match=r":4: tokenizer_source: write it or tokenizer, not both"):
+        loaded(folder, text + "tokenizer_source: a\ntokenizer: {source: base}\n")
+
+
+def test_numbers_and_switches_as_mergekit_reads_them(folder: Path) -> None:
+    text = "merge_method: ties\nbase_model: base\nmodels: [{model: a, parameters: {weight: 1e-1}}, {model: b}]\n"
+    text += "parameters: {weight: '0.5', density: [{filter: mlp, value: 5e-1}, {value: 1}], normalize: %s}\n"
+    found = loaded(folder, text % "[{filter: mlp, value: 0}, {value: 'true'}]")
+    assert found.models[0].parameters["weight"] == 0.1
+    assert found.parameters["weight"] == 0.5
+    values = {name: [each["value"] for each in found.parameters[name]] for name in ("density", "normalize")}
+    assert values == {"density": [0.5, 1, 1], "normalize": [False, True, True]}  # the last is the default
+    assert loaded(folder, text % "0").parameters["normalize"] is False

@@ -23,8 +23,8 @@ CALLS = {
     "task_arithmetic": {"weight": W3, "scale": 0.7},
     "slerp": {"t": 0.3},
     "nuslerp": {"weight": [0.4, 0.6]},
-    "nuslerp rows": {"weight": [0.4, 0.6], "rows": True},
-    "nuslerp columns": {"weight": [0.4, 0.6], "columns": True},
+    "nuslerp rows": {"weight": [0.4, 0.6], "flatten": False},
+    "nuslerp columns": {"weight": [0.4, 0.6], "flatten": False, "columns": True},
     "multislerp": {"weight": W3},
     "multislerp mergekit": {"weight": W3, "variant": "mergekit"},
     "karcher": {"weight": W3, "max_iter": 100, "tol": 1e-13},
@@ -104,10 +104,10 @@ def ref_slerp(models, base, t):
     return ref_arc(*models, t)
 
 
-def ref_nuslerp(models, base, weight, rows=False):
+def ref_nuslerp(models, base, weight, flatten=True):
     t = weight[1] / sum(weight)
     a, b = (x - base for x in models)
-    if not rows or a.ndim < 2:
+    if flatten or a.ndim < 2:
         return base + ref_arc(a, b, t)
     lines = [ref_arc(x, y, t) for x, y in zip(a.reshape(-1, a.shape[-1]), b.reshape(-1, a.shape[-1]), strict=True)]
     return base + np.array(lines).reshape(a.shape)
@@ -133,11 +133,11 @@ def ref_directions(models, base, weight, steps):
     return base + (weight @ norms * mean).reshape(base.shape)
 
 
-def ref_nuslerp_columns(models, base, weight, columns):
+def ref_nuslerp_columns(models, base, weight, flatten, columns):
     if base.ndim < 2:
         return ref_nuslerp(models, base, weight)
     turned = lambda x: x.reshape(-1, x.shape[-1]).T  # noqa: E731
-    return ref_nuslerp([turned(x) for x in models], turned(base), weight, rows=True).T.reshape(base.shape)
+    return ref_nuslerp([turned(x) for x in models], turned(base), weight, flatten=False).T.reshape(base.shape)
 
 
 def ref_multislerp(models, base, weight):
@@ -638,7 +638,7 @@ def test_arcs_beside_zero_are_lines(t):
     model, zero = torch.tensor([3.0, 4.0]), torch.zeros(2)
     assert merge("slerp", [zero, model], t=t).tolist() == (t * model).tolist()
     assert merge("slerp", [zero, zero], t=t).tolist() == [0.0, 0.0]
-    assert merge("nuslerp", [zero, model], zero, weight=[1 - t, t], rows=True).tolist() == (t * model).tolist()
+    assert merge("nuslerp", [zero, model], zero, weight=[1 - t, t], flatten=False).tolist() == (t * model).tolist()
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -663,7 +663,7 @@ def test_opposite_models_in_float32(name):
     for _ in range(100):
         model = torch.randn(7, 1, generator=generator)
         stack = Stack("w", (7, 1), [InMemory(model), InMemory(-0.7 * model)], dtype=torch.float32)
-        ways = {way: True for way in ("rows", "columns") if way in name}
+        ways = {"flatten": False, "columns": "columns" in name} if " " in name else {}
         mean = stack.collect(METHODS.get(name.split()[0])(stack, **ways))
         torch.testing.assert_close(mean, model, rtol=1e-5, atol=1e-6)
 

@@ -237,6 +237,88 @@ def test_the_other_way_round(pair: tuple[Path, Path], tmp_path: Path) -> None:
     assert torch.equal(row(out, "cd"), row(b, "cd"))
 
 
+def test_a_tokenizer_that_is_no_models(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    a, b = pair
+    leading = tmp_path / "leading"
+    leading.mkdir()
+    (leading / "tokenizer.json").write_text(json.dumps(bpe(["<unk>", "cd", "d", "c", "abc", "z"])))
+    (leading / "vocab.json").write_text("{}")
+    recipe = {"method": "linear", "models": [str(a), str(b)], "vocabulary": "base", "tokenizer": str(leading)}
+    notes = " ".join(plan(**recipe).notes)
+    assert "6 rows, 2 of them for tokens that all models have" in notes and "1 tokens of " in notes
+    out = merged(tmp_path / "out", **recipe)
+    result = load(out)
+    assert result.config.vocab_size == 6 and result.get_input_embeddings().weight.shape[0] == 6
+    both = ((row(a, "c").double() + row(b, "c")) / 2).float()
+    wanted = {"c": both, "cd": row(b, "cd"), "abc": row(a, "abc"), "z": torch.zeros(8)}
+    for token, values in wanted.items():
+        assert torch.equal(row(out, token), values), token
+    assert (out / "vocab.json").read_text() == "{}" and not (out / "tokenizer_config.json").exists()
+    own = json.loads((a / "config.json").read_text())
+    assert own | {"vocab_size": 6} == json.loads((out / "config.json").read_text()) | {"dtype": own["dtype"]}
+    assert check(out).confirmed
+    (leading / "tokenizer.json").write_text(json.dumps(bpe(["<unk>", "d", "cd", "c", "abc", "z"])))
+    assert set(check(out).differing) == {EMBEDDING, HEAD}
+    padded = merged(tmp_path / "padded", **recipe, pad_to_multiple_of=4)
+    weight = load_file(padded / "model.safetensors")[EMBEDDING]
+    torch.testing.assert_close(weight[6:], weight[:6].mean(0).expand(2, -1))
+    with pytest.raises(UserError, match="tokenizer: goes with vocabulary: base"):
+        plan(**recipe | {"vocabulary": "union"})
+
+
+def test_a_missing_token_is_the_anchors_where_there_is_no_base(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    a, b = pair
+    third = model(tmp_path / "c", bpe([*FIRST, "cd"]), 9, 3)
+    models = [str(third), str(b), str(a)]
+    out = merged(tmp_path / "out", method="linear", models=models, vocabulary="base", anchor=str(b))
+    assert torch.equal(row(out, "cd"), ((row(third, "cd").double() + row(b, "cd") + row(b, "cd")) / 3).float())
+
+
+def test_a_row_with_two_names_is_found_by_either(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    named = bpe(FIRST, {"<|x|>": {}})
+    named["added_tokens"].append(entry(3, "<|control|>"))  # over "a", as fine-tuning leaves a renamed token
+    a = model(tmp_path / "a", named, 12, 1)
+    out = merged(tmp_path / "out", method="linear", models=[str(a), str(pair[1])], vocabulary="base")
+    assert torch.equal(row(out, "a"), ((row(a, "a").double() + row(pair[1], "a")) / 2).float())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"vocab": {**dict.fromkeys(FIRST, 0), "a": -3}},
+        {"vocab": {"a": 10**30}},
+        {"merges": ["ab"]},
+        {"merges": [["a", "b", "c"]]},
+        {"merges": {"a b": 1}},
+        {"type": "Unigram", "vocab": [["a", "high"]]},
+        {"type": "Unigram", "vocab": [["a", float("nan")]]},
+    ],
+)
+@pytest.mark.parametrize("leads", [True, False])
+def test_damaged_tokenizers_are_named(
+    pair: tuple[Path, Path], tmp_path: Path, change: dict[str, Any], leads: bool
+) -> None:
+    document = bpe(FIRST)
+    document["model"] |= change
+    broken = model(tmp_path / "broken", document, 12, 1)
+    models = [str(broken), str(pair[0])]
+    with pytest.raises(UserError, match=r"broken/tokenizer\.json: "):
+        plan(method="linear", models=models if leads else models[::-1], vocabulary="union")
+
+
+def test_tokens_that_are_no_text_are_refused_before_anything_is_computed(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    broken = model(tmp_path / "broken", bpe([*FIRST, "\ud800"]), 12, 1)
+    with pytest.raises(UserError, match="it is no Unicode"):
+        plan(method="linear", models=[str(pair[0]), str(broken)], vocabulary="union")
+    shutil.copytree(broken, tmp_path / "latin")
+    (tmp_path / "latin" / "tokenizer.json").unlink()
+    (tmp_path / "latin" / "vocab.txt").write_bytes(b"caf\xe9\n")
+    with pytest.raises(UserError, match=r"vocab\.txt:1: is not UTF-8"):
+        plan(method="linear", models=[str(pair[0]), str(tmp_path / "latin")], vocabulary="base")
+
+
 def test_union_grows_model_and_tokenizer(pair: tuple[Path, Path], tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     a, b = pair
