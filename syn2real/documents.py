@@ -10,8 +10,9 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
-from syn2real.errors import UserError, at, did_you_mean
+from syn2real.errors import UserError, at, did_you_mean, require_none
 
 Model = TypeVar("Model", bound=BaseModel)
 _LISTS = ("list_type", "tuple_type")  # what pydantic calls it when one is missing
@@ -86,12 +87,13 @@ class Document:
         return replace(self, content={name: value for name, value in self.content.items() if name != key})
 
     def parse(self, model: type[Model]) -> Model:
-        """The content as ``model``. Raises `UserError` with file and line."""
+        """The content as ``model``. Raises `UserError` with file and line, of every problem found."""
         try:
             return model.model_validate(self.content)
         except ValidationError as error:
-            keys, problem = first_problem(error, model)
-            raise self.error(keys, problem) from error
+            found = sorted(_problems(error, model), key=lambda problem: _line(self.node, problem[0]) or 0)
+            require_none([self.error(*problem) for problem in found], f"problems in {self.path}")
+            raise
 
     def error(self, keys: list[str], problem: str) -> UserError:
         """A `UserError` that points at a key."""
@@ -103,18 +105,28 @@ def parse_values(model: type[Model], values: Mapping[str, Any]) -> Model:
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise UserError(first_problem(error, model)[1]) from error
+        raise UserError(_problems(error, model)[0][1]) from error
 
 
-def first_problem(invalid: ValidationError, model: type[BaseModel]) -> tuple[list[str], str]:
-    """Where the first problem is, and what."""
-    # An unknown key first: a misspelt one also leaves the right one missing.
-    problems = invalid.errors()
-    error = min(problems, key=lambda found: found["type"] != "extra_forbidden")
-    if error["type"] != "extra_forbidden":
-        # Of a field that may be of several kinds each is complained of: the one meant is that which was read furthest.
-        alike = (found for found in problems if found["loc"][:1] == error["loc"][:1])
-        error = max(alike, key=lambda found: len(found["loc"]))
+def _problems(invalid: ValidationError, model: type[BaseModel]) -> list[tuple[list[str], str]]:
+    """Where each problem is, and what: every unknown key, and one problem of every other key at the top."""
+    unknown: dict[tuple[str, ...], tuple[list[str], str]] = {}
+    others: dict[str, ErrorDetails] = {}
+    for error in invalid.errors():
+        top = str(error["loc"][0]) if error["loc"] else ""
+        if error["type"] == "extra_forbidden":
+            keys, problem = _described(error, model)
+            unknown.setdefault(tuple(keys), (keys, problem))
+        # A field that may be of several kinds has a problem for each: the kind meant is that which was read furthest.
+        elif top not in others or len(error["loc"]) > len(others[top]["loc"]):
+            others[top] = error
+    misspelt = {keys[0] for keys in unknown}  # which leaves the right one missing
+    if unknown:
+        others = {top: error for top, error in others.items() if top not in misspelt and error["type"] != "missing"}
+    return [*unknown.values(), *(_described(error, model) for error in others.values())]
+
+
+def _described(error: ErrorDetails, model: type[BaseModel]) -> tuple[list[str], str]:
     keys = [str(part) for part in error["loc"] if not _KIND.match(str(part))]
     where = ".".join(keys)
     if error["type"] == "extra_forbidden":

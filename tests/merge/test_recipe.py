@@ -92,6 +92,23 @@ def test_errors_name_file_and_line(tmp_path: Path) -> None:
     assert str(caught.value).startswith(f"{file}:4: ")
 
 
+def test_every_mistake_of_a_recipe_is_named_at_once(tmp_path: Path) -> None:
+    file = written(tmp_path, "method: ties\nbase: [1]\nmodels: [a]\nsead: 1\nout_dtype: float3\nparamters: {}\n")
+    with pytest.raises(UserError) as found:
+        load_recipe(file)
+    heading, *said = str(found.value).splitlines()
+    assert heading == f"4 problems in {file}:"
+    assert [line.split(":")[1:3] for line in said] == [
+        ["2", " base"],
+        ["4", " unknown key 'sead' (did you mean 'seed'?)"],
+        ["5", " out_dtype"],
+        ["6", " unknown key 'paramters' (did you mean 'parameters'?)"],
+    ]
+    file = written(tmp_path, "method: ties\nmodel: [a]\n")  # which leaves none of models
+    with pytest.raises(UserError, match=r"^[^\n]*:2: unknown key 'model' \(did you mean 'models'\?\)$"):
+        load_recipe(file)
+
+
 def test_paths_beside_the_recipe_are_found(tmp_path: Path) -> None:
     for name in ("a", "b", "t"):
         (tmp_path / name).mkdir()
