@@ -97,7 +97,7 @@ class Checkpoint(Mapping[str, TensorInfo]):
 
     @property
     def name(self) -> str:
-        """What records and messages call it: the last part of the path, or the id of a model from the hub."""
+        """What records and messages call it, see `references.name_of`."""
         return name_of(self.path)
 
     @property

@@ -150,15 +150,15 @@ def preflight(plan: Plan, output: Path, settings: WriteSettings) -> int:
     companions = attempt(lambda: sidecars(beside)) or [] if beside is not None else []
     if companions:
         attempt(lambda: configuration(beside))
-    alike: dict[str, list[str]] = {}
+    alike: dict[str, list[tuple[str, UserError]]] = {}  # the same problem of many tensors is said once
     for name, piece in plan.pieces.items():
         try:
             piece.check()
         except UserError as error:
-            alike.setdefault(str(error).removeprefix(f"{name}: "), []).append(name)
-    for problem, names in alike.items():
-        more = f" and {len(names) - 1} tensors more" if len(names) > 1 else ""
-        problems[problem] = UserError(f"{names[0]}{more}: {problem}")
+            alike.setdefault(str(error).removeprefix(f"{name}: "), []).append((name, error))
+    for problem, ((name, alone), *others) in alike.items():
+        several = UserError(f"{name} (and {len(others)} tensors more): {problem}")
+        problems[problem] = several if others else alone
     if plan.pieces:
         layout = plan.layout(settings.shard_size)
         needed = sum(file_size({n: p.info for n, p in part.items()}, METADATA) for part in layout.values())

@@ -8,6 +8,7 @@ from pathlib import Path
 from syn2real.errors import UserError
 
 JOINT = "+"  # between a base model and the adapter on top of it
+_COMMON = re.compile(r"checkpoint-\d+|(pytorch_)?model(\.\w+)?|adapter(_model)?(\.\w+)?|best|final")
 _CACHED = re.compile(r"(?:models|datasets)--(?P<id>[^/]+)/snapshots/(?P<revision>[^/]+)(?P<rest>/.*)?$")
 
 
@@ -48,8 +49,11 @@ def require_apart(output: Path, inputs: Iterable[tuple[str, Path]], of: str = "m
 
 
 def name_of(path: Path) -> str:
-    """What records and messages call a path: its last part, or the hub id for what was downloaded."""
-    return _hub_id(path) or path.resolve().name
+    """What records and messages call a path: the hub id for what was downloaded, else its last part, with the one
+    before it where that is a name many have."""
+    place = path.resolve()
+    plain = place.name if _COMMON.fullmatch(place.name) is None else f"{place.parent.name}/{place.name}"
+    return _hub_id(path) or plain
 
 
 def relative(path: Path | str, start: Path) -> str:

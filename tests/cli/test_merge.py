@@ -131,7 +131,7 @@ def test_what_cannot_be_merged_is_said(tmp_path):
     said = syn2real("merge", tmp_path / "r.yml", "-o", tmp_path / "out", check=False).stderr
     assert "2 models cannot be read" in said and "bb: no such file" in said and "cc: no such file" in said
     (tmp_path / "sum.yml").write_text("method: linear\nmodels: [{model: a, weight: 1}, {model: b, weight: -1}]\n")
-    assert "tensors more: the weights sum to 0" in refused("merge", tmp_path / "sum.yml", "-o", tmp_path / "out")
+    assert "tensors more): the weights sum to 0" in refused("merge", tmp_path / "sum.yml", "-o", tmp_path / "out")
     alone = refused("merge", tmp_path / "sum.yml", "-o", tmp_path / "out", "--quantization", "int8")
     assert "--quantization: is of --ctranslate2" in alone
     assert "write a size, for instance 5GB" in refused("merge", tmp_path / "r.yml", "-o", "out", "--shard-size", "5B")

@@ -44,12 +44,12 @@ def shard(directory, weights, save, pattern, index):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
 def test_safetensors(make, dtype):
     path = make("a", 3, dtype, {"counts": torch.arange(5), "mask": torch.tensor([True, False])})
-    for place in (path, path / "model.safetensors"):
+    for place in (path, path / "model.safetensors"):  # named a, and a/model.safetensors
         checkpoint = Checkpoint.open(place)
         same(checkpoint, load_file(path / "model.safetensors"))
         assert checkpoint.directory == path and checkpoint.config["model_type"] == "toy"
         assert list(checkpoint.layout) == ["model.safetensors"]
-    assert repr(checkpoint) == "Checkpoint(model.safetensors: 8 tensors, 112 parameters)"
+    assert repr(checkpoint) == "Checkpoint(a/model.safetensors: 8 tensors, 112 parameters)"
 
 
 def test_sharded_safetensors(tmp_path):
@@ -268,3 +268,13 @@ def test_broken_config(make):
 def test_importing_the_merge_core_leaves_the_heavy_ones_alone():
     code = "import sys, syn2real.merge; sys.exit(any(m in sys.modules for m in ('transformers', 'gguf', 'rich')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_models_of_a_common_name_are_told_apart(tmp_path):
+    for width, run in enumerate(("slow", "fast"), start=1):
+        (tmp_path / run / "checkpoint-500").mkdir(parents=True)
+        save_file({"a": torch.zeros(width)}, tmp_path / run / "checkpoint-500" / "model.safetensors")
+    slow, fast = (Checkpoint.open(tmp_path / run / "checkpoint-500") for run in ("slow", "fast"))
+    assert (slow.name, fast.name) == ("slow/checkpoint-500", "fast/checkpoint-500")
+    with pytest.raises(UserError, match="slow/checkpoint-500 and fast/checkpoint-500 cannot be combined"):
+        slow - fast
