@@ -24,7 +24,7 @@ from syn2real.cli import (
     vector,
     voices,
 )
-from syn2real.errors import NotInstalled, UserError, one_line
+from syn2real.errors import NotInstalled, UserError, one_line, printable
 
 app = typer.Typer(
     name="syn2real",
@@ -70,7 +70,8 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        typer.echo(f"error: {error}", err=True)
+        lines = map(printable, f"error: {error}".split("\n"))  # it may quote a hostile file
+        typer.echo("\n".join(lines), err=True)
         sys.exit(1)
     except ModuleNotFoundError as error:
         from syn2real.diagnosis import extra_for

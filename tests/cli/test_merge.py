@@ -190,3 +190,10 @@ def test_bad_input_is_one_line(whispers, tmp_path):
     assert "--output" in refused("merge", recipe)
     assert "not available here" in refused("merge", whispers / "bad.yaml", "-o", tmp_path / "o", "--device", "tpu")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_a_hostile_file_says_does_not_steer_the_terminal(tmp_path):
+    recipe = tmp_path / "r.yml"
+    recipe.write_text('method: linear\nmodels: ["a\\e[31mb"]\n')
+    said = syn2real("merge", recipe, "-o", tmp_path / "out", check=False).stderr
+    assert "a�[31mb: no such file" in said and "\x1b" not in said

@@ -146,6 +146,9 @@ def test_bad_gguf(tmp_path, monkeypatch):
         (tmp_path / "cut.gguf").write_bytes(whole[:size])
         with pytest.raises(UserError, match="damaged"):
             Checkpoint.open(tmp_path / "cut.gguf")
+    (tmp_path / "text.gguf").write_bytes(whole.replace(b"llama", b"ll\xffma", 1))
+    with pytest.raises(UserError, match=r"general\.architecture is no str"):
+        Checkpoint.open(tmp_path / "text.gguf")
     monkeypatch.setitem(__import__("sys").modules, "gguf", None)
     with pytest.raises(NotInstalled, match=r"syn2real\[gguf\]"):
         gguf_file.GGUFFile(tmp_path / "d.gguf")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from syn2real.errors import NotInstalled, UserError, one_line
 from syn2real.merge.tensors import TensorInfo, check_range
 
+Field = TypeVar("Field", str, int)
 FAMILY = "llama"
 DERIVED = ("rope_freqs.weight",)  # follows from the configuration; Hugging Face stores no such tensor
 _TOP = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
@@ -42,13 +43,13 @@ class GGUFFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         reader = _reader(path)
-        architecture = _field(path, reader, "general.architecture")
+        architecture = _field(path, reader, "general.architecture", str)
         if architecture != FAMILY:
             raise UserError(
                 f"{path}: GGUF architecture {architecture!r} is not {FAMILY!r}; use the model's safetensors"
             )
-        heads = int(_field(path, reader, "llama.attention.head_count"))
-        kv_heads = int(_field(path, reader, "llama.attention.head_count_kv", heads))
+        heads = _field(path, reader, "llama.attention.head_count", int)
+        kv_heads = _field(path, reader, "llama.attention.head_count_kv", int, heads)
         self._stored: dict[str, Any] = {}
         self._rows: dict[str, np.ndarray] = {}
         infos: dict[str, TensorInfo] = {}
@@ -76,6 +77,8 @@ class GGUFFile:
 
         info = self.infos[name]
         check_range(info, start, stop)
+        if not info.numel:
+            return torch.empty(0)
         stored, order = self._stored[name], self._rows.get(name)
         if len(info.shape) == 1:
             row = np.asarray(dequantize(stored.data, stored.tensor_type), dtype=np.float32)
@@ -101,11 +104,16 @@ def _reader(path: Path) -> Any:
         raise UserError(f"{path}: damaged or not a GGUF file ({reason}); copy or download it again") from error
 
 
-def _field(path: Path, reader: Any, key: str, default: Any = None) -> Any:
+def _field(path: Path, reader: Any, key: str, kind: type[Field], default: Field | None = None) -> Field:
     field = reader.get_field(key)
-    value = default if field is None else field.contents()
+    try:
+        value = default if field is None else field.contents()
+    except UnicodeDecodeError:
+        value = b""
     if value is None:
         raise UserError(f"{path}: lacks the GGUF field {key}")
+    if not isinstance(value, kind):
+        raise UserError(f"{path}: damaged: the GGUF field {key} is no {kind.__name__}; copy or download it again")
     return value
 
 
